@@ -1,0 +1,170 @@
+"""The callout: the signed POST that an Auth0 Action makes. Verified first, read second.
+
+The scheme is Standard Webhooks, https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Never
+
+from werkzeug.datastructures import Headers
+
+from actions.errors import CalloutRefused
+
+TOLERANCE_SECONDS = 300
+ID = re.compile(r"[!-~]{1,256}")
+TIMESTAMP = re.compile(r"[0-9]{1,12}")
+
+
+@dataclass(frozen=True)
+class Callout:
+    """A callout whose signature holds.
+
+    `key` is the idempotency key (64 hex digits), `time` when the password was changed (UTC), `sandbox` asks that nobody
+    gets mail, `event` is Auth0's event as it came, `deadline` the monotonic second by which an answer must be there.
+    """
+
+    id: str
+    key: str
+    time: datetime
+    sandbox: bool
+    event: Any
+    deadline: float
+
+    @property
+    def reference(self) -> str:
+        """The short code in the mail and in the log, by which support finds the event: `1A2B-3C4D-5E6F`."""
+        code = self.key[:12].upper()
+        return f"{code[:4]}-{code[4:8]}-{code[8:]}"
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What the three webhook headers say; untrusted until `verify`."""
+
+    id: str
+    timestamp: int
+    signatures: tuple[str, ...]
+
+
+def read_headers(headers: Headers) -> Signed:
+    """Raises CalloutRefused (invalid_signature) where a header is missing or malformed."""
+    claimed = {name: headers.get(f"webhook-{name}") or "" for name in ("id", "timestamp", "signature")}
+    missing = [f"webhook-{name}" for name, value in claimed.items() if not value]
+    if missing:
+        raise unauthorized(f"{' and '.join(missing)} missing")
+    if not ID.fullmatch(claimed["id"]):
+        raise unauthorized("webhook-id is malformed")
+    if not TIMESTAMP.fullmatch(claimed["timestamp"]):
+        raise unauthorized("webhook-timestamp is malformed")
+    return Signed(claimed["id"], int(claimed["timestamp"]), tuple(claimed["signature"].split(" ")))
+
+
+def verify_age(signed: Signed, now: float, *, tolerance: float = TOLERANCE_SECONDS) -> None:
+    """Raises CalloutRefused (invalid_signature) where the timestamp is too far from `now` (unix seconds)."""
+    age = int(now) - signed.timestamp
+    if age > tolerance or -age > TOLERANCE_SECONDS:
+        raise unauthorized(
+            f"webhook-timestamp is {age} s old, tolerated: {tolerance:.0f} s and {TOLERANCE_SECONDS} s ahead"
+        )
+
+
+def is_signed(signed: Signed, body: bytes, keys: Iterable[bytes]) -> bool:
+    """Whether any offered signature of the version v1 is one that any of the keys makes. In constant time per pair."""
+    text = f"{signed.id}.{signed.timestamp}.".encode() + body
+    offered = [value[3:].encode("utf-8", "replace") for value in signed.signatures if value.startswith("v1,")]
+    made = [base64.b64encode(hmac.digest(key, text, "sha256")) for key in keys]
+    return any([hmac.compare_digest(mine, theirs) for mine in made for theirs in offered])  # noqa: C419  (no early end)
+
+
+def signing_key(text: str) -> bytes:
+    """The bytes of `whsec_BASE64`. Raises ValueError, without the key, where it is malformed."""
+    prefix, _, encoded = text.partition("_")
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("what follows whsec_ is not base64") from None
+    if prefix != "whsec" or not 24 <= len(key) <= 64:
+        raise ValueError("it is not whsec_ and 24 to 64 bytes in base64")
+    return key
+
+
+def idempotency_key(webhook_id: str, body: bytes) -> str:
+    """SHA-256 over id, `.` and body: the same for each retry, whatever its timestamp."""
+    return hashlib.sha256(webhook_id.encode() + b"." + body).hexdigest()
+
+
+def read_body(signed: Signed, body: bytes, deadline: float) -> tuple[Callout, str]:
+    """The callout in a verified body, and what is odd about it (empty: nothing).
+
+    Raises CalloutRefused: invalid_json (not UTF-8, not JSON, a name twice, NaN, nested too deep) or invalid_event (not
+    an object).
+    """
+    value = _parse(body)
+    if not isinstance(value, dict):
+        raise CalloutRefused("invalid_event", 400, "body: expected an object with the member event")
+    sandbox, odd = value.get("sandbox"), []
+    if not isinstance(sandbox, bool | None):
+        odd.append("sandbox: expected a boolean; it reads as absent")
+    moment = _moment(value.get("time"))
+    if moment is None and value.get("time") is not None:
+        odd.append("time: expected an ISO 8601 time; webhook-timestamp stands in")
+    moment = moment or datetime.fromtimestamp(signed.timestamp, UTC)
+    key = idempotency_key(signed.id, body)
+    return Callout(signed.id, key, moment, sandbox is True, value.get("event"), deadline), "; ".join(odd)
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        value = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_constant)
+    except UnicodeDecodeError:
+        raise CalloutRefused("invalid_json", 400, "body: expected UTF-8") from None
+    except RecursionError:
+        raise CalloutRefused("invalid_json", 400, "body: nested too deep") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise CalloutRefused("invalid_json", 400, f"body: {error.msg} at {where}") from None
+    except ValueError as error:
+        raise CalloutRefused("invalid_json", 400, f"body: {error}") from None
+    # \ud800 alone is legal JSON but no text: it could be neither hashed nor sent.
+    return _whole_text(value) if b"\\u" in body else value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member's name stands twice in one object")
+    return members
+
+
+def _constant(name: str) -> Never:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _whole_text(value: Any) -> Any:
+    """The same with each lone surrogate replaced by U+FFFD."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole_text(name): _whole_text(member) for name, member in value.items()}
+    return [_whole_text(item) for item in value] if isinstance(value, list) else value
+
+
+def unauthorized(cause: str) -> CalloutRefused:
+    """One answer for every cause, so that a stranger learns nothing from it; the log has the cause."""
+    return CalloutRefused("invalid_signature", 401, "the signature does not hold", cause=cause)

@@ -1,0 +1,17 @@
+"""The one door to time and chance, so that tests can bring their own."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Clock:
+    now: Callable[[], float] = time.time  # unix seconds
+    monotonic: Callable[[], float] = time.monotonic  # seconds; for deadlines and durations
+    sleep: Callable[[float], None] = time.sleep
+    chance: Callable[[], float] = random.random  # 0 ≤ x < 1; for jitter
+
+
+CLOCK = Clock()

@@ -1,0 +1,76 @@
+"""The function's HTTP side: what a request must be, and how an answer is written. Nothing else here knows Flask."""
+
+import json
+import re
+from collections.abc import Iterator
+
+from flask import Request, Response
+from werkzeug.exceptions import ClientDisconnected, HTTPException
+
+from actions.errors import CalloutRefused, NoticeError, Unavailable
+from actions.once import Answer
+
+LARGEST_BODY = 65_536
+TRACE = re.compile(r"(?:00-)?([0-9a-f]{32})[-/]")
+
+
+def read(request: Request) -> bytes:
+    """The raw body, of which no more than the limit is ever held.
+
+    Raises CalloutRefused: method_not_allowed, unsupported_media_type or too_large.
+    """
+    if request.method != "POST":
+        raise CalloutRefused("method_not_allowed", 405, "POST the callout")
+    if request.mimetype != "application/json" or request.headers.get("Content-Encoding"):
+        raise CalloutRefused("unsupported_media_type", 415, "Content-Type must be application/json, with no encoding")
+    if (request.content_length or 0) > LARGEST_BODY:
+        raise _too_large()
+    body = _read_at_most(request, LARGEST_BODY + 1)
+    if len(body) > LARGEST_BODY:
+        raise _too_large()
+    return body
+
+
+def _read_at_most(request: Request, size: int) -> bytes:
+    body = b""
+    try:
+        while chunk := request.stream.read(size - len(body)):
+            body += chunk
+    except (ClientDisconnected, HTTPException, OSError, ValueError):
+        raise CalloutRefused("invalid_json", 400, "body: broken off") from None
+    return body
+
+
+def _too_large() -> CalloutRefused:
+    return CalloutRefused("too_large", 413, f"the body may have {LARGEST_BODY} bytes")
+
+
+def trace(request: Request, project: str) -> dict[str, str]:
+    """The log's fields that nest a line under Cloud Run's own request entry."""
+    header = request.headers.get("traceparent") or request.headers.get("X-Cloud-Trace-Context") or ""
+    found = TRACE.match(header)
+    return {"logging.googleapis.com/trace": f"projects/{project}/traces/{found[1]}"} if found and project else {}
+
+
+def failure(error: NoticeError) -> Answer:
+    """The answer that says what went wrong, to whoever called."""
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else {}
+    if error.code == "method_not_allowed":
+        headers = {"Allow": "POST"}
+    return Answer(error.status, {"error": {"code": error.code, "message": error.message}}, headers)
+
+
+def respond(answer: Answer, *, unread: bool = False) -> Response:
+    """`unread`: the request's body was not read to its end, and must not be: functions-framework reads the rest into
+    memory after every answer but a streamed one."""
+    text = json.dumps(answer.body).encode() + b"\n"
+    headers = {**answer.headers, "Content-Type": "application/json", "Cache-Control": "no-store"}
+    if unread:
+        return Response(
+            _stream(text), answer.status, {**headers, "Content-Length": str(len(text)), "Connection": "close"}
+        )
+    return Response(text, answer.status, headers)
+
+
+def _stream(text: bytes) -> Iterator[bytes]:
+    yield text

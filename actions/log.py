@@ -1,0 +1,154 @@
+"""The log: one JSON object a line on standard output, as Cloud Logging reads it, and the Actions' console.
+
+What an Action prints or logs becomes lines too, as do other libraries' warnings. In every line the secrets that this
+process has read and the user's address are masked.
+
+Source of the key names: https://cloud.google.com/logging/docs/structured-logging
+"""
+
+import io
+import json
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import quote
+
+Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
+
+LONGEST = 8192  # characters of one text in one line; an entry may have 256 KB
+_secrets: dict[str, None] = {}
+
+
+@dataclass
+class Scope:
+    """What all lines of one callout have in common, and what is to be masked in them."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)  # lower-case text → what stands in its place
+    printed: str = ""  # of a line that an Action has not ended yet
+    network_seconds: float = 0.0
+
+
+_scope: ContextVar[Scope | None] = ContextVar("scope", default=None)
+
+
+@contextmanager
+def scope(**fields: Any) -> Iterator[Scope]:
+    """Lines written inside carry `fields`; what is printed inside is an Action's console."""
+    token = _scope.set(Scope(fields))
+    try:
+        yield _current()
+    finally:
+        _scope.reset(token)
+
+
+def _current() -> Scope:
+    return _scope.get() or Scope()
+
+
+def write(severity: Severity, message: str, **fields: Any) -> None:
+    """One line. `fields` are JSON-ready; None is left out."""
+    line = {"severity": severity, "message": message, **_current().fields, **fields}
+    text = json.dumps({name: _clean(value) for name, value in line.items() if value is not None}, default=str)
+    os.write(1, text.encode() + b"\n")  # one write a line: lines of several threads never mix
+
+
+def add_network_seconds(seconds: float) -> None:
+    """Count time that the current callout spent waiting for another service."""
+    _current().network_seconds += seconds
+
+
+def network_seconds() -> float:
+    return _current().network_seconds
+
+
+def describe(**fields: Any) -> None:
+    """From here to the end of the scope every line carries `fields` too."""
+    _current().fields.update(fields)
+
+
+def hide_address(address: str | None, user: str) -> None:
+    """From here to the end of the scope `address` is written as `user`, however it is spelled or escaped."""
+    if address:
+        spellings = (address, json.dumps(address)[1:-1], quote(address), quote(address, safe=""), repr(address)[1:-1])
+        _current().masks.update(dict.fromkeys((spelling.lower() for spelling in spellings), user))
+
+
+def hide_secret(value: str) -> None:
+    """From now on `value` is written as `[secret]`, in every scope. The last 100 values are remembered."""
+    if len(value) >= 8:  # a shorter one would hide half of the log
+        _secrets[value.lower()] = None
+    while len(_secrets) > 100:
+        del _secrets[next(iter(_secrets))]
+
+
+def mask(text: str) -> str:
+    """The text without secrets and without the address of the callout's user."""
+    lowered = text.lower()
+    for hidden, shown in [*_current().masks.items(), *((secret, "[secret]") for secret in list(_secrets))]:
+        if hidden in lowered:
+            text = re.sub(re.escape(hidden), shown.replace("\\", ""), text, flags=re.IGNORECASE)
+    return text
+
+
+def _clean(value: Any) -> Any:
+    return mask(value)[:LONGEST] if isinstance(value, str) else value
+
+
+def error_text(error: BaseException) -> str:
+    """An unforeseen error with its stack, for the log alone."""
+    return "".join(traceback.format_exception(error))
+
+
+def install() -> None:
+    """Let `print` and `logging` inside a callout write lines. Once in a process; more does nothing."""
+    if not isinstance(sys.stdout, _Console):
+        sys.stdout, sys.stderr = _Console("INFO", sys.stdout), _Console("WARNING", sys.stderr)
+        logging.basicConfig(level=logging.INFO, handlers=[_Handler()])
+
+
+def end_console() -> None:
+    """Write what an Action printed last without ending the line."""
+    current = _current()
+    rest, current.printed = current.printed, ""
+    if rest:
+        write("INFO", rest, console=True)
+
+
+class _Console(io.TextIOBase):
+    """Standard output or error: inside a callout lines of the log; outside (the host's own words) as it was."""
+
+    def __init__(self, severity: Severity, original: Any) -> None:
+        self._severity, self._original = severity, original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def write(self, text: str) -> int:
+        current = _scope.get()
+        if current is None:
+            return int(self._original.write(text))
+        *lines, current.printed = (current.printed + text).split("\n")
+        for line in lines:
+            write(self._severity, line, console=True)
+        return len(text)
+
+    def flush(self) -> None:
+        if _scope.get() is None:
+            self._original.flush()
+
+
+class _Handler(logging.Handler):
+    """Python's logging, of an Action or of a library."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        known: dict[str, Severity] = {"DEBUG": "DEBUG", "INFO": "INFO", "ERROR": "ERROR", "CRITICAL": "CRITICAL"}
+        text = logging.Formatter().format(record)
+        write(known.get(record.levelname, "WARNING"), text, logger=record.name)

@@ -1,0 +1,179 @@
+"""The one door to the network: POST with a pooled `requests` adapter, bounded as a whole and not by each read alone."""
+
+import io
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+
+from actions import log
+from settings import Settings
+
+CONNECT_SECONDS = 2.0
+LARGEST_ANSWER = 65_536
+_current = threading.local()  # .ends: the monotonic second by which this thread's request must be over
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes  # at most LARGEST_ANSWER of it
+
+
+class NoReply(Exception):
+    """No whole answer came. `maybe_accepted`: the request may have arrived."""
+
+    def __init__(self, cause: str, *, maybe_accepted: bool) -> None:
+        super().__init__(cause)
+        self.maybe_accepted = maybe_accepted
+
+
+class Network:
+    """Connections to one service, kept and shared by all threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._adapter = _Adapter(pool_connections=1, pool_maxsize=settings.threads)
+        self._verify = settings.ca_bundle or True
+        self._proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else None
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, *, ends: float) -> Reply:
+        """The answer, with redirects not followed. `ends`: a monotonic second; the whole is over by then.
+
+        Raises NoReply.
+        """
+        began = time.monotonic()
+        request = requests.Request("POST", url, headers=dict(headers), data=body).prepare()
+        _current.ends = ends
+        try:
+            return self._exchange(request, max(ends - began, 0.001))
+        except requests.ConnectTimeout as error:
+            raise NoReply("no connection in time", maybe_accepted=False) from error
+        except (requests.RequestException, HTTPError, OSError) as error:
+            unsent = isinstance(error, requests.exceptions.SSLError | requests.exceptions.ProxyError) or _refused(error)
+            raise NoReply(_cause(error), maybe_accepted=not unsent) from error
+        finally:
+            log.add_network_seconds(time.monotonic() - began)
+
+    def _exchange(self, request: requests.PreparedRequest, left: float) -> Reply:
+        response = self._adapter.send(
+            request,
+            stream=True,
+            timeout=(min(CONNECT_SECONDS, left), left),
+            verify=self._verify,
+            proxies=self._proxies,
+        )
+        body = response.raw.read(LARGEST_ANSWER, decode_content=True)
+        if response.raw.read(1):  # more than anybody reads: the connection is not worth keeping
+            response.close()
+        response.raw.release_conn()
+        return Reply(response.status_code, response.headers, body)
+
+
+def _refused(error: Exception) -> bool:
+    """Whether no connection was made at all."""
+    text = str(error)
+    return "NewConnectionError" in text or "NameResolutionError" in text
+
+
+def _cause(error: Exception) -> str:
+    """The innermost reason, in a few words without addresses or data."""
+    inner: BaseException = error
+    while inner.__context__ is not None:
+        inner = inner.__context__
+    reason = inner.strerror if isinstance(inner, OSError) and inner.strerror else str(inner)
+    return f"{type(inner).__name__}: {reason}"[:200]
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads a socket so that all reads together, and not each of them, keep within the thread's deadline."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
+        self._raw, self._connection, self._ends = raw, connection, _current.ends
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer trickled past the deadline")
+        self._connection.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp: Any = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
+
+
+class _BoundedConnect:
+    """A host may have several addresses: the connect time-out bounds the tries of all of them together."""
+
+    _dns_host: str
+    port: int
+    timeout: float
+
+    def _new_conn(self) -> socket.socket:
+        host, whole, ends = self._dns_host, self.timeout, time.monotonic() + self.timeout
+        addresses = {info[4][0]: None for info in _resolve(host, self.port)} or {host: None}
+        try:
+            for address in addresses:
+                self._dns_host, self.timeout = str(address), max(ends - time.monotonic(), 0.001)
+                try:
+                    return super()._new_conn()  # type: ignore[misc,no-any-return]
+                except HTTPError:
+                    if address == list(addresses)[-1] or time.monotonic() >= ends:
+                        raise
+            raise AssertionError
+        finally:
+            self._dns_host, self.timeout = host, whole
+
+
+def _resolve(host: str, port: int) -> list[Any]:
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return []  # urllib3 will find and name the same error
+
+
+class _Http(_BoundedConnect, HTTPConnection):  # type: ignore[misc]
+    response_class = _Response
+
+
+class _Https(_BoundedConnect, HTTPSConnection):  # type: ignore[misc]
+    response_class = _Response
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter, whose connections know the deadline."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _set_connections(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        _set_connections(manager)
+        return manager
+
+
+def _set_connections(manager: Any) -> None:
+    http, https = manager.pool_classes_by_scheme["http"], manager.pool_classes_by_scheme["https"]
+    manager.pool_classes_by_scheme = {
+        "http": type("HttpPool", (http,), {"ConnectionCls": _Http}),
+        "https": type("HttpsPool", (https,), {"ConnectionCls": _Https}),
+    }

@@ -1,0 +1,90 @@
+"""Once: the same callout again gets the first one's answer, and nothing runs a second time."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from typing import Any
+
+from actions.clock import CLOCK, Clock
+from actions.errors import Unavailable
+
+KEPT_SECONDS = 15 * 60
+KEPT_ENTRIES = 10_000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer that is JSON."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+Done = dict[str, Any]  # an Action's name → its outcome, for those that succeeded
+
+
+@dataclass
+class _Entry:
+    until: float
+    done: Done = field(default_factory=dict)
+    answer: Answer | None = None  # only a success is kept
+    running: Future[Answer] | None = None
+
+
+class Once:
+    """What this instance remembers: 15 minutes, 10,000 callouts, the oldest forgotten first."""
+
+    def __init__(self, clock: Clock = CLOCK) -> None:
+        self._clock = clock
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def run(self, key: str, deadline: float, work: Callable[[Done], Answer]) -> Answer:
+        """The answer of `work`, or of the same key's earlier success (as `duplicate`), or of its run under way.
+
+        `work` gets what has succeeded before and adds to it. Raises Unavailable (in_progress) where the run under way
+        is not over by `deadline` (monotonic seconds).
+        """
+        with self._lock:
+            entry = self._entry(key)
+            if entry.answer is not None:
+                return Answer(entry.answer.status, {**entry.answer.body, "status": "duplicate"})
+            others = entry.running
+            if others is None:
+                mine: Future[Answer] = Future()
+                entry.running = mine
+        if others is not None:
+            return self._wait(others, deadline)
+        try:
+            answer = work(entry.done)
+        except BaseException as error:
+            self._end(key, entry, None)
+            mine.set_exception(error)
+            raise
+        self._end(key, entry, answer)
+        mine.set_result(answer)
+        return answer
+
+    def _entry(self, key: str) -> _Entry:
+        now = self._clock.monotonic()
+        while self._entries and (len(self._entries) > KEPT_ENTRIES or next(iter(self._entries.values())).until <= now):
+            self._entries.popitem(last=False)
+        return self._entries.setdefault(key, _Entry(now + KEPT_SECONDS))
+
+    def _end(self, key: str, entry: _Entry, answer: Answer | None) -> None:
+        with self._lock:
+            entry.running = None
+            if answer is not None and answer.status == 200:
+                entry.answer = answer
+            elif not entry.done:
+                self._entries.pop(key, None)
+
+    def _wait(self, running: Future[Answer], deadline: float) -> Answer:
+        try:
+            return running.result(max(0.0, deadline - self._clock.monotonic()))
+        except FutureTimeoutError:
+            raise Unavailable("in_progress", "the same callout is still being worked on") from None

@@ -1,0 +1,235 @@
+"""Secrets: read from Secret Manager, or from the file that Cloud Run mounted; cached, read again, kept in an outage.
+
+An outage (5xx, 429, no network) lets the old value serve, for a day at most. A refusal (403, 404, a disabled version)
+is an answer: the value is dropped at once.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actions import log
+from actions.clock import CLOCK, Clock
+from actions.errors import Unavailable
+from settings import Settings
+
+STALE_SECONDS = 24 * 3600
+UNKNOWN_SIGNATURE_SECONDS = 10  # a stranger's signature makes us read again no more often than this
+OUTAGE_SECONDS = 10  # how long an old value serves before an outage is asked about again
+ATTEMPT_SECONDS = 2.0
+PATIENCE_SECONDS = 4.0  # for one reading in all, less than a callout's deadline
+SHORT_PATIENCE_SECONDS = 1.0  # the same where an old value can serve
+
+
+class Refused(Exception):
+    """There is an answer, and it is no: no such secret, no right, version disabled."""
+
+
+class Outage(Exception):
+    """There is no answer now."""
+
+
+class Secret(str):
+    """A secret's value: a string whose repr is masked, and which can be read anew."""
+
+    _renew: Callable[[], "Secret"]
+
+    def __new__(cls, text: str, renew: Callable[[], "Secret"]) -> "Secret":
+        secret = super().__new__(cls, text)
+        secret._renew = renew
+        return secret
+
+    def __repr__(self) -> str:
+        return "'[secret]'"
+
+    def renewed(self) -> "Secret":
+        """The value as it stands now, read past the cache. Raises Unavailable (secret_unavailable)."""
+        return self._renew()
+
+
+@dataclass(frozen=True)
+class _Value:
+    text: str
+    read_at: float  # monotonic seconds
+    asked_at: float  # later than read_at: the last time there was an outage
+
+    def serves(self, now: float, max_age: float) -> bool:
+        asked_lately = self.asked_at > self.read_at and now - self.asked_at < OUTAGE_SECONDS
+        return now - self.read_at < max_age or asked_lately
+
+
+class Secrets:
+    """The cache of this process. Safe for threads; each secret is read by one thread at a time."""
+
+    def __init__(self, settings: Settings, *, fetch: Callable[[str], str] | None = None, clock: Clock = CLOCK) -> None:
+        self._max_age, self._clock = settings.secret_max_age_seconds, clock
+        self._fetch = fetch or _fetcher(settings)
+        self._values: dict[str, _Value] = {}
+        self._reading: dict[str, Future[str]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, source: str, *, max_age: float | None = None) -> str:
+        """The value at `source`, at most `max_age` seconds old (default: SECRET_MAX_AGE_SECONDS).
+
+        Raises Unavailable (secret_unavailable).
+        """
+        began = self._clock.monotonic()
+        with self._lock:
+            value = self._values.get(source)
+            if value and value.serves(began, self._max_age if max_age is None else max_age):
+                return value.text
+            reading = self._reading.get(source) or self._start(source, value)
+        try:
+            return reading.result(PATIENCE_SECONDS if value is None or max_age is not None else SHORT_PATIENCE_SECONDS)
+        except FutureTimeoutError:
+            return self._old(source, value, "no answer in time")
+        finally:
+            log.add_network_seconds(self._clock.monotonic() - began)
+
+    def _start(self, source: str, old: _Value | None) -> Future[str]:
+        """Read in a thread of its own: whatever hangs outside, who waits has a time-out."""
+        reading = self._reading[source] = Future()
+        threading.Thread(target=self._read, args=(source, reading, old), daemon=True).start()
+        return reading
+
+    def _read(self, source: str, reading: Future[str], old: _Value | None) -> None:
+        try:
+            result = self._read_now(source, old)
+        except BaseException as error:  # noqa: BLE001  (whoever waits must hear of it)
+            self._reading.pop(source)
+            reading.set_exception(error)
+        else:
+            self._reading.pop(source)
+            reading.set_result(result)
+
+    def _read_now(self, source: str, old: _Value | None) -> str:
+        try:
+            text = self._fetch(source).strip()
+        except Outage as outage:
+            return self._old(source, old, str(outage))
+        except Refused as refused:
+            self._values.pop(source, None)
+            raise _unavailable(source, str(refused)) from refused
+        for word in text.split():
+            log.hide_secret(word)
+        now = self._clock.monotonic()
+        self._values[source] = _Value(text, now, now)
+        return text
+
+    def _old(self, source: str, old: _Value | None, cause: str) -> str:
+        now = self._clock.monotonic()
+        if old is None or now - old.read_at > STALE_SECONDS:
+            raise _unavailable(source, cause)
+        self._values[source] = _Value(old.text, old.read_at, now)
+        log.write(
+            "WARNING", f"{source}: {cause}; the value read {now - old.read_at:.0f} s ago serves", code="secret_old"
+        )
+        return old.text
+
+
+def _unavailable(source: str, cause: str) -> Unavailable:
+    return Unavailable("secret_unavailable", "a secret cannot be read", cause=f"{source}: {cause}")
+
+
+class ActionSecrets(Mapping[str, Secret]):
+    """`event.secrets`: an Action's secrets by name, read when they are used. The signing key is never among them."""
+
+    def __init__(self, sources: Mapping[str, str], secrets: Secrets) -> None:
+        self._sources, self._secrets = sources, secrets
+
+    def __getattr__(self, name: str) -> Secret:
+        try:
+            return self[name]
+        except KeyError:
+            known = ", ".join(self._sources)
+            raise AttributeError(f"no secret {name}: declare {name}_SECRET; declared: {known}") from None
+
+    def __getitem__(self, name: str) -> Secret:
+        return self._get(self._sources[name])
+
+    def _get(self, source: str, max_age: float | None = None) -> Secret:
+        return Secret(self._secrets.get(source, max_age=max_age), lambda: self._get(source, 0))
+
+    def __iter__(self) -> Any:
+        return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __repr__(self) -> str:
+        return f"ActionSecrets({', '.join(self._sources)})"
+
+
+def _fetcher(settings: Settings) -> Callable[[str], str]:
+    manager = _SecretManager(settings.secret_manager_endpoint)
+    return lambda source: _read_file(source) if source.startswith("/") else manager.read(source)
+
+
+def _read_file(path: str) -> str:
+    """A mounted `latest` is read from Secret Manager at each reading of the file."""
+    try:
+        return Path(path).read_text("utf-8")
+    except (FileNotFoundError, PermissionError, UnicodeDecodeError) as error:
+        raise Refused(type(error).__name__) from error
+    except OSError as error:
+        raise Outage(error.strerror or type(error).__name__) from error
+
+
+class _SecretManager:
+    """The official client over REST: it survives the host's fork, and can point at loopback.
+
+    Made at the first reading, in the worker: importing it costs more than all the rest of a start.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def read(self, resource: str) -> str:
+        from google.api_core import exceptions  # noqa: PLC0415
+        from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
+
+        name = resource if "/versions/" in resource else f"{resource}/versions/latest"
+        for attempt in (1, 2):
+            try:
+                answer = self._client(resource).access_secret_version(name=name, timeout=ATTEMPT_SECONDS, retry=None)
+                return bytes(answer.payload.data).decode("utf-8")
+            except (exceptions.ServerError, exceptions.TooManyRequests, GoogleAuthError, OSError) as error:
+                cause = f"Secret Manager: {_kind(error)}"
+                if attempt == 2:
+                    raise Outage(cause) from error
+            except (exceptions.GoogleAPICallError, UnicodeDecodeError) as error:
+                raise Refused(f"Secret Manager: {_kind(error)}") from error
+            time.sleep(0.1)
+        raise AssertionError
+
+    def _client(self, resource: str) -> Any:
+        location = resource.split("/")[3] if "/locations/" in resource else ""
+        with self._lock:
+            if location not in self._clients:
+                self._clients[location] = _client(self._endpoint, location)
+            return self._clients[location]
+
+
+def _client(endpoint: str, location: str) -> Any:
+    from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415
+    from google.cloud import secretmanager_v1  # noqa: PLC0415
+
+    regional = f"https://secretmanager.{location}.rep.googleapis.com" if location else None
+    return secretmanager_v1.SecretManagerServiceClient(
+        transport="rest",
+        client_options={"api_endpoint": endpoint or regional} if endpoint or regional else None,
+        credentials=AnonymousCredentials() if endpoint else None,  # type: ignore[no-untyped-call,unused-ignore]
+    )
+
+
+def _kind(error: Exception) -> str:
+    """What went wrong in few words; the text of a Google error may hold more than a log should."""
+    code = getattr(error, "code", None)
+    return f"{int(code)} {type(error).__name__}" if isinstance(code, int) else type(error).__name__

@@ -1,0 +1,1 @@
+"""The mail: what it says and how it is sent."""

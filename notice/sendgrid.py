@@ -1,0 +1,185 @@
+"""The SendGrid client: one message, one accepted mail, or an error that says what to do.
+
+Source: SendGrid's v3 Mail Send, https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send. It knows no
+idempotency key: a request that timed out may have been accepted.
+"""
+
+import json
+import re
+from contextlib import suppress
+from email.utils import mktime_tz, parsedate_tz
+from typing import Any
+
+from actions import log
+from actions.callout import Callout
+from actions.clock import CLOCK, Clock
+from actions.errors import Rejected, Unavailable
+from actions.network import Network, NoReply, Reply
+from actions.result import Result
+from actions.secrets import Secret
+from notice.message import Message
+from settings import Settings
+
+KEY = re.compile(r"SG\.[\w-]{22}\.[\w-]{43}", re.ASCII)
+RECIPIENT = re.compile(r"personalizations(\.\d+)?\.to\b")
+MOST_ATTEMPTS = 8
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 1.5  # doubled with each attempt, less a random half
+SHORTEST_ATTEMPT_SECONDS = 0.3  # with less time left, another attempt makes no sense
+LONGEST_RETRY_AFTER = 3600
+
+ADVICE = {
+    400: "The fields that SendGrid names say what to mend.",
+    401: "Put a valid API key into the secret that SENDGRID_API_KEY_SECRET names.",
+    403: "Give the API key the scope mail.send.",
+    413: "The mail is larger than SendGrid takes.",
+}
+UNVERIFIED = "Verify SENDER_EMAIL as a sender identity: https://app.sendgrid.com/settings/sender_auth"
+CREDITS = "The SendGrid account is out of credits: https://app.sendgrid.com/account/billing"
+
+
+class _KeyRefused(Exception):
+    """401: the key that was used is not one, or is one no longer."""
+
+
+class SendGrid:
+    """SendGrid as these settings reach it. Safe for threads; connections are kept and shared."""
+
+    def __init__(self, settings: Settings, *, clock: Clock = CLOCK) -> None:
+        self._url, self._clock = f"{settings.sendgrid_url}/v3/mail/send", clock
+        self._network = Network(settings)
+
+    def send(self, message: Message, *, key: Secret, callout: Callout) -> Result:
+        """Hand the message over, trying again within the callout's deadline. Status sent, or sandbox.
+
+        A key that SendGrid refuses is read anew, once: a rotated key works within the very callout that meets the 401.
+        Raises Rejected (mail_rejected) or Unavailable (mail_unavailable, secret_unavailable).
+        """
+        body = json.dumps(payload(message, callout), ensure_ascii=True).encode()
+        if not KEY.fullmatch(key):
+            key = key.renewed()
+        try:
+            return self._send(body, key, callout)
+        except _KeyRefused:
+            fresh = key.renewed()
+        if fresh != key:
+            with suppress(_KeyRefused):
+                return self._send(body, fresh, callout)
+        raise _rejected(401, "the API key is not valid", ADVICE[401])
+
+    def _send(self, body: bytes, key: Secret, callout: Callout) -> Result:
+        if not KEY.fullmatch(key):
+            cause = "SENDGRID_API_KEY has not the form SG. + 22 + . + 43 characters"
+            raise Unavailable("secret_unavailable", "a secret is malformed", cause=cause)
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", "Accept": "application/json"}
+        attempt = 1
+        while True:
+            try:
+                return self._attempt(headers, body, callout, attempt)
+            except Unavailable as error:
+                if not self._pause(attempt, error.retry_after, callout.deadline):
+                    raise
+            attempt += 1
+
+    def _attempt(self, headers: dict[str, str], body: bytes, callout: Callout, attempt: int) -> Result:
+        try:
+            reply = self._network.post(self._url, headers, body, ends=callout.deadline)
+        except NoReply as error:
+            raise Unavailable(
+                "mail_unavailable",
+                "SendGrid did not answer",
+                cause=f"attempt {attempt}: {error}",
+                maybe_accepted=error.maybe_accepted,
+            ) from error
+        if reply.status in (200, 202):
+            return Result(
+                "sandbox" if callout.sandbox else "sent",
+                message_id=reply.headers.get("X-Message-Id"),
+                attempts=attempt,
+            )
+        raise self._refusal(reply, attempt)
+
+    def _refusal(self, reply: Reply, attempt: int) -> Exception:
+        said, fields = _errors(reply)
+        if reply.status == 401 and "credits" in said:
+            return _rejected(401, said, CREDITS)
+        if reply.status == 401:
+            return _KeyRefused()
+        if reply.status == 403 and "from" in fields:
+            return _rejected(403, said, UNVERIFIED)
+        if 400 <= reply.status < 500 and reply.status not in (408, 429):
+            to_blame = bool(fields) and all(RECIPIENT.match(field) for field in fields)
+            return _rejected(reply.status, said, ADVICE.get(reply.status, ""), recipient_refused=to_blame)
+        return Unavailable(
+            "mail_unavailable",
+            f"SendGrid answered {reply.status}",
+            cause=f"attempt {attempt}: {reply.status} {said}",
+            retry_after=self._retry_after(reply),
+        )
+
+    def _retry_after(self, reply: Reply) -> int:
+        """Seconds that SendGrid asks to wait, at least 1."""
+        asked, reset = reply.headers.get("Retry-After", ""), reply.headers.get("X-RateLimit-Reset", "")
+        date = parsedate_tz(asked)
+        seconds = 1.0
+        if re.fullmatch(r"[0-9]{1,9}", asked):
+            seconds = int(asked)
+        elif date is not None:
+            seconds = mktime_tz(date) - self._clock.now()
+        elif re.fullmatch(r"[0-9]{1,12}", reset):
+            seconds = int(reset) - self._clock.now()
+        return int(min(max(seconds, 1), LONGEST_RETRY_AFTER))
+
+    def _pause(self, attempt: int, retry_after: int, deadline: float) -> bool:
+        """Wait before the next attempt; False where there is to be none."""
+        own = min(FIRST_PAUSE_SECONDS * 2**attempt, LONGEST_PAUSE_SECONDS) * (1 - self._clock.chance() / 2)
+        pause = max(own, retry_after if retry_after > 1 else 0)
+        if attempt >= MOST_ATTEMPTS or self._clock.monotonic() + pause + SHORTEST_ATTEMPT_SECONDS > deadline:
+            return False
+        self._clock.sleep(pause)
+        return True
+
+
+def payload(message: Message, callout: Callout) -> dict[str, Any]:
+    """The body of the request: a security notice. Nothing is tracked, and who left a newsletter gets it all the same.
+
+    custom_args is not private (it shows in webhooks and statistics): the webhook-id alone.
+    """
+    off = {"enable": False}
+    sender = {"email": message.sender_email, **({"name": message.sender_name} if message.sender_name else {})}
+    return {
+        "personalizations": [{"to": [{"email": message.to}]}],
+        "from": sender,
+        **({"reply_to": {"email": message.reply_to}} if message.reply_to else {}),
+        "subject": message.subject,
+        "content": [{"type": "text/plain", "value": message.text}],
+        "headers": {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
+        "custom_args": {"webhook_id": callout.id},
+        "tracking_settings": {
+            "click_tracking": {"enable": False, "enable_text": False},
+            "open_tracking": off,
+            "subscription_tracking": off,
+            "ganalytics": off,
+        },
+        "mail_settings": {
+            "bypass_unsubscribe_management": {"enable": True},
+            "bypass_spam_management": {"enable": True},
+            **({"sandbox_mode": {"enable": True}} if callout.sandbox else {}),
+        },
+    }
+
+
+def _rejected(status: int, said: str, advice: str, *, recipient_refused: bool = False) -> Rejected:
+    return Rejected(
+        f"SendGrid refused the mail ({status}: {said}). {advice}".rstrip(), recipient_refused=recipient_refused
+    )
+
+
+def _errors(reply: Reply) -> tuple[str, list[str]]:
+    """What SendGrid says, as one line without the user's address, and the fields that it names."""
+    try:
+        errors = [(str(error.get("message")), error.get("field")) for error in json.loads(reply.body)["errors"]]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return ("a page that is not JSON" if reply.body else "no reason given"), []
+    said = "; ".join(f"{message} [{field}]" if field else message for message, field in errors)
+    printable = "".join(char if char.isprintable() else " " for char in log.mask(said))
+    return printable[:500], [str(field) for _, field in errors if field]

@@ -1,0 +1,257 @@
+"""Settings: every environment name that the product reads, in one frozen object, with all faults told at once."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+T = TypeVar("T")
+
+FACTS = ("time", "place", "device", "ip")
+LANGUAGES = Path(__file__).parent / "notice" / "languages"
+SECRET_RESOURCE = re.compile(r"projects/[^/\s]+(/locations/[^/\s]+)?/secrets/[\w-]+(/versions/[\w-]+)?")
+QUEUE = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/queues/[\w-]+")
+ADDRESS = re.compile(r"[^@\s,;<>()\"\x00-\x1f]+@[^@\s,;<>()\"\x00-\x1f]+")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with one setting, and how to mend it."""
+
+    name: str
+    problem: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.problem}: {self.fix}"
+
+
+class SettingsError(Exception):
+    """The settings cannot be worked with; `faults` lists everything that is wrong."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(map(str, self.faults)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the environment says, checked. The README's table tells what each name means."""
+
+    sends_mail: bool
+    sender_email: str
+    sender_name: str
+    support_contact: str
+    product_name: str
+    default_language: str
+    context: frozenset[str]
+    own_addresses: tuple[Network, ...]
+    allowed_tenants: frozenset[str]  # empty: any
+    secrets: Mapping[str, str]  # an Action secret's name → where its value is
+    signing_key_secret: str
+    sendgrid_url: str
+    secret_max_age_seconds: int
+    delivery: Literal["direct", "queue"]
+    secret_manager_endpoint: str  # empty: Google's
+    google_cloud_project: str
+    threads: int
+    proxy: str  # for SENDGRID_URL; empty: none
+    ca_bundle: str  # empty: the one that requests brings
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process.
+
+    Raises SettingsError, with every fault, where one is missing, malformed or contradicts another.
+    """
+    reader = _Reader(os.environ if environment is None else environment)
+    settings = _read(reader)
+    if reader.faults:
+        raise SettingsError(reader.faults)
+    return settings
+
+
+class _Reader:
+    """Reads one name after the other and collects what is wrong. An empty value counts as absent."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.faults: list[Fault] = []
+
+    def get(self, name: str, default: T, parse: Callable[[str], T], fix: str) -> T:
+        """The parsed value; `parse` raises ValueError with the problem, to which `fix` adds what to do."""
+        text = self.environment.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.faults.append(Fault(name, str(error), fix))
+            return default
+
+    def require(self, name: str, parse: Callable[[str], str], fix: str) -> str:
+        if not self.environment.get(name, "").strip():
+            self.faults.append(Fault(name, "is missing", fix))
+        return self.get(name, "", parse, fix)
+
+
+def _read(reader: _Reader) -> Settings:
+    sends_mail = True
+    need = reader.require if sends_mail else lambda name, parse, fix: reader.get(name, "", parse, fix)
+    sendgrid_url = reader.get(
+        "SENDGRID_URL",
+        "https://api.sendgrid.com",
+        _origin,
+        "use https://api.sendgrid.com, or https://api.eu.sendgrid.com for an EU account",
+    )
+    return Settings(
+        sends_mail=sends_mail,
+        sender_email=need("SENDER_EMAIL", _address, "set it to your verified sender identity, security@example.com"),
+        sender_name=reader.get("SENDER_NAME", "", _label, "set it to one line of at most 100 characters"),
+        support_contact=need(
+            "SUPPORT_CONTACT", _contact, "set it to an e-mail address or an https URL where users get help"
+        ),
+        product_name=reader.get("PRODUCT_NAME", "", _label, "set it to one line of at most 100 characters"),
+        default_language=reader.get("DEFAULT_LANGUAGE", "en", _language, "use one of the files in notice/languages"),
+        context=reader.get("CONTEXT", frozenset(FACTS), _facts, f"list some of {', '.join(FACTS)}"),
+        own_addresses=reader.get("OWN_ADDRESSES", (), _networks, "list CIDRs, such as 192.0.2.0/24, 2001:db8::/32"),
+        allowed_tenants=reader.get("ALLOWED_TENANTS", frozenset(), _words, "list Auth0 tenant names"),
+        secrets=_secrets(reader, need),
+        signing_key_secret=reader.require("CALLOUT_SIGNING_KEY_SECRET", _secret, SECRET_FIX),
+        sendgrid_url=sendgrid_url,
+        secret_max_age_seconds=reader.get("SECRET_MAX_AGE_SECONDS", 300, _seconds, "use 0 to 86400"),
+        delivery=reader.get("DELIVERY", "direct", _delivery, "use direct; queue is not built yet"),
+        secret_manager_endpoint=reader.get(
+            "SECRET_MANAGER_ENDPOINT", "", _origin, "leave it out for Google's own, or name the emulator's"
+        ),
+        google_cloud_project=reader.get("GOOGLE_CLOUD_PROJECT", "", str, ""),
+        threads=reader.get("THREADS", 4 * (os.cpu_count() or 1), _threads, "use the service's concurrency, 1 to 1000"),
+        proxy=_proxy(sendgrid_url),
+        ca_bundle=reader.get("REQUESTS_CA_BUNDLE", "", _file, "name a PEM file, or leave it out"),
+    )
+
+
+SECRET_FIX = "name it as projects/P/secrets/S, or as the path where it is mounted"  # noqa: S105
+
+
+def _secrets(reader: _Reader, need: Callable[[str, Callable[[str], str], str], str]) -> dict[str, str]:
+    """Every Action secret NAME that NAME_SECRET declares. A value of no known form is not ours."""
+    found = {"SENDGRID_API_KEY": need("SENDGRID_API_KEY_SECRET", _secret, SECRET_FIX)}
+    for variable, value in reader.environment.items():
+        name = variable.removesuffix("_SECRET")
+        if name not in (variable, "", "CALLOUT_SIGNING_KEY", "SENDGRID_API_KEY") and _is_secret(value.strip()):
+            found[name] = value.strip()
+    return found
+
+
+def _is_secret(value: str) -> bool:
+    return SECRET_RESOURCE.fullmatch(value) is not None or (value.startswith("/") and not value.endswith("/"))
+
+
+def _secret(text: str) -> str:
+    if not _is_secret(text):
+        raise ValueError("has none of the known forms")
+    return text
+
+
+def _address(text: str) -> str:
+    if not ADDRESS.fullmatch(text) or len(text) > 320:
+        raise ValueError("is not one e-mail address")
+    return text
+
+
+def _contact(text: str) -> str:
+    url = urlsplit(text)
+    if ADDRESS.fullmatch(text) or (url.scheme == "https" and url.hostname and not re.search(r"[\s\"<>]", text)):
+        return text
+    raise ValueError("is neither an e-mail address nor an https URL")
+
+
+def _label(text: str) -> str:
+    if len(text) > 100 or not text.isprintable():
+        raise ValueError("is too long or has control characters")
+    return text
+
+
+def _language(text: str) -> str:
+    found = sorted(file.stem for file in LANGUAGES.glob("*.toml"))
+    primary = text.replace("_", "-").split("-")[0].lower()
+    if primary not in {tag.split("-")[0] for tag in found}:
+        raise ValueError(f"is no language of the notice ({', '.join(found)})")
+    return text
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.split(r"[\s,]+", text.strip(", ")))
+
+
+def _facts(text: str) -> frozenset[str]:
+    unknown = _words(text) - set(FACTS)
+    if unknown:
+        raise ValueError(f"has the unknown word {', '.join(sorted(unknown))}")
+    return _words(text)
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(word) for word in sorted(_words(text)))
+    except ValueError as error:
+        raise ValueError(f"is malformed ({error})") from error
+
+
+def _origin(text: str) -> str:
+    """An https address of scheme, host and port alone; plain http on loopback only."""
+    url = urlsplit(text)
+    if not url.hostname or url.path not in ("", "/") or url.query or url.fragment or url.username is not None:
+        raise ValueError("is not an address of the form https://host")
+    if url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname)):
+        return text.rstrip("/")
+    raise ValueError("is not https (plain http is for loopback only)")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _whole(text: str, low: int, high: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+        raise ValueError(f"is not a whole number from {low} to {high}")
+    return int(text)
+
+
+def _seconds(text: str) -> int:
+    return _whole(text, 0, 86_400)
+
+
+def _threads(text: str) -> int:
+    return _whole(text, 1, 1000)
+
+
+def _delivery(text: str) -> Literal["direct", "queue"]:
+    if text != "direct":
+        raise ValueError(f"is {text!r}")
+    return "direct"
+
+
+def _file(text: str) -> str:
+    if not Path(text).is_file():
+        raise ValueError("names no file")
+    return text
+
+
+def _proxy(url: str) -> str:
+    """The proxy that HTTPS_PROXY and NO_PROXY ask for on the way to `url`; never for loopback."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if _is_loopback(host) or proxy_bypass(host):
+        return ""
+    return getproxies_environment().get(parts.scheme, "")
