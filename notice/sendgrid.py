@@ -132,7 +132,7 @@ class SendGrid:
     def _pause(self, attempt: int, retry_after: int, deadline: float) -> bool:
         """Wait before the next attempt; False where there is to be none."""
         own = min(FIRST_PAUSE_SECONDS * 2**attempt, LONGEST_PAUSE_SECONDS) * (1 - self._clock.chance() / 2)
-        pause = max(own, retry_after if retry_after > 1 else 0)
+        pause = max(own, retry_after)
         if attempt >= MOST_ATTEMPTS or self._clock.monotonic() + pause + SHORTEST_ATTEMPT_SECONDS > deadline:
             return False
         self._clock.sleep(pause)
@@ -151,7 +151,10 @@ def payload(message: Message, callout: Callout) -> dict[str, Any]:
         "from": sender,
         **({"reply_to": {"email": message.reply_to}} if message.reply_to else {}),
         "subject": message.subject,
-        "content": [{"type": "text/plain", "value": message.text}],
+        "content": [
+            {"type": "text/plain", "value": message.text},
+            {"type": "text/html", "value": message.html},
+        ],
         "headers": {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
         "custom_args": {"webhook_id": callout.id},
         "tracking_settings": {

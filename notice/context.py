@@ -1,0 +1,84 @@
+"""The context: when, where and on what device the password was changed, as far as it may and can be told.
+
+The requester need not be the user: it may be an attacker, or an administrator. So the facts are those of the request,
+and what could be somebody else's is left out.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from zoneinfo import ZoneInfo
+
+from actions.event import Event
+from notice.device import Device, device
+from settings import Settings
+
+LONGEST_NAME = 100  # characters of a name from outside
+LINK = re.compile(r"://|www\.", re.IGNORECASE)
+JOINERS = "\u200c\u200d"  # part of the spelling in Persian and in Indic scripts
+
+
+@dataclass(frozen=True)
+class Context:
+    """None is left out of the mail."""
+
+    time: datetime | None  # UTC
+    zone: ZoneInfo | None
+    city: str | None
+    country_code: str | None  # two capital letters
+    country_name: str | None  # as Auth0 says it, for a code that is missing
+    device: Device | None
+    ip: str | None
+
+
+def context(event: Event, settings: Settings) -> Context:
+    """The facts that CONTEXT asks for. Where the user did not surely act in person, there is only the time."""
+    request, wanted, agent = event.request, settings.context, device(event.request.user_agent)
+    address = _address(request.ip)
+    in_person = agent is not None and event.user.email_verified is True and not _is_own(address, settings)
+    geoip, placed = request.geoip, in_person and "place" in wanted
+    return Context(
+        time=event.callout.time if "time" in wanted else None,
+        zone=_zone(geoip.timeZone) if in_person and "time" in wanted else None,
+        city=clean(geoip.cityName) if placed else None,
+        country_code=_country(geoip.countryCode) if placed else None,
+        country_name=clean(geoip.countryName) if placed else None,
+        device=agent if in_person and "device" in wanted else None,
+        ip=str(address) if address and in_person and "ip" in wanted else None,
+    )
+
+
+def clean(text: str | None, longest: int = LONGEST_NAME) -> str | None:
+    """Text from outside as one short line that can neither turn the reading direction nor become a link.
+
+    Not printable, and so a space: control, format (bidi among them), surrogate, private and unassigned characters.
+    """
+    if not text:
+        return None
+    kept = "".join(char if char.isprintable() or char in JOINERS else " " for char in text[: longest * 4])
+    line = " ".join(LINK.sub(" ", kept).split())
+    return (line if len(line) <= longest else f"{line[: longest - 1]}…") or None
+
+
+def _address(text: str | None) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text or "")
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def _is_own(address: IPv4Address | IPv6Address | None, settings: Settings) -> bool:
+    return address is not None and any(address in network for network in settings.own_addresses)
+
+
+def _country(code: str | None) -> str | None:
+    return code.upper() if code and re.fullmatch(r"[A-Za-z]{2}", code) else None
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name and name.isascii() and name.isprintable() else None
+    except (KeyError, ValueError, OSError):
+        return None
