@@ -29,12 +29,16 @@ class Server:
 
     Each exchange becomes a `NAME.exchange` entry: method, path, status (0: none was sent), duration_ms, fault (what
     was wrong on purpose, or None), request and response (headers as pairs, body as text). An Authorization header is
-    cut, so that no key stands in the journal. `faults` holds what goes wrong next; `drop_connections` ends those that
-    clients keep open, as a service does with idle ones.
+    cut, so that no key stands in the journal; `redact` does the same for bodies, either way: it gets the text and
+    returns what may be shown. `faults` holds what goes wrong next; `drop_connections` ends those that clients keep
+    open, as a service does with idle ones.
     """
 
-    def __init__(self, name: str, app: Wsgi, journal: Journal, *, port: int = 0) -> None:
+    def __init__(
+        self, name: str, app: Wsgi, journal: Journal, *, port: int = 0, redact: Callable[[str], str] = str
+    ) -> None:
         self.name, self.app, self.journal, self.faults = name, app, journal, Faults()
+        self.redact = redact
         self.stopping = threading.Event()
         self._http = _HttpServer(self, port)
         self.port: int = self._http.server_port
@@ -100,9 +104,10 @@ class _Handler(WSGIRequestHandler):
         response = _answer(stand_in.app, environ, fault)
         if response is None or not response.is_streamed:
             milliseconds = round((time.monotonic() - started) * 1000, 1)
-            stand_in.journal.record(
-                f"{stand_in.name}.exchange", **_exchange(environ, body, response, fault, milliseconds)
-            )
+            exchange = _exchange(environ, body, response, fault, milliseconds)
+            for side in (exchange["request"], exchange["response"]):
+                side["body"] = stand_in.redact(side["body"])
+            stand_in.journal.record(f"{stand_in.name}.exchange", **exchange)
         if fault is None or fault.kind in ("status", "delay"):
             self._send(response or Response(status=500))
         else:
@@ -134,6 +139,8 @@ class _Handler(WSGIRequestHandler):
                 self.connection.sendall(bytes([byte]))
                 if stopping.wait(fault.seconds):
                     break
+            else:  # a whole answer, if late: the connection stays
+                return
         self.close_connection = True
         # RST instead of an orderly end: the other side sees a reset.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -149,7 +156,10 @@ def _answer(app: Wsgi, environ: Environ, fault: Fault | None) -> Response | None
         return Response(fault.body, fault.status, dict(fault.headers), content_type=fault.headers.get("Content-Type"))
     if fault is not None and fault.kind in ("hang", "reset") and not fault.accepted:
         return None
-    return Response.from_app(app, environ)
+    response = Response.from_app(app, environ)
+    if "Content-Length" in response.headers or response.status_code in (204, 304):
+        response.make_sequence()  # only what has no known end is streamed
+    return response
 
 
 def _read(environ: Environ) -> bytes:

@@ -5,6 +5,7 @@ idempotency key: a request that timed out may have been accepted.
 """
 
 import json
+import math
 import re
 from contextlib import suppress
 from email.utils import mktime_tz, parsedate_tz
@@ -21,6 +22,7 @@ from notice.message import Message
 from settings import Settings
 
 KEY = re.compile(r"SG\.[\w-]{22}\.[\w-]{43}", re.ASCII)
+ADDRESS = re.compile(r"(?<!\S)\S*@\S*")
 RECIPIENT = re.compile(r"personalizations(\.\d+)?\.to\b")
 MOST_ATTEMPTS = 8
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 1.5  # doubled with each attempt, less a random half
@@ -34,6 +36,7 @@ ADVICE = {
     413: "The mail is larger than SendGrid takes.",
 }
 UNVERIFIED = "Verify SENDER_EMAIL as a sender identity: https://app.sendgrid.com/settings/sender_auth"
+NO_ACCEPTANCE = "What answers at SENDGRID_URL is not SendGrid: it accepts a mail with 202."
 CREDITS = "The SendGrid account is out of credits: https://app.sendgrid.com/account/billing"
 
 
@@ -71,11 +74,12 @@ class SendGrid:
             cause = "SENDGRID_API_KEY has not the form SG. + 22 + . + 43 characters"
             raise Unavailable("secret_unavailable", "a secret is malformed", cause=cause)
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", "Accept": "application/json"}
-        attempt = 1
+        attempt, maybe_accepted = 1, False
         while True:
             try:
                 return self._attempt(headers, body, callout, attempt)
             except Unavailable as error:
+                error.maybe_accepted = maybe_accepted = maybe_accepted or error.maybe_accepted
                 if not self._pause(attempt, error.retry_after, callout.deadline):
                     raise
             attempt += 1
@@ -90,7 +94,7 @@ class SendGrid:
                 cause=f"attempt {attempt}: {error}",
                 maybe_accepted=error.maybe_accepted,
             ) from error
-        if reply.status in (200, 202):
+        if reply.status == 202 or (reply.status == 200 and callout.sandbox):
             return Result(
                 "sandbox" if callout.sandbox else "sent",
                 message_id=reply.headers.get("X-Message-Id"),
@@ -100,6 +104,8 @@ class SendGrid:
 
     def _refusal(self, reply: Reply, attempt: int) -> Exception:
         said, fields = _errors(reply)
+        if reply.status < 300:
+            return _rejected(reply.status, said, NO_ACCEPTANCE)
         if reply.status == 401 and "credits" in said:
             return _rejected(401, said, CREDITS)
         if reply.status == 401:
@@ -117,17 +123,17 @@ class SendGrid:
         )
 
     def _retry_after(self, reply: Reply) -> int:
-        """Seconds that SendGrid asks to wait, at least 1."""
+        """Seconds that SendGrid asks to wait; 0 where it asks nothing."""
         asked, reset = reply.headers.get("Retry-After", ""), reply.headers.get("X-RateLimit-Reset", "")
-        date = parsedate_tz(asked)
-        seconds = 1.0
+        until = _unix(asked)
+        seconds = 0.0
         if re.fullmatch(r"[0-9]{1,9}", asked):
             seconds = int(asked)
-        elif date is not None:
-            seconds = mktime_tz(date) - self._clock.now()
-        elif re.fullmatch(r"[0-9]{1,12}", reset):
+        elif until is not None:
+            seconds = until - self._clock.now()
+        elif reply.status == 429 and re.fullmatch(r"[0-9]{1,12}", reset):
             seconds = int(reset) - self._clock.now()
-        return int(min(max(seconds, 1), LONGEST_RETRY_AFTER))
+        return math.ceil(min(max(seconds, 0), LONGEST_RETRY_AFTER))
 
     def _pause(self, attempt: int, retry_after: int, deadline: float) -> bool:
         """Wait before the next attempt; False where there is to be none."""
@@ -147,7 +153,7 @@ def payload(message: Message, callout: Callout) -> dict[str, Any]:
     off = {"enable": False}
     sender = {"email": message.sender_email, **({"name": message.sender_name} if message.sender_name else {})}
     return {
-        "personalizations": [{"to": [{"email": message.to}]}],
+        "personalizations": [{"to": [{"email": ascii_domain(message.to)}]}],
         "from": sender,
         **({"reply_to": {"email": message.reply_to}} if message.reply_to else {}),
         "subject": message.subject,
@@ -171,18 +177,38 @@ def payload(message: Message, callout: Callout) -> dict[str, Any]:
     }
 
 
+def ascii_domain(address: str) -> str:
+    """The address with its domain in the `xn--` form: SendGrid has no SMTPUTF8. Unchanged where nothing would help."""
+    local, _, domain = address.rpartition("@")
+    if domain.isascii() or not local.isascii():
+        return address
+    try:
+        return f"{local}@{domain.encode('idna').decode()}"
+    except UnicodeError:
+        return address
+
+
 def _rejected(status: int, said: str, advice: str, *, recipient_refused: bool = False) -> Rejected:
     return Rejected(
         f"SendGrid refused the mail ({status}: {said}). {advice}".rstrip(), recipient_refused=recipient_refused
     )
 
 
+def _unix(date: str) -> float | None:
+    """Unix seconds of an HTTP date."""
+    try:
+        parts = parsedate_tz(date)
+        return None if parts is None else mktime_tz(parts)
+    except (ValueError, OverflowError):
+        return None
+
+
 def _errors(reply: Reply) -> tuple[str, list[str]]:
-    """What SendGrid says, as one line without the user's address, and the fields that it names."""
+    """What SendGrid says, as one line without addresses, and the field of each error (empty: none)."""
     try:
         errors = [(str(error.get("message")), error.get("field")) for error in json.loads(reply.body)["errors"]]
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return ("a page that is not JSON" if reply.body else "no reason given"), []
     said = "; ".join(f"{message} [{field}]" if field else message for message, field in errors)
-    printable = "".join(char if char.isprintable() else " " for char in log.mask(said))
-    return printable[:500], [str(field) for _, field in errors if field]
+    printable = "".join(char if char.isprintable() else " " for char in ADDRESS.sub("[address]", log.mask(said)))
+    return printable[:500] or "no reason given", [str(field or "") for _, field in errors]

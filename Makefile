@@ -1,0 +1,32 @@
+# `make` lists the commands. All of them set up what they need in .venv on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
+
+run: .venv/ready ## start the emulator: a password change, the mail it brings, then everything stays up
+	@$(BIN)/python -m emulator
+
+test: .venv/ready ## run all tests, with the coverage of what is deployed
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage report
+
+lint: .venv/ready ## formatter, linter, types, shell
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@if command -v shellcheck >/dev/null; then shellcheck deploy.sh .ci/run; else echo "shellcheck is not installed: deploy.sh is unchecked"; fi
+
+check: lint test ## what a reviewer runs
+
+format: .venv/ready ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.venv/ready: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.PHONY: help run test lint check format

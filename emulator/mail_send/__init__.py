@@ -1,0 +1,87 @@
+"""What SendGrid's POST /v3/mail/send refuses: a JSON body goes in, its violations come out, all at once.
+
+Messages and fields are SendGrid's own, from answers shown in public threads where there are any, else from its
+"Status Codes & Errors" page for v3 Mail Send; limits are from its OpenAPI description (sendgrid-oai). A violation is
+`{"message", "field", "help"}`, ready for the answer's `errors`. Members that the description does not name pass.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from emulator.mail_send import content, envelope
+from emulator.mail_send.shape import Strings, UndecodableError, well_typed, wrong_types
+from emulator.mail_send.violation import Json, Violation, violation
+
+_ADDRESS = {"email": "string", "name": "string"}
+_ENABLE = {"enable": "boolean"}
+_BYPASSES = ("bypass_bounce_management", "bypass_spam_management", "bypass_unsubscribe_management")
+_ANALYTICS = ("utm_source", "utm_medium", "utm_term", "utm_content", "utm_campaign")
+
+SHAPE: Json = {
+    "personalizations": [
+        {
+            "from": _ADDRESS,
+            "to": [_ADDRESS],
+            "cc": [_ADDRESS],
+            "bcc": [_ADDRESS],
+            "subject": "string",
+            "headers": Strings(),
+            "substitutions": Strings(opaque=True),
+            "dynamic_template_data": {},
+            "custom_args": Strings(opaque=True),
+            "send_at": "integer",
+        }
+    ],
+    "from": _ADDRESS,
+    "reply_to": _ADDRESS,
+    "reply_to_list": [_ADDRESS],
+    "subject": "string",
+    "content": [{"type": "string", "value": "string"}],
+    "attachments": [
+        {"content": "string", "type": "string", "filename": "string", "disposition": "string", "content_id": "string"}
+    ],
+    "template_id": "string",
+    "sections": Strings(opaque=True),
+    "headers": Strings(),
+    "categories": ["string"],
+    "custom_args": Strings(opaque=True),
+    "send_at": "integer",
+    "batch_id": "string",
+    "asm": {"group_id": "integer", "groups_to_display": ["integer"]},
+    "ip_pool_name": "string",
+    "mail_settings": {
+        "bypass_list_management": _ENABLE,
+        **dict.fromkeys(_BYPASSES, _ENABLE),
+        "footer": {**_ENABLE, "text": "string", "html": "string"},
+        "sandbox_mode": _ENABLE,
+    },
+    "tracking_settings": {
+        "click_tracking": {**_ENABLE, "enable_text": "boolean"},
+        "open_tracking": {**_ENABLE, "substitution_tag": "string"},
+        "subscription_tracking": {**_ENABLE, "text": "string", "html": "string", "substitution_tag": "string"},
+        "ganalytics": {**_ENABLE, **dict.fromkeys(_ANALYTICS, "string")},
+    },
+}
+
+
+def violations(body: Any) -> list[Violation]:
+    """Everything that is wrong with a decoded request body; empty: SendGrid takes it."""
+    try:
+        wrong = [violation(message, field) for field, message in wrong_types(body, SHAPE)]
+    except UndecodableError:
+        return [violation("Bad Request")]
+    if not isinstance(body, dict):
+        return wrong
+    clean = well_typed(body, SHAPE)
+    broken = [found for rule in envelope.RULES + content.RULES for found in rule(clean)]
+    return wrong + [found for found in broken if not _explained(found, wrong)]
+
+
+def is_sandboxed(body: Mapping[str, Any]) -> bool:
+    """Whether an accepted body asks for sandbox mode."""
+    return bool(body.get("mail_settings", {}).get("sandbox_mode", {}).get("enable", False))
+
+
+def _explained(found: Violation, wrong: Sequence[Violation]) -> bool:
+    """Whether the field, or what holds it, has the wrong type: then what else it lacks is no news."""
+    return any(f"{found['field']}.".startswith(f"{w['field']}.") for w in wrong)

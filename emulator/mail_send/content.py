@@ -1,0 +1,199 @@
+"""What a mail says and carries: subject, content, attachments, headers, labels, settings."""
+
+import base64
+import binascii
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from emulator.mail_send.violation import Json, Violation, items, levels, personalizations, violation
+
+CATEGORY_LIMIT, CATEGORY_LENGTH = 10, 255
+CUSTOM_ARGS_LIMIT = 10_000  # bytes
+SUBSTITUTION_LIMIT = 10_000
+SCHEDULE_LIMIT = 72 * 3600  # seconds
+GROUP_LIMIT = 25  # unsubscribe groups shown
+POOL_NAME_LENGTHS = range(2, 65)
+RESERVED_HEADERS = frozenset(
+    {"x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type", "content-transfer-encoding"}
+    | {"to", "from", "subject", "reply-to", "cc", "bcc"}
+)
+
+
+def _subject(mail: Json) -> Iterator[Violation]:
+    for field, subject in levels(mail, "subject"):
+        if not subject:
+            yield violation("The subject of your email must be a string at least one character in length.", field)
+    people = [personalization for _, personalization in personalizations(mail)]
+    each_has_one = bool(people) and all("subject" in personalization for personalization in people)
+    if "subject" not in mail and "template_id" not in mail and not each_has_one:
+        yield violation(
+            "The subject is required. You can get around this requirement if you use a template with a subject defined "
+            "or if every personalization has a subject defined.",
+            "subject",
+        )
+
+
+def _content(mail: Json) -> Iterator[Violation]:
+    if not mail.get("content") and "template_id" not in mail:
+        yield violation(
+            "Unless a valid template_id is provided, the content parameter is required. There must be at least one "
+            "defined content block. We typically suggest both text/plain and text/html blocks are included, but only "
+            "one block is required.",
+            "content",
+        )
+    for field, block in items("content", mail.get("content", [])):
+        yield from _block(field, block)
+    kinds = [(block or {}).get("type", "").lower() for block in mail.get("content", [])]
+    expected = sorted(set(kinds) & {"text/plain", "text/html"}, reverse=True)  # plain before html, each once
+    if [kind for kind in kinds if kind in expected] != expected or kinds[: len(expected)] != expected:
+        found = violation(
+            "Following RFC 1341, section 7.2, if either text/html or text/plain are to be sent in your email: "
+            "text/plain needs to be first, followed by text/html, followed by any other content.",
+            "content",
+        )
+        yield {**found, "help": None}
+
+
+def _block(field: str, block: Json) -> Iterator[Violation]:
+    if not block.get("type"):
+        yield violation("Your content type must be a string with length of at least one character.", f"{field}.type")
+    if set(block.get("type", "")) & set(";,\r\n"):
+        yield violation("Cannot contain ';', or CRLF characters.", f"{field}.type")
+    if not block.get("value"):
+        yield violation("The content value must be a string at least one character in length.", f"{field}.value")
+
+
+def _attachments(mail: Json) -> Iterator[Violation]:
+    for field, attachment in items("attachments", mail.get("attachments", [])):
+        for member, complaint, fits in _ATTACHMENT:
+            if not fits(attachment.get(member)):
+                yield violation(complaint.format(attachment.get(member)), f"{field}.{member}")
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):  # wrong padding; letters that are not ASCII
+        return False
+    return True
+
+
+def _one_line(text: str | None, forbidden: str = ";,\r\n") -> bool:
+    return not set(text or "") & set(forbidden)
+
+
+# Member, what SendGrid says, what it wants; the value is None where the member is missing.
+_ATTACHMENT: tuple[tuple[str, str, Callable[[str | None], bool]], ...] = (
+    ("content", "The attachment content must be a string at least one character in length.", bool),
+    ("content", "The attachment content must be base64 encoded.", lambda text: _is_base64(text or "")),
+    ("filename", "filename is required.", bool),
+    ("filename", "The filename of your attachment cannot contain CRLF characters.", _one_line),
+    ("type", "The attachment type must be a string and at least one character in length.", lambda text: text != ""),
+    ("type", "The type cannot contain ';', or CRLF characters.", _one_line),
+    ("content_id", "The content ID of your attachment cannot contain CRLF characters.", _one_line),
+    (
+        "disposition",
+        'The disposition of your attachment can be either "inline" or "attachment". You provided {}.',
+        lambda text: text in (None, "inline", "attachment"),
+    ),
+)
+
+
+def _headers(mail: Json) -> Iterator[Violation]:
+    for field, headers in levels(mail, "headers"):
+        names = [name.lower() for name in headers]
+        if RESERVED_HEADERS & set(names):
+            yield violation("Header cannot be one of the reserved keys.", field)
+        if len(set(names)) < len(names):
+            yield violation("The headers cannot contain duplicate keys.", field)
+        if not all(name and all("!" <= letter <= "~" and letter != ":" for letter in name) for name in names):
+            yield violation("Header keys cannot contain non-ASCII characters or empty spaces.", field)
+
+
+def _categories(mail: Json) -> Iterator[Violation]:
+    categories = mail.get("categories", [])
+    if len(categories) > CATEGORY_LIMIT:
+        yield violation(
+            f"There is a limit of {CATEGORY_LIMIT} categories for each email that is sent. You provided "
+            f"{len(categories)} categories.",
+            "categories",
+        )
+    for category, count in Counter(item for item in categories if item is not None).items():
+        if count > 1:
+            text = f"The categories must be a unique list, and you have included {category} more than once."
+            yield violation(text, "categories")
+        if len(category) > CATEGORY_LENGTH:
+            text = f"Each category must not be longer than {CATEGORY_LENGTH} characters. {category} exceeds this limit"
+            yield violation(text, "categories")
+        if not category.isascii():
+            yield violation("Categories can not contain non-ASCII characters.", "categories")
+
+
+def _custom_args(mail: Json) -> Iterator[Violation]:
+    overall = mail.get("custom_args", {})
+    for field, arguments in levels(mail, "custom_args"):
+        text = json.dumps({**overall, **arguments}, separators=(",", ":"), ensure_ascii=False)
+        if len(text.encode("utf-8", "surrogatepass")) > CUSTOM_ARGS_LIMIT:
+            yield violation(
+                "The combined size of both global and personalization custom arguments may not exceed 10,000 bytes per "
+                "personalization.",
+                field,
+            )
+        if not arguments and field != "custom_args":
+            yield violation("custom_args cannot be empty.", field)
+
+
+def _send_at(mail: Json) -> Iterator[Violation]:
+    for field, moment in levels(mail, "send_at"):
+        if moment > time.time() + SCHEDULE_LIMIT:
+            yield violation("Scheduling more than 72 hours in advance is forbidden.", field)
+
+
+_LESSER_BYPASSES = ("bypass_bounce_management", "bypass_spam_management", "bypass_unsubscribe_management")
+
+
+def _settings(mail: Json) -> Iterator[Violation]:
+    """The bypass filters: `bypass_list_management` refuses to stand beside others even when it is off.
+
+    That is no slip of this table: sendgrid/docs #6549 and StrongGrid #395 report it.
+    """
+    settings = mail.get("mail_settings", {})
+    if "bypass_list_management" in settings and any(name in settings for name in _LESSER_BYPASSES):
+        yield violation(
+            "bypass_list_management is mutually exclusive with bypass_bounce_management, bypass_spam_management and "
+            "bypass_unsubscribe_management",
+            "mail_settings",
+        )
+
+
+def _substitutions(mail: Json) -> Iterator[Violation]:
+    for field, personalization in personalizations(mail):
+        if len(personalization.get("substitutions", {})) > SUBSTITUTION_LIMIT:
+            yield violation("You are limited to 10,000 substitutions.", f"{field}.substitutions")
+
+
+def _delivery(mail: Json) -> Iterator[Violation]:
+    if "asm" in mail and "group_id" not in mail["asm"]:
+        yield violation("The ASM group ID must be an integer.", "asm.group_id")
+    if len(mail.get("asm", {}).get("groups_to_display", [])) > GROUP_LIMIT:
+        text = f"There is a limit of {GROUP_LIMIT} unsubscribe groups that can be displayed to a user at a time."
+        yield violation(text, "asm.groups_to_display")
+    if "ip_pool_name" in mail and len(mail["ip_pool_name"]) not in POOL_NAME_LENGTHS:
+        text = f"The IP Pool name must be a valid pool name for your account. You provided {mail['ip_pool_name']}."
+        yield violation(text, "ip_pool_name")
+
+
+RULES = (
+    _subject,
+    _content,
+    _attachments,
+    _headers,
+    _categories,
+    _custom_args,
+    _send_at,
+    _settings,
+    _substitutions,
+    _delivery,
+)

@@ -1,0 +1,217 @@
+"""A stand-in for Google Secret Manager: its REST surface, enough for the official client and for gcloud.
+
+Names are global (`projects/P/secrets/S`) or regional (`projects/P/locations/L/secrets/S`); P is an id or a number, and
+answers show the number, as the service does. Values live in memory and never reach the journal. Permissions are not
+enforced (see `deny`).
+"""
+
+import json
+import re
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from flask import Flask, Response, jsonify, request
+
+from emulator.google_api import (
+    ApiError,
+    Json,
+    Policies,
+    api,
+    api_faults,
+    body,
+    from_base64,
+    member,
+    page,
+    project_number,
+)
+from emulator.journal import Journal
+from emulator.secret import Secret, crc32c
+from emulator.server import Server
+
+PAGE_LIMIT = 25_000
+
+FAULTS = api_faults("secretmanager.googleapis.com", "secretmanager.versions.access")
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_SECRET_NAME = re.compile(r"projects/(?P<project>[^/]+)(/locations/(?P<location>[^/]+))?/secrets/(?P<secret>[^/]+)")
+
+
+class SecretManager:
+    """The stand-in, as a context manager; see FAULTS for what `faults` may be given by name."""
+
+    def __init__(self, journal: Journal, *, port: int = 0) -> None:
+        self._secrets: dict[str, Secret] = {}
+        self._policies = Policies()
+        self._lock = threading.RLock()
+        self._server = Server("secret_manager", self._app(), journal, port=port, redact=without_payload)
+        self.faults, self.url = self._server.faults, self._server.url
+
+    def __enter__(self) -> Self:
+        self._server.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.__exit__(kind, error, trace)
+
+    def put(self, name: str, value: str | bytes) -> int:
+        """Adds a version to the secret called `name` (made when absent) and returns its number."""
+        with self._lock:
+            secret = self._secrets.setdefault(_canonical(name), Secret(_canonical(name), _settings(name, {})))
+            secret.add(value.encode() if isinstance(value, str) else value)
+            return len(secret.versions)
+
+    def disable(self, name: str, version: int | str = "latest") -> None:
+        with self._lock:
+            self._secret(name).version(str(version)).change("DISABLED")
+
+    def enable(self, name: str, version: int | str = "latest") -> None:
+        with self._lock:
+            self._secret(name).version(str(version)).change("ENABLED")
+
+    def deny(self, name: str, *, denied: bool = True) -> None:
+        """From now on (until `denied=False`) reading this one secret answers 403, as without the accessor's role."""
+        with self._lock:
+            self._secret(name).denied = denied
+
+    def _secret(self, name: str) -> Secret:
+        canonical = _canonical(name)
+        if canonical not in self._secrets:
+            raise ApiError("NOT_FOUND", f"Secret [{canonical}] not found.")
+        return self._secrets[canonical]
+
+    def _app(self) -> Flask:
+        app = api("secret_manager")
+        for place in ("/v1/projects/<project>", "/v1/projects/<project>/locations/<location>"):
+            secret = f"{place}/secrets/<id:secret>"
+            version = f"{secret}/versions/<id:version>"
+            for method, rule, view in (
+                ("POST", f"{place}/secrets", self._create),
+                ("GET", f"{place}/secrets", self._list),
+                ("GET", secret, self._get),
+                ("DELETE", secret, self._delete),
+                ("POST", f"{secret}:addVersion", self._add_version),
+                ("GET", f"{secret}:getIamPolicy", self._get_policy),
+                ("POST", f"{secret}:setIamPolicy", self._set_policy),
+                ("GET", f"{secret}/versions", self._list_versions),
+                ("GET", version, self._get_version),
+                ("GET", f"{version}:access", self._access),
+                ("POST", f"{version}:enable", self._change("ENABLED")),
+                ("POST", f"{version}:disable", self._change("DISABLED")),
+                ("POST", f"{version}:destroy", self._change("DESTROYED")),
+            ):
+                app.add_url_rule(rule, rule + method, self._locked(view), methods=[method])
+        return app
+
+    def _locked(self, view: Callable[..., Response]) -> Callable[..., Response]:
+        def locked(**names: str) -> Response:
+            with self._lock:
+                return view(**names)
+
+        return locked
+
+    def _create(self, **names: str) -> Response:
+        secret_id = request.args.get("secretId", "")
+        if not _ID.fullmatch(secret_id):
+            raise ApiError("INVALID_ARGUMENT", f"Secret ID [{secret_id}] does not match the expected format.")
+        name = _name(**names, secret=secret_id)
+        if name in self._secrets:
+            raise ApiError("ALREADY_EXISTS", f"Secret [{name}] already exists.")
+        given = body()
+        if "location" not in names and not given.get("replication"):
+            raise ApiError("INVALID_ARGUMENT", "The replication policy of a secret is required.")
+        self._secrets[name] = Secret(name, _settings(name, given))
+        return jsonify(self._secrets[name].resource())
+
+    def _list(self, **names: str) -> Response:
+        parent = _name(**names, secret="")
+        owned = [s.resource() for name, s in sorted(self._secrets.items()) if name.rpartition("/")[0] + "/" == parent]
+        return page(owned, "secrets", PAGE_LIMIT)
+
+    def _get(self, **names: str) -> Response:
+        return jsonify(self._secret(_name(**names)).resource())
+
+    def _delete(self, **names: str) -> Response:
+        name = self._secret(_name(**names)).name
+        del self._secrets[name]
+        self._policies.drop(name)
+        return jsonify({})
+
+    def _add_version(self, **names: str) -> Response:
+        payload = member(body(), "payload")
+        data, checksum = from_base64(payload.get("data"), "payload.data"), payload.get("dataCrc32c")
+        if checksum is not None and str(checksum) != str(crc32c(data)):
+            raise ApiError("INVALID_ARGUMENT", "The payload's checksum does not match the given dataCrc32c.")
+        return jsonify(self._secret(_name(**names)).add(data, checksum_given=checksum is not None).resource())
+
+    def _list_versions(self, **names: str) -> Response:
+        newest_first = self._secret(_name(**names)).versions[::-1]
+        return page([version.resource() for version in newest_first], "versions", PAGE_LIMIT)
+
+    def _get_version(self, version: str, **names: str) -> Response:
+        return jsonify(self._secret(_name(**names)).version(version).resource())
+
+    def _access(self, version: str, **names: str) -> Response:
+        # A missing secret is told like one without versions.
+        secret = self._secrets.get(_name(**names)) or Secret(_name(**names), {})
+        if secret.denied:
+            raise _denied(request.path.removeprefix("/v1/").removesuffix(":access"))
+        return jsonify(secret.version(version).access())
+
+    def _change(self, state: str) -> Callable[..., Response]:
+        def change(version: str, **names: str) -> Response:
+            return jsonify(self._secret(_name(**names)).version(version).change(state))
+
+        return change
+
+    def _get_policy(self, **names: str) -> Response:
+        return jsonify(self._policies.get(self._secret(_name(**names)).name))
+
+    def _set_policy(self, **names: str) -> Response:
+        return jsonify(self._policies.set(self._secret(_name(**names)).name, member(body(), "policy")))
+
+
+def without_payload(text: str) -> str:
+    """`text`, a body either way, with the value of a payload taken out; what is no JSON object is not shown at all."""
+    try:
+        message = json.loads(text or "{}")
+        payload = message.get("payload") or {}
+        hidden = {**payload, **{name: "…" for name in ("data", "dataCrc32c") if name in payload}}
+    except (ValueError, AttributeError, TypeError):
+        return f"({len(text)} characters)"
+    return json.dumps({**message, "payload": hidden}) if payload else text
+
+
+def _name(project: str, secret: str, location: str = "") -> str:
+    """The name that answers show, and that secrets are kept under."""
+    place = f"/locations/{location}" if location else ""
+    return f"projects/{project_number(project)}{place}/secrets/{secret}"
+
+
+def _canonical(name: str) -> str:
+    """Raises ValueError for what is no name of a secret."""
+    match = _SECRET_NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name!r} is not projects/P[/locations/L]/secrets/S")
+    return _name(match["project"], match["secret"], match["location"] or "")
+
+
+def _settings(name: str, given: Json) -> Json:
+    """What a secret keeps of what its creator says; a regional one has no replication."""
+    kept = {key: given[key] for key in ("labels", "annotations", "topics", "ttl") if given.get(key)}
+    return kept if "/locations/" in name else {"replication": given.get("replication") or {"automatic": {}}, **kept}
+
+
+def _denied(name: str) -> ApiError:
+    permission = "secretmanager.versions.access"
+    return ApiError(
+        "PERMISSION_DENIED",
+        f"Permission '{permission}' denied for resource '{name}' (or it may not exist).",
+        "IAM_PERMISSION_DENIED",
+        "iam.googleapis.com",
+        permission=permission,
+        resource=name,
+    )

@@ -1,0 +1,236 @@
+"""A strict stand-in for SendGrid's v3 API: POST /v3/mail/send, GET /v3/scopes, GET /v3/verified_senders.
+
+Strict: it refuses whatever SendGrid is known to refuse, with SendGrid's own sentences (see `mail_send` for bodies),
+so that a message it takes has no known reason to fail there. A request is checked in this order: size, method, key,
+scope, rate, content type, JSON, the mail, its sender, credits.
+"""
+
+import json
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from emulator.journal import Journal
+from emulator.mail import Mail
+from emulator.mail_send import is_sandboxed, violations
+from emulator.sendgrid_refusal import RefusedError, compact, html_page, refusal
+from emulator.server import Server
+
+MESSAGE_LIMIT = 30 * 1024 * 1024  # bytes
+RATE_WINDOW = 60  # seconds
+AUTOMATIC_SCOPES = ("2fa_required", "sender_verification_eligible")  # every key has them, asked for or not
+
+_KEY = re.compile(r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}")
+
+
+class SendGrid(Server):
+    """The stand-in, as a context manager; `sendgrid_faults.fault` makes what `faults` may be given.
+
+    `verified`: the sender identities, as addresses and domains. `clock`: unix seconds. Two numbers may be set at any
+    time, None for no limit: `credits`, how many recipients may still be mailed, and `rate_limit`, how many requests
+    pass each minute. Each accepted mail becomes a `sendgrid.mail` entry and stands in the inbox; one in sandbox mode
+    becomes a `sendgrid.sandbox` entry and stands nowhere.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        port: int = 0,
+        verified: Iterable[str] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__("sendgrid", self._app(), journal, port=port)
+        self.credits: int | None = None
+        self.rate_limit: int | None = None
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._keys: dict[str, tuple[str, ...]] = {}
+        self._verified: list[str] = []
+        self._inbox: list[Mail] = []
+        self._next_mail = 1
+        self._window, self._requests = 0.0, 0
+        self.verify(*verified)
+
+    def new_key(self, *scopes: str) -> str:
+        """A new key, with mail.send alone unless scopes are named."""
+        key = f"SG.{secrets.token_urlsafe(16)}.{secrets.token_urlsafe(32)}"
+        return self.add_key(key, *scopes)
+
+    def add_key(self, key: str, *scopes: str) -> str:
+        """Raises ValueError where SendGrid could not have issued the key; the message does not show it."""
+        if not _KEY.fullmatch(key):
+            raise ValueError("a SendGrid key is SG., 22 characters, a dot, and 43 characters of A-Z a-z 0-9 _ -")
+        with self._lock:
+            self._keys[key] = (*(scopes or ("mail.send",)), *AUTOMATIC_SCOPES)
+        return key
+
+    def revoke(self, key: str) -> None:
+        with self._lock:
+            self._keys.pop(key, None)
+
+    def verify(self, *identities: str) -> None:
+        """Addresses (single senders) and domains (authenticated ones). Raises ValueError for what is neither."""
+        for identity in identities:
+            if not re.fullmatch(r"([^\s@,]+@)?[^\s@,]+", identity):
+                raise ValueError(f"a sender identity is an address or a domain, not {identity!r}")
+        with self._lock:
+            self._verified += [identity.lower() for identity in identities]
+
+    def unverify(self, identity: str) -> None:
+        with self._lock:
+            self._verified = [known for known in self._verified if known != identity.lower()]
+
+    def inbox(self) -> list[Mail]:
+        """Oldest first."""
+        with self._lock:
+            return list(self._inbox)
+
+    def mail(self, number: int) -> Mail | None:
+        return next((mail for mail in self.inbox() if mail.id == number), None)
+
+    def clear(self) -> None:
+        """Empties the inbox; numbers go on."""
+        with self._lock:
+            self._inbox.clear()
+
+    def _app(self) -> Flask:
+        app = Flask("sendgrid", static_folder=None)
+        app.before_request(_check_size)
+        app.register_error_handler(RefusedError, _refused)
+        app.register_error_handler(HTTPException, _refused_by_flask)
+        for rule, view, method in (
+            ("/v3/mail/send", self._mail_send, "POST"),
+            ("/v3/scopes", self._scopes, "GET"),
+            ("/v3/verified_senders", self._verified_senders, "GET"),
+        ):
+            app.add_url_rule(rule, view_func=view, methods=[method], provide_automatic_options=False)
+        return app
+
+    def _mail_send(self) -> Response:
+        self._check_scope("mail.send")
+        self._check_rate()
+        mail = _json_body()
+        found = violations(mail)
+        if found:
+            raise RefusedError(400, found, {})
+        self._check_senders(mail)
+        if is_sandboxed(mail):
+            self.journal.record("sendgrid.sandbox", **Mail(0, "", self._clock(), mail).as_json())
+            return Response(status=200, mimetype="text/plain")
+        return self._accept(mail)
+
+    def _scopes(self) -> Response:
+        return _json({"scopes": self._granted()})
+
+    def _verified_senders(self) -> Response:
+        """The single senders; authenticated domains are listed elsewhere."""
+        self._check_scope("sender_verification.read")
+        addresses = [identity for identity in self._verified if "@" in identity]
+        return _json({"results": [_sender(number, address) for number, address in enumerate(addresses, 1)]})
+
+    def _accept(self, mail: dict[str, Any]) -> Response:
+        envelopes = mail["personalizations"]
+        message_id = secrets.token_urlsafe(16)
+        with self._lock:
+            self._charge(sum(len(envelope.get(kind, [])) for envelope in envelopes for kind in ("to", "cc", "bcc")))
+            for index in range(len(envelopes)):
+                accepted = Mail(self._next_mail, message_id, self._clock(), mail, index)
+                self._next_mail += 1
+                self._inbox.append(accepted)
+                self.journal.record("sendgrid.mail", **accepted.as_json())
+        return Response(status=202, mimetype="text/plain", headers={"X-Message-Id": message_id})
+
+    def _charge(self, recipients: int) -> None:
+        if self.credits is not None:
+            if recipients > self.credits:
+                raise refusal("out of credits")
+            self.credits -= recipients
+
+    def _granted(self) -> tuple[str, ...]:
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise refusal("no key")
+        with self._lock:
+            if key not in self._keys:
+                raise refusal("wrong key")
+            return self._keys[key]
+
+    def _check_scope(self, scope: str) -> None:
+        if scope not in self._granted():
+            raise refusal("missing scope")
+
+    def _check_rate(self) -> None:
+        with self._lock:
+            window = self._clock() // RATE_WINDOW
+            self._requests = self._requests + 1 if window == self._window else 1
+            self._window = window
+            if self.rate_limit is not None and self._requests > self.rate_limit:
+                reset = str(int((window + 1) * RATE_WINDOW))
+                limit = {"X-RateLimit-Limit": str(self.rate_limit), "X-RateLimit-Remaining": "0"}
+                raise refusal("too many requests", {**limit, "X-RateLimit-Reset": reset})
+
+    def _check_senders(self, mail: dict[str, Any]) -> None:
+        """A domain vouches for its own addresses, not for its subdomains'."""
+        for level in (mail, *mail["personalizations"]):
+            email = level.get("from", mail["from"])["email"].lower()
+            if not {email, email.rpartition("@")[2]} & set(self._verified):
+                raise refusal("unverified sender")
+
+
+def _check_size() -> Response | None:
+    if (request.content_length or 0) <= MESSAGE_LIMIT:
+        return None
+    return Response(html_page(413), 413, mimetype="text/html")
+
+
+def _json_body() -> Any:
+    if request.mimetype != "application/json":
+        raise refusal("wrong type")
+    try:
+        return _decoded(request.get_data().decode())
+    except UnicodeDecodeError:
+        raise refusal("not UTF-8") from None
+    except (ValueError, RecursionError):
+        raise refusal("bad request") from None
+
+
+def _decoded(text: str) -> Any:
+    value = json.loads(text, parse_constant=_no_number)
+    if "\\ud" not in text.lower():
+        return value
+    # Half a character, such as \ud800, becomes U+FFFD, as in Go: what is stored can always be written out again.
+    wide = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
+    return json.loads(wide.decode("utf-16-le", "replace"))
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _sender(number: int, address: str) -> dict[str, Any]:
+    known = {"id": number, "nickname": address, "from_email": address, "reply_to": address}
+    unknown = dict.fromkeys(
+        ("from_name", "reply_to_name", "address", "address2", "state", "city", "zip", "country"), ""
+    )
+    return {**known, **unknown, "verified": True, "locked": False}
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(compact(value), status, mimetype="application/json")
+
+
+def _refused(error: RefusedError) -> Response:
+    return Response(error.body, error.status, dict(error.headers), mimetype="application/json")
+
+
+def _refused_by_flask(error: HTTPException) -> Response:
+    if error.code == 405:
+        return _refused(refusal("POST only" if request.path == "/v3/mail/send" else "wrong method"))
+    return _refused(refusal("not found"))

@@ -1,0 +1,64 @@
+"""How SendGrid says no: its statuses, its sentences, its JSON and its HTML."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+SENDER_IDENTITY = (
+    "The from address does not match a verified Sender Identity. Mail cannot be sent until this error is resolved. "
+    "Visit https://sendgrid.com/docs/for-developers/sending-email/sender-identity/ to see the Sender Identity "
+    "requirements"
+)
+
+# Name: status, message, field.
+REFUSALS: Mapping[str, tuple[int, str, str | None]] = {
+    "wrong key": (401, "The provided authorization grant is invalid, expired, or revoked", None),
+    "no key": (401, "Permission denied, wrong credentials", None),
+    "out of credits": (401, "Maximum credits exceeded", None),
+    "missing scope": (403, "access forbidden", None),
+    "unverified sender": (403, SENDER_IDENTITY, "from"),
+    "bad request": (400, "Bad Request", None),
+    "not found": (404, "not found", None),
+    "POST only": (405, "POST method allowed only", None),
+    "wrong method": (405, "method not allowed", None),
+    "wrong type": (415, "Content-Type should be application/json.", None),
+    "not UTF-8": (415, "Invalid UTF8 in request", None),
+    "too many requests": (429, "too many requests", None),
+    "server error": (500, "internal server error", None),
+    "unavailable": (503, "service unavailable", None),
+}
+
+
+@dataclass
+class RefusedError(Exception):
+    """What ends a request early: the whole answer."""
+
+    status: int
+    errors: Sequence[Mapping[str, Any]]
+    headers: Mapping[str, str]
+
+    @property
+    def body(self) -> str:
+        return compact({"errors": self.errors})
+
+
+def refusal(name: str, headers: Mapping[str, str] | None = None) -> RefusedError:
+    """One of REFUSALS."""
+    status, message, field = REFUSALS[name]
+    return RefusedError(status, [{"message": message, "field": field, "help": None}], headers or {})
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+_NGINX_PHRASES = {413: "Request Entity Too Large", 503: "Service Temporarily Unavailable"}
+
+
+def html_page(status: int) -> str:
+    """The page of the proxy in front, which knows no JSON."""
+    title = f"{status} {_NGINX_PHRASES.get(status, HTTPStatus(status).phrase)}"
+    head = f"<html>\r\n<head><title>{title}</title></head>\r\n"
+    return f"{head}<body>\r\n<center><h1>{title}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"

@@ -1,0 +1,58 @@
+"""The journal: in order, found by kind and number, waited for."""
+
+import threading
+
+from emulator.journal import Entry, Journal
+
+
+def test_entries_are_numbered_in_order() -> None:
+    journal = Journal()
+    first, second = journal.record("a.one", text="x"), journal.record("a.two")
+    assert (first.number, second.number) == (1, 2)
+    assert first.data == {"text": "x"}
+    assert journal.entries() == [first, second]
+    assert journal.entries(after=1) == [second]
+
+
+def test_a_kind_stands_for_itself_and_what_is_below_it() -> None:
+    journal = Journal()
+    for kind in ("mail", "mail.sent", "mailbox", "mail.sent.late"):
+        journal.record(kind)
+    assert [entry.kind for entry in journal.entries(kind="mail")] == ["mail", "mail.sent", "mail.sent.late"]
+    assert [entry.kind for entry in journal.entries(kind="mail.sent")] == ["mail.sent", "mail.sent.late"]
+
+
+def test_waiting_finds_what_is_there_and_gives_up_on_what_is_not() -> None:
+    journal = Journal()
+    entry = journal.record("a")
+    assert journal.wait(lambda entry: entry.kind == "a", timeout=0) == entry
+    assert journal.wait(lambda entry: entry.kind == "a", after=1, timeout=0) is None
+    assert journal.wait(lambda entry: entry.kind == "b", timeout=0) is None
+
+
+def test_waiting_ends_when_another_thread_records() -> None:
+    journal, found = Journal(), list[Entry | None]()
+    waiter = threading.Thread(target=lambda: found.append(journal.wait(lambda entry: entry.kind == "b", timeout=20)))
+    waiter.start()
+    journal.record("a")
+    entry = journal.record("b")
+    waiter.join(20)
+    assert found == [entry]
+
+
+def test_threads_may_record_at_once() -> None:
+    journal = Journal()
+    threads = [threading.Thread(target=lambda: [journal.record("a") for _ in range(100)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [entry.number for entry in journal.entries()] == list(range(1, 801))
+
+
+def test_clearing_leaves_the_numbers_going_on() -> None:
+    journal = Journal()
+    journal.record("a")
+    journal.clear()
+    assert journal.entries() == []
+    assert journal.record("a").number == 2

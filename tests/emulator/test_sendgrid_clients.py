@@ -1,0 +1,144 @@
+"""SendGrid's own clients, for Python and for Node, take the stand-in for SendGrid."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sendgrid as official
+from python_http_client.exceptions import (  # type: ignore[import-untyped]  # ships none
+    BadRequestsError,
+    ForbiddenError,
+    UnauthorizedError,
+)
+from sendgrid.helpers.mail import (
+    Attachment,
+    ClickTracking,
+    Content,
+    CustomArg,
+    From,
+    Header,
+    Mail,
+    MailSettings,
+    ReplyTo,
+    SandBoxMode,
+    To,
+    TrackingSettings,
+)
+
+from emulator.journal import Journal
+from emulator.sendgrid import SendGrid
+from tests.emulator.npm import node, npm_package
+
+NODE_CLIENT = """
+const [url, key, mail] = process.argv.slice(2);
+const client = require('@sendgrid/mail');
+client.setApiKey(key);
+client.client.setDefaultRequest('baseUrl', url);
+client.send(JSON.parse(mail)).then(
+  ([answer]) => console.log(JSON.stringify({status: answer.statusCode, id: answer.headers['x-message-id']})),
+  (error) => console.log(JSON.stringify({status: error.code, body: error.response && error.response.body})),
+);
+"""
+NODE_MAIL = {
+    "to": "Ada <ada@example.org>",
+    "from": {"email": "security@example.com", "name": "Acme"},
+    "replyTo": "help@example.com",
+    "subject": "Hello",
+    "text": "Hello.",
+    "html": "<p>Hello.</p>",
+    "headers": {"Auto-Submitted": "auto-generated"},
+    "customArgs": {"webhook_id": "msg_1"},
+    "trackingSettings": {"clickTracking": {"enable": False, "enableText": False}, "openTracking": {"enable": False}},
+}
+
+
+@pytest.fixture
+def sendgrid() -> Iterator[SendGrid]:
+    with SendGrid(Journal(), verified=["example.com"]) as stand_in:
+        yield stand_in
+
+
+def client(sendgrid: SendGrid, key: str = "") -> Any:
+    return official.SendGridAPIClient(key or sendgrid.new_key(), host=sendgrid.url)
+
+
+def message(**changes: Any) -> Mail:
+    mail = Mail(From("security@example.com", "Acme"), To("ada@example.org", "Ada"), "Hello")
+    mail.content = [Content("text/plain", "Hello."), Content("text/html", "<p>Hello.</p>")]
+    for name, value in changes.items():
+        setattr(mail, name, value)
+    return mail
+
+
+def test_the_python_client_sends(sendgrid: SendGrid) -> None:
+    settings = TrackingSettings(click_tracking=ClickTracking(enable=False, enable_text=False))
+    mail = message(
+        reply_to=ReplyTo("help@example.com"),
+        header=Header("Auto-Submitted", "auto-generated"),
+        custom_arg=CustomArg("webhook_id", "msg_1"),
+        tracking_settings=settings,
+        attachment=Attachment("YQ==", "a.txt"),
+    )
+    answer = client(sendgrid).send(mail)
+    assert (answer.status_code, answer.body) == (202, b"")
+    [kept] = sendgrid.inbox()
+    assert answer.headers["X-Message-Id"] == kept.message_id
+    assert (kept.text, kept.html) == ("Hello.", "<p>Hello.</p>")
+    assert kept.to == [{"email": "ada@example.org", "name": "Ada"}]
+    assert kept.headers == {"Auto-Submitted": "auto-generated"}
+    assert kept.custom_args == {"webhook_id": "msg_1"}
+
+
+def test_the_python_client_knows_sandbox_mode(sendgrid: SendGrid) -> None:
+    mail = message(mail_settings=MailSettings(sandbox_mode=SandBoxMode(enable=True)))
+    assert client(sendgrid).send(mail).status_code == 200
+    assert sendgrid.inbox() == []
+
+
+def test_the_python_client_gets_its_errors(sendgrid: SendGrid) -> None:
+    with pytest.raises(BadRequestsError) as bad:
+        client(sendgrid).send(message(to=[To("a..b@example.org")], subject=""))
+    fields = [error["field"] for error in bad.value.to_dict["errors"]]
+    assert "personalizations.0.to.1.email" in fields
+    with pytest.raises(UnauthorizedError):
+        client(sendgrid, "SG.wrong").send(message())
+    with pytest.raises(ForbiddenError) as forbidden:
+        client(sendgrid).send(message(from_email=From("a@other.example")))
+    assert forbidden.value.to_dict["errors"][0]["field"] == "from"
+
+
+def test_the_python_client_reads_scopes(sendgrid: SendGrid) -> None:
+    answer = client(sendgrid).client.scopes.get()
+    assert json.loads(answer.body)["scopes"][0] == "mail.send"
+
+
+def run_node(sendgrid: SendGrid, key: str = "", **changes: Any) -> Any:
+    modules = npm_package("@sendgrid/mail", "8.1.6")
+    mail = json.dumps(NODE_MAIL | changes)
+    done = node(NODE_CLIENT, sendgrid.url, key or sendgrid.new_key(), mail, modules=modules)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_node_client_sends(sendgrid: SendGrid) -> None:
+    answer = run_node(sendgrid)
+    [kept] = sendgrid.inbox()
+    assert answer == {"status": 202, "id": kept.message_id}
+    assert kept.to == [{"email": "ada@example.org", "name": "Ada"}]
+    assert kept.reply_to == [{"email": "help@example.com"}]
+    assert kept.custom_args == {"webhook_id": "msg_1"}
+    assert kept.request["tracking_settings"]["click_tracking"] == {"enable": False, "enable_text": False}
+
+
+def test_the_node_client_knows_sandbox_mode(sendgrid: SendGrid) -> None:
+    assert run_node(sendgrid, mailSettings={"sandboxMode": {"enable": True}})["status"] == 200
+    assert sendgrid.inbox() == []
+
+
+def test_the_node_client_gets_its_errors(sendgrid: SendGrid) -> None:
+    bad = run_node(sendgrid, to="not an address")
+    assert bad["status"] == 400
+    assert bad["body"]["errors"][0]["field"] == "personalizations.0.to.0.email"
+    assert run_node(sendgrid, key=f"SG.{'x' * 22}.{'y' * 43}")["status"] == 401
+    assert run_node(sendgrid, **{"from": "a@other.example"})["body"]["errors"][0]["field"] == "from"

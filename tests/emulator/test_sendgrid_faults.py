@@ -1,0 +1,151 @@
+"""SendGrid's faults, as a plain client sees them."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from emulator.journal import Journal
+from emulator.sendgrid import SendGrid
+from emulator.sendgrid_faults import FAULTS, fault
+from tests.emulator.mails import notice
+
+
+class Client:
+    def __init__(self) -> None:
+        self.sendgrid = SendGrid(Journal(), verified=["example.com"])
+        self.key = self.sendgrid.new_key()
+
+    def send(self, timeout: float = 20) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return requests.post(f"{self.sendgrid.url}/v3/mail/send", json=notice(), headers=headers, timeout=timeout)
+
+    def sent(self) -> bool:
+        """Whether a mail was accepted, once the exchange is recorded: a client that gave up may be ahead of it."""
+        assert self.sendgrid.journal.wait(lambda entry: entry.kind == "sendgrid.exchange", timeout=20)
+        return bool(self.sendgrid.inbox())
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    client = Client()
+    with client.sendgrid:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "message"),
+    [
+        ("wrong key", 401, "The provided authorization grant is invalid, expired, or revoked"),
+        ("out of credits", 401, "Maximum credits exceeded"),
+        ("missing scope", 403, "access forbidden"),
+        ("unverified sender", 403, FAULTS["unverified sender"].body.split('"')[5]),
+        ("too many requests", 429, "too many requests"),
+        ("too many requests, reset only", 429, "too many requests"),
+        ("too many requests, no hint", 429, "too many requests"),
+        ("server error", 500, "internal server error"),
+        ("unavailable", 503, "service unavailable"),
+    ],
+)
+def test_a_refusal_is_json_and_sends_nothing(client: Client, name: str, status: int, message: str) -> None:
+    client.sendgrid.faults.add(fault(name))
+    answer = client.send()
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/json")
+    assert [error["message"] for error in answer.json()["errors"]] == [message]
+    assert not client.sent()
+    assert client.send().status_code == 202
+
+
+@pytest.mark.parametrize(("name", "status"), [("too large", 413), ("bad gateway", 502)])
+def test_the_proxy_in_front_answers_with_a_page(client: Client, name: str, status: int) -> None:
+    client.sendgrid.faults.add(fault(name))
+    answer = client.send()
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "text/html")
+    assert f"<title>{status} " in answer.text
+    assert not client.sent()
+
+
+def test_too_many_requests_says_when_to_come_again_or_does_not(client: Client) -> None:
+    names = ("too many requests", "too many requests, reset only")
+    client.sendgrid.faults.add(*(fault(name, seconds=30) for name in names), fault("too many requests, no hint"))
+    both, reset, none = (client.send().headers for _ in range(3))
+    assert both["Retry-After"] == "30"
+    assert int(both["X-RateLimit-Reset"]) <= int(reset["X-RateLimit-Reset"])
+    assert "Retry-After" not in reset
+    assert reset["X-RateLimit-Remaining"] == "0"
+    assert not {"Retry-After", "X-RateLimit-Reset"} & set(none)
+
+
+@pytest.mark.parametrize(("name", "sent"), [("time-out", False), ("accepted, never answered", True)])
+def test_no_answer_comes_whether_or_not_the_mail_was_accepted(client: Client, name: str, sent: bool) -> None:
+    client.sendgrid.faults.add(fault(name))
+    with pytest.raises(requests.ReadTimeout):
+        client.send(timeout=0.2)
+    assert client.sent() is sent
+
+
+@pytest.mark.parametrize(("name", "sent"), [("reset", False), ("accepted, then reset", True), ("cut answer", True)])
+def test_the_connection_breaks_whether_or_not_the_mail_was_accepted(client: Client, name: str, sent: bool) -> None:
+    client.sendgrid.faults.add(fault(name))
+    with pytest.raises(requests.ConnectionError):
+        client.send()
+    assert client.sent() is sent
+
+
+@pytest.mark.parametrize("name", ["delay", "slow answer"])
+def test_a_late_answer_is_an_answer(client: Client, name: str) -> None:
+    client.sendgrid.faults.add(fault(name, seconds=0.0001))
+    answer = client.send()
+    assert answer.status_code == 202
+    assert client.sendgrid.inbox()[0].message_id == answer.headers["X-Message-Id"]
+
+
+def test_a_slow_answer_outlasts_a_time_out_between_bytes(client: Client) -> None:
+    client.sendgrid.faults.add(fault("slow answer", seconds=20))
+    with pytest.raises(requests.ReadTimeout):
+        client.send(timeout=0.2)
+    assert client.sent()
+
+
+def test_a_fault_lasts_as_many_requests_as_it_says(client: Client) -> None:
+    client.sendgrid.faults.add(fault("server error", count=3))
+    assert [client.send().status_code for _ in range(4)] == [500, 500, 500, 202]
+    client.sendgrid.faults.add(fault("server error", count=None))
+    assert [client.send().status_code for _ in range(3)] == [500] * 3
+    client.sendgrid.faults.clear()
+    assert client.send().status_code == 202
+
+
+def test_the_journal_names_the_fault(client: Client) -> None:
+    client.sendgrid.faults.add(fault("unverified sender"))
+    client.send()
+    [entry] = client.sendgrid.journal.entries(kind="sendgrid.exchange")
+    assert (entry.data["fault"], entry.data["status"]) == ("unverified sender", 403)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_preset_can_be_made_by_its_name(name: str) -> None:
+    assert fault(name, count=2).count == 2
+    assert fault(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "complaint"),
+    [
+        ("unverfied sender", {}, "no fault is called 'unverfied sender'; there are: wrong key, "),
+        ("reset", {"count": 0}, "count must be a whole number above 0"),
+        ("reset", {"count": True}, "count must be a whole number above 0"),
+        ("reset", {"count": 1.5}, "count must be a whole number above 0"),
+        ("reset", {"seconds": 1}, "the fault 'reset' takes no seconds"),
+        ("time-out", {"seconds": -1}, "seconds must be a number from 0"),
+        ("time-out", {"seconds": 0}, "takes more than 0 seconds"),
+        ("time-out", {"seconds": math.nan}, "seconds must be a number from 0"),
+        ("time-out", {"seconds": math.inf}, "seconds must be a number from 0"),
+        ("time-out", {"seconds": "1"}, "seconds must be a number from 0"),
+    ],
+)
+def test_a_wrong_name_or_number_is_refused_clearly(name: str, arguments: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        fault(name, **arguments)

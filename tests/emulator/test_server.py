@@ -1,0 +1,188 @@
+"""A stand-in's server: connections, bodies, faults, and what the journal has of them."""
+
+import http.client
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+import requests
+from werkzeug.wrappers import Request, Response
+
+from emulator.faults import Fault, Faults
+from emulator.journal import Entry, Journal
+from emulator.server import Server
+
+
+@Request.application
+def echo(request: Request) -> Response:
+    """Says what it got; /stream in pieces."""
+    if request.path == "/stream":
+        return Response((piece for piece in (b"one ", b"two ", b"three")), direct_passthrough=True)
+    return Response(request.get_data(), headers={"X-Peer": str(request.environ["REMOTE_PORT"])})
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server("echo", echo, Journal()) as server:
+        yield server
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        yield session
+
+
+def post(server: Server, data: bytes = b"hello", timeout: float = 20) -> requests.Response:
+    return requests.post(server.url, data=data, timeout=timeout)
+
+
+def exchange(server: Server) -> Entry:
+    """The first, which may still be under way for a client that gave up."""
+    entry = server.journal.wait(lambda entry: entry.kind == "echo.exchange", timeout=20)
+    assert entry is not None
+    return entry
+
+
+def test_a_connection_is_kept_for_many_requests(server: Server, session: requests.Session) -> None:
+    answers = [session.post(server.url, data=data, timeout=20) for data in (b"a", b"", b"c" * 100_000)]
+    assert [answer.content for answer in answers] == [b"a", b"", b"c" * 100_000]
+    assert len({answer.headers["X-Peer"] for answer in answers}) == 1
+
+
+def test_bodies_in_chunks_are_read_whole(server: Server, session: requests.Session) -> None:
+    pieces = [b"one ", b"two ", b"three"]
+    answers = [session.post(server.url, data=iter(pieces), timeout=20) for _ in range(2)]
+    assert [answer.content for answer in answers] == [b"one two three"] * 2
+    assert len({answer.headers["X-Peer"] for answer in answers}) == 1
+    assert exchange(server).data["request"]["body"] == "one two three"
+
+
+def test_requests_are_served_at_once(server: Server) -> None:
+    server.faults.add(Fault("hang", seconds=60))
+    with pytest.raises(requests.ReadTimeout):
+        post(server, timeout=0.1)
+    assert exchange(server).data["fault"] == "hang"
+    assert post(server).content == b"hello"
+
+
+def test_head_has_no_body_and_the_connection_goes_on(server: Server, session: requests.Session) -> None:
+    assert session.head(server.url, timeout=20).content == b""
+    assert session.post(server.url, data=b"x", timeout=20).content == b"x"
+
+
+def test_a_stream_comes_in_pieces_and_ends_with_its_connection(server: Server) -> None:
+    answer = requests.get(f"{server.url}/stream", timeout=20)
+    assert answer.content == b"one two three"
+    assert answer.headers["Connection"] == "close"
+
+
+def test_kept_connections_can_be_dropped(server: Server) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
+        connection.request("POST", "/", b"x")
+        assert connection.getresponse().read() == b"x"
+        server.drop_connections()
+        assert connection.sock.recv(1) == b""
+    assert post(server).content == b"hello"
+
+
+def test_stopping_is_prompt_though_requests_hang_and_connections_idle() -> None:
+    broken = threading.Event()
+
+    def hang(server: Server) -> None:
+        with pytest.raises(requests.ConnectionError):
+            post(server, timeout=60)
+        broken.set()
+
+    with closing(socket.socket()) as idle, Server("echo", echo, Journal()) as server:
+        idle.connect(("127.0.0.1", server.port))
+        server.faults.add(Fault("hang", seconds=60))
+        client = threading.Thread(target=hang, args=(server,))
+        client.start()
+        assert exchange(server).data["fault"] == "hang"
+    client.join(20)
+    assert broken.is_set()
+    with pytest.raises(requests.ConnectionError):
+        post(server)
+
+
+def test_an_exchange_is_recorded_whole_and_the_authorization_cut(server: Server, session: requests.Session) -> None:
+    key = "SG." + "k" * 66
+    session.put(f"{server.url}/a/b?c=d", data="é", headers={"Authorization": f"Bearer {key}", "X-A": "1"}, timeout=20)
+    entry = exchange(server)
+    assert (entry.data["method"], entry.data["path"], entry.data["status"]) == ("PUT", "/a/b?c=d", 200)
+    assert entry.data["fault"] is None
+    assert entry.data["duration_ms"] >= 0
+    assert entry.data["request"]["body"] == entry.data["response"]["body"] == "é"
+    headers = dict(entry.data["request"]["headers"])
+    assert headers["X-A"] == "1"
+    assert headers["Authorization"] == "Bearer SG.kkkk…"
+    assert key not in repr(entry)
+
+
+def test_bodies_are_redacted_both_ways() -> None:
+    with Server("echo", echo, Journal(), redact=lambda text: text.replace("secret", "…")) as server:
+        assert post(server, b"a secret").content == b"a secret"
+        entry = exchange(server)
+        assert (entry.data["request"]["body"], entry.data["response"]["body"]) == ("a …", "a …")
+
+
+def test_a_status_fault_answers_in_place_of_the_application(server: Server) -> None:
+    headers = {"Content-Type": "text/html", "Retry-After": "3"}
+    server.faults.add(Fault("status", "no", status=503, headers=headers, body="<p>no"))
+    answer = post(server)
+    assert (answer.status_code, answer.text) == (503, "<p>no")
+    assert (answer.headers["Content-Type"], answer.headers["Retry-After"]) == ("text/html", "3")
+    assert exchange(server).data["fault"] == "no"
+
+
+@pytest.mark.parametrize("kind", ["delay", "slow"])
+def test_a_late_answer_is_whole_and_leaves_its_connection(server: Server, session: requests.Session, kind: str) -> None:
+    server.faults.add(Fault("slow" if kind == "slow" else "delay", seconds=0.0001))
+    answers = [session.post(server.url, data=b"hello", timeout=20) for _ in range(2)]
+    assert [answer.content for answer in answers] == [b"hello"] * 2
+    assert len({answer.headers["X-Peer"] for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_a_hang_never_answers(server: Server, accepted: bool) -> None:
+    server.faults.add(Fault("hang", seconds=60, accepted=accepted))
+    with pytest.raises(requests.ReadTimeout):
+        post(server, timeout=0.2)
+    assert exchange(server).data["status"] == (200 if accepted else 0)
+
+
+def test_a_hang_ends_by_breaking_the_connection(server: Server) -> None:
+    server.faults.add(Fault("hang", seconds=0.01))
+    with pytest.raises(requests.ConnectionError):
+        post(server)
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_a_reset_is_a_reset(server: Server, accepted: bool) -> None:
+    server.faults.add(Fault("reset", accepted=accepted))
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
+        connection.request("POST", "/", b"x")
+        with pytest.raises(ConnectionResetError):
+            connection.getresponse()
+    assert exchange(server).data["response"]["body"] == ("x" if accepted else "")
+
+
+def test_a_cut_answer_breaks_in_its_middle(server: Server) -> None:
+    server.faults.add(Fault("cut"))
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        post(server, b"x" * 10_000)
+
+
+def test_faults_come_in_their_order_as_often_as_they_say() -> None:
+    faults = Faults()
+    twice, always = Fault("status", status=500, count=2), Fault("status", status=503, count=None)
+    faults.add(twice, always)
+    assert [fault.status for fault in faults.waiting()] == [500, 503]
+    taken = [faults.take() for _ in range(5)]
+    assert [fault.status for fault in taken if fault] == [500, 500, 503, 503, 503]
+    faults.clear()
+    assert faults.take() is None
+    assert faults.waiting() == []
