@@ -1,5 +1,7 @@
 """The Action: what happens when a user's password was changed. This is the file to edit."""
 
+from flask import Request, Response
+
 from actions import Api, Event, Flow, NoticeError, Result, skipped, start
 from notice.message import password_changed
 from notice.sendgrid import SendGrid
@@ -23,3 +25,8 @@ def on_execute_post_change_password(event: Event, api: Api) -> Result:  # noqa: 
 
 
 # A further Action of the flow is a further function like this one, under its own @flow.action.
+
+
+def deliver(request: Request) -> Response:
+    """Queue mode's private side: Cloud Tasks calls it, for one Action at a time."""
+    return flow.deliver(request)

@@ -3,19 +3,24 @@
 import ipaddress
 import os
 import re
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined,unused-ignore]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Delivery = Literal["direct", "queue"]
 T = TypeVar("T")
 
 FACTS = ("time", "place", "device", "ip")
 LANGUAGES = Path(__file__).parent / "notice" / "languages"
 SECRET_RESOURCE = re.compile(r"projects/[^/\s]+(/locations/[^/\s]+)?/secrets/[\w-]+(/versions/[\w-]+)?")
+HOST = r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?/?"
+ORIGIN = re.compile(rf"(?P<scheme>https?)://{HOST}")
+PROXY = re.compile(rf"(https?://)?([^\s/@]+@)?{HOST}")
 QUEUE = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/queues/[\w-]+")
 ADDRESS = re.compile(r"[^@\s,;<>()\"\x00-\x1f]+@[^@\s,;<>()\"\x00-\x1f]+")
 
@@ -44,7 +49,6 @@ class SettingsError(Exception):
 class Settings:
     """What the environment says, checked. The README's table tells what each name means."""
 
-    sends_mail: bool
     sender_email: str
     sender_name: str
     support_contact: str
@@ -57,7 +61,11 @@ class Settings:
     signing_key_secret: str
     sendgrid_url: str
     secret_max_age_seconds: int
-    delivery: Literal["direct", "queue"]
+    delivery: Delivery
+    tasks_queue: str
+    deliver_url: str
+    deliver_invoker: str
+    cloud_tasks_endpoint: str  # empty: Google's
     secret_manager_endpoint: str  # empty: Google's
     google_cloud_project: str
     threads: int
@@ -95,6 +103,10 @@ class _Reader:
             self.faults.append(Fault(name, str(error), fix))
             return default
 
+    def when(self, needed: bool) -> Callable[[str, Callable[[str], str], str], str]:
+        """`require` where this side needs a setting; where it does not, whatever is there is left alone."""
+        return self.require if needed else lambda _name, _parse, _fix: ""
+
     def require(self, name: str, parse: Callable[[str], str], fix: str) -> str:
         if not self.environment.get(name, "").strip():
             self.faults.append(Fault(name, "is missing", fix))
@@ -102,16 +114,20 @@ class _Reader:
 
 
 def _read(reader: _Reader) -> Settings:
-    sends_mail = True
-    need = reader.require if sends_mail else lambda name, parse, fix: reader.get(name, "", parse, fix)
+    private = reader.environment.get("FUNCTION_TARGET") == "deliver"
+    delivery: Delivery = "direct"
+    if not private:
+        delivery = reader.get("DELIVERY", delivery, _delivery, "use direct or queue")
+    queues, sends_mail = delivery == "queue", delivery == "direct"
+    need, need_queue = reader.when(sends_mail), reader.when(queues)
     sendgrid_url = reader.get(
         "SENDGRID_URL",
         "https://api.sendgrid.com",
         _origin,
         "use https://api.sendgrid.com, or https://api.eu.sendgrid.com for an EU account",
     )
+    tasks_endpoint = reader.get("CLOUD_TASKS_ENDPOINT", "", _origin, EMULATOR_FIX) if queues else ""
     return Settings(
-        sends_mail=sends_mail,
         sender_email=need("SENDER_EMAIL", _address, "set it to your verified sender identity, security@example.com"),
         sender_name=reader.get("SENDER_NAME", "", _label, "set it to one line of at most 100 characters"),
         support_contact=need(
@@ -122,21 +138,25 @@ def _read(reader: _Reader) -> Settings:
         context=reader.get("CONTEXT", frozenset(FACTS), _facts, f"list some of {', '.join(FACTS)}"),
         own_addresses=reader.get("OWN_ADDRESSES", (), _networks, "list CIDRs, such as 192.0.2.0/24, 2001:db8::/32"),
         allowed_tenants=reader.get("ALLOWED_TENANTS", frozenset(), _words, "list Auth0 tenant names"),
-        secrets=_secrets(reader, need),
+        secrets=_secrets(reader, need) if sends_mail else {},
         signing_key_secret=reader.require("CALLOUT_SIGNING_KEY_SECRET", _secret, SECRET_FIX),
         sendgrid_url=sendgrid_url,
         secret_max_age_seconds=reader.get("SECRET_MAX_AGE_SECONDS", 300, _seconds, "use 0 to 86400"),
-        delivery=reader.get("DELIVERY", "direct", _delivery, "use direct; queue is not built yet"),
-        secret_manager_endpoint=reader.get(
-            "SECRET_MANAGER_ENDPOINT", "", _origin, "leave it out for Google's own, or name the emulator's"
-        ),
+        delivery=delivery,
+        tasks_queue=need_queue("TASKS_QUEUE", _queue, "name it as projects/P/locations/L/queues/Q"),
+        deliver_url=need_queue("DELIVER_URL", _origin, "set it to the private service's https address"),
+        deliver_invoker=need_queue("DELIVER_INVOKER", _address, "name the service account that may call deliver"),
+        cloud_tasks_endpoint=tasks_endpoint,
+        secret_manager_endpoint=reader.get("SECRET_MANAGER_ENDPOINT", "", _origin, EMULATOR_FIX),
         google_cloud_project=reader.get("GOOGLE_CLOUD_PROJECT", "", str, ""),
         threads=reader.get("THREADS", 4 * (os.cpu_count() or 1), _threads, "use the service's concurrency, 1 to 1000"),
-        proxy=_proxy(sendgrid_url),
-        ca_bundle=reader.get("REQUESTS_CA_BUNDLE", "", _file, "name a PEM file, or leave it out"),
+        proxy=_proxy(reader, tasks_endpoint or GOOGLE_TASKS if queues else sendgrid_url),
+        ca_bundle=reader.get("REQUESTS_CA_BUNDLE", "", _bundle, "name a PEM file, or leave it out"),
     )
 
 
+GOOGLE_TASKS = "https://cloudtasks.googleapis.com"
+EMULATOR_FIX = "leave it out for Google's own, or name the emulator's"
 SECRET_FIX = "name it as projects/P/secrets/S, or as the path where it is mounted"  # noqa: S105
 
 
@@ -188,7 +208,10 @@ def _language(text: str) -> str:
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(re.split(r"[\s,]+", text.strip(", ")))
+    words = frozenset(re.findall(r"[^\s,]+", text))
+    if not words:
+        raise ValueError("lists nothing")
+    return words
 
 
 def _facts(text: str) -> frozenset[str]:
@@ -207,10 +230,10 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 def _origin(text: str) -> str:
     """An https address of scheme, host and port alone; plain http on loopback only."""
-    url = urlsplit(text)
-    if not url.hostname or url.path not in ("", "/") or url.query or url.fragment or url.username is not None:
+    found = ORIGIN.fullmatch(text)
+    if not found or not 0 < int(found["port"] or 443) < 65_536:
         raise ValueError("is not an address of the form https://host")
-    if url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname)):
+    if found["scheme"] == "https" or _is_loopback(found["host"].strip("[]")):
         return text.rstrip("/")
     raise ValueError("is not https (plain http is for loopback only)")
 
@@ -236,22 +259,37 @@ def _threads(text: str) -> int:
     return _whole(text, 1, 1000)
 
 
-def _delivery(text: str) -> Literal["direct", "queue"]:
-    if text != "direct":
-        raise ValueError(f"is {text!r}")
-    return "direct"
+def _delivery(text: str) -> Delivery:
+    if text not in ("direct", "queue"):
+        raise ValueError("is neither direct nor queue")
+    return "queue" if text == "queue" else "direct"
 
 
-def _file(text: str) -> str:
-    if not Path(text).is_file():
-        raise ValueError("names no file")
+def _queue(text: str) -> str:
+    if not QUEUE.fullmatch(text):
+        raise ValueError("is no queue's full name")
     return text
 
 
-def _proxy(url: str) -> str:
-    """The proxy that HTTPS_PROXY and NO_PROXY ask for on the way to `url`; never for loopback."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if _is_loopback(host) or proxy_bypass(host):
+def _bundle(text: str) -> str:
+    try:
+        ssl.create_default_context(cafile=text)
+    except OSError as error:
+        raise ValueError("is no file of certificates") from error
+    return text
+
+
+def _proxy(reader: _Reader, url: str) -> str:
+    """The proxy that HTTPS_PROXY and NO_PROXY ask for on the way to `url`; never for loopback. Lower case wins."""
+    host = urlsplit(url).hostname or ""
+    passed_by = reader.get("no_proxy", "", str, "") or reader.get("NO_PROXY", "", str, "")
+    if _is_loopback(host) or proxy_bypass_environment(host, {"no": passed_by}):
         return ""
-    return getproxies_environment().get(parts.scheme, "")
+    fix = "set it to http://HOST:PORT"
+    return reader.get("https_proxy", "", _proxy_url, fix) or reader.get("HTTPS_PROXY", "", _proxy_url, fix)
+
+
+def _proxy_url(text: str) -> str:
+    if not PROXY.fullmatch(text):
+        raise ValueError("is no proxy's address")
+    return text

@@ -10,7 +10,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Never
 
@@ -20,7 +20,7 @@ from actions.errors import CalloutRefused
 
 TOLERANCE_SECONDS = 300
 ID = re.compile(r"[!-~]{1,256}")
-TIMESTAMP = re.compile(r"[0-9]{1,12}")
+TIMESTAMP = re.compile(r"[0-9]{1,11}")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Callout:
     key: str
     time: datetime
     sandbox: bool
-    event: Any
+    event: Any = field(repr=False)
     deadline: float
 
     @property
@@ -131,7 +131,9 @@ def _moment(value: object) -> datetime | None:
 
 def _parse(body: bytes) -> Any:
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_constant)
+        value = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_constant, parse_int=_whole_number)
+        # \ud800 alone is legal JSON but no text: it could be neither hashed nor sent.
+        return _whole_text(value) if b"\\u" in body else value
     except UnicodeDecodeError:
         raise CalloutRefused("invalid_json", 400, "body: expected UTF-8") from None
     except RecursionError:
@@ -141,8 +143,6 @@ def _parse(body: bytes) -> Any:
         raise CalloutRefused("invalid_json", 400, f"body: {error.msg} at {where}") from None
     except ValueError as error:
         raise CalloutRefused("invalid_json", 400, f"body: {error}") from None
-    # \ud800 alone is legal JSON but no text: it could be neither hashed nor sent.
-    return _whole_text(value) if b"\\u" in body else value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -150,6 +150,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise ValueError("a member's name stands twice in one object")
     return members
+
+
+def _whole_number(text: str) -> int | float:
+    """Python refuses to read, or to calculate with, what has hundreds of digits."""
+    return int(text) if len(text) <= 18 else float(text)
 
 
 def _constant(name: str) -> Never:

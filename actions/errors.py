@@ -44,13 +44,14 @@ class Rejected(NoticeError):
 class Unavailable(NoticeError):
     """Something outside does not answer now: mail_unavailable, secret_unavailable, queue_unavailable, in_progress.
 
-    `retry_after` is in whole seconds. `maybe_accepted`: a time-out may hide that the mail was taken.
+    `retry_after` is in whole seconds; 0: nobody asked to wait. `maybe_accepted`: a time-out may hide that the mail was
+    taken.
     """
 
     status = 503
 
     def __init__(
-        self, code: str, message: str, *, cause: str = "", retry_after: int = 1, maybe_accepted: bool = False
+        self, code: str, message: str, *, cause: str = "", retry_after: int = 0, maybe_accepted: bool = False
     ) -> None:
         super().__init__(code, message, cause=cause)
         self.retry_after, self.maybe_accepted = retry_after, maybe_accepted

@@ -177,7 +177,7 @@ def _read(value: object, kind: type, optional: bool, path: str, warn: Warn) -> A
 
 def _fits(value: object, kind: type) -> bool:
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
     return isinstance(value, kind)
 
 

@@ -1,14 +1,17 @@
 """The flow: the Actions of the trigger, in order, behind one HTTP function.
 
-The way of a callout: raw bytes → verified → event → each Action → one answer.
+The way of a callout: raw bytes → verified → event → each Action → one answer. In queue mode the public side hands each
+Action to Cloud Tasks instead of running it, and the private side, `deliver`, takes the same way for that one Action.
 """
 
 import functools
+import inspect
 import sys
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
 from flask import Request, Response
 from werkzeug.datastructures import Headers
@@ -17,33 +20,37 @@ from actions import callout as callouts
 from actions import event as events
 from actions import function, log
 from actions.api import Api
-from actions.callout import Callout, Signed
+from actions.callout import Signed
 from actions.clock import CLOCK, Clock
-from actions.errors import CalloutRefused, NoticeError, Unavailable
+from actions.errors import CalloutRefused, NoticeError, Rejected, Unavailable
 from actions.event import Event
 from actions.once import Answer, Done, Once
+from actions.outcome import Outcome, combine, internal, milliseconds, severity
+from actions.queue import Queue
 from actions.result import Result
-from actions.secrets import UNKNOWN_SIGNATURE_SECONDS, ActionSecrets, Secrets
+from actions.secrets import ActionSecrets, Secrets
+from actions.signing import SigningKeys
 from settings import Settings, SettingsError
 from settings import load as load_settings
 
-DIRECT_SECONDS = 5.5  # what the Action waits for is 7
+DIRECT_SECONDS = 5.5  # for the whole answer; what the Action waits for is 7
+DELIVER_SECONDS = 45.0  # so that a slow acceptance is not taken for a failure
+TASK_SECONDS = 31 * 24 * 3600  # how long Cloud Tasks keeps a task, and so how old its signature may be
+MOST_TIMEOUTS = 5  # of one notice that SendGrid may have accepted each time; then `deliver` gives it up
 
 Action = Callable[[Event, Api], Result | None]
 HttpFunction = Callable[[Request], Response]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of one Action."""
+class _Received:
+    """A callout that may be acted on, with what a task needs of it."""
 
-    name: str
-    result: Result
-    milliseconds: float
-    error: NoticeError | None = None
-
-    def body(self) -> dict[str, Any]:
-        return {"name": self.name, "status": self.result.status, "duration_ms": self.milliseconds}
+    signed: Signed
+    body: bytes
+    event: Event
+    began: float  # monotonic seconds
+    deadline: float
 
 
 def start() -> Settings:
@@ -62,15 +69,19 @@ class Flow:
 
     def __init__(self, settings: Settings, *, secrets: Secrets | None = None, clock: Clock = CLOCK) -> None:
         self.settings, self._clock = settings, clock
-        self._actions: list[Action] = []
-        self._secrets = secrets or Secrets(settings)
+        self._actions: dict[str, Action] = {}
+        self._secrets = secrets or Secrets(settings, clock=clock)
+        self._signing_keys = SigningKeys(settings, self._secrets, clock=clock)
+        self._queue = Queue(settings, clock=clock) if settings.delivery == "queue" else None
         self._once = Once(clock)
         self._api = Api(clock)
-        self._reported: str | None = None
+        self._timeouts = _Timeouts()
 
     def action(self, action: Action) -> HttpFunction:
         """Decorator: append an Action to the flow. What stands under its name then is the HTTP function of the flow."""
-        self._actions.append(action)
+        if inspect.iscoroutinefunction(action):
+            raise TypeError(f"{action.__name__} is async: here an Action is a plain function, which nobody awaits")
+        self._actions[action.__name__] = action
 
         @functools.wraps(action)
         def http(request: Request) -> Response:
@@ -80,136 +91,138 @@ class Flow:
 
     def callout(self, request: Request) -> Response:
         """Answer a callout from Auth0. Never raises."""
-        began = self._clock.monotonic()
+        return self._serve(request, DIRECT_SECONDS, callouts.TOLERANCE_SECONDS, self._take)
+
+    def deliver(self, request: Request) -> Response:
+        """Answer Cloud Tasks: run the Action that the path names. Whatever is not 2xx is tried again. Never raises."""
+        name = request.path.strip("/")
+        return self._serve(request, DELIVER_SECONDS, TASK_SECONDS, functools.partial(self._deliver, name))
+
+    def _serve(
+        self, request: Request, seconds: float, tolerance: float, work: Callable[[_Received], Answer]
+    ) -> Response:
+        began, unread = self._clock.monotonic(), True
         with log.scope(**function.trace(request, self.settings.google_cloud_project)):
-            unread = True
             try:
                 body = function.read(request)
                 unread = False
-                answer = self._answer(request.headers, body, began + DIRECT_SECONDS)
+                answer = work(self._receive(request.headers, body, began, seconds, tolerance))
             except NoticeError as error:
                 answer = function.failure(error)
-                log.write(_severity(error), error.code, code=error.code, cause=error.cause or error.message)
+                log.write(severity(error), error.code, code=error.code, cause=error.cause or error.message)
             except Exception as error:  # noqa: BLE001  (whatever it is, nothing of it may show outside)
-                answer = function.failure(_internal())
+                answer = function.failure(internal())
                 log.write("ERROR", log.error_text(error), code="internal")
             return function.respond(answer, unread=unread)
 
-    def _answer(self, headers: Headers, body: bytes, deadline: float) -> Answer:
+    def _receive(self, headers: Headers, body: bytes, began: float, seconds: float, tolerance: float) -> _Received:
+        """Verified first, read second."""
+        deadline = began + seconds
         signed = callouts.read_headers(headers)
-        callouts.verify_age(signed, self._clock.now())
-        self._verify(signed, body)
-        event = self._read(signed, body, deadline)
-        return self._once.run(event.callout.key, deadline, functools.partial(self._run, event))
-
-    def _verify(self, signed: Signed, body: bytes) -> None:
-        if not callouts.is_signed(signed, body, self._signing_keys(None)) and not callouts.is_signed(
-            signed, body, self._signing_keys(UNKNOWN_SIGNATURE_SECONDS)
-        ):
-            raise callouts.unauthorized("no signature of a known key")
-
-    def _signing_keys(self, max_age: float | None) -> list[bytes]:
-        """Every well-formed key of the secret; each malformed one is told once."""
-        text, keys, faults = self._secrets.get(self.settings.signing_key_secret, max_age=max_age), [], []
-        for number, word in enumerate(text.split(), 1):
-            try:
-                keys.append(callouts.signing_key(word))
-            except ValueError as error:
-                faults.append(f"key {number} of CALLOUT_SIGNING_KEY is skipped: {error}")
-        if self._reported != text:
-            self._reported = text
-            for fault in faults:
-                log.write("ERROR", fault, code="signing_key_malformed")
-        if not keys:
-            raise Unavailable("secret_unavailable", "a secret cannot be read", cause="no usable signing key")
-        return keys
+        callouts.verify_age(signed, self._clock.now(), tolerance=tolerance)
+        self._signing_keys.verify(signed, body, deadline)
+        return _Received(signed, body, self._read(signed, body, deadline), began, deadline)
 
     def _read(self, signed: Signed, body: bytes, deadline: float) -> Event:
         odd: list[str] = []
         try:
             callout, oddity = callouts.read_body(signed, body, deadline)
-            event = events.read(callout, ActionSecrets(self.settings.secrets, self._secrets), odd.append)
+            event = events.read(callout, ActionSecrets(self.settings.secrets, self._secrets, deadline), odd.append)
         except RecursionError:
             raise CalloutRefused("invalid_json", 400, "body: nested too deep") from None
         if self.settings.allowed_tenants and event.tenant.id not in self.settings.allowed_tenants:
             raise callouts.unauthorized("the tenant is not among ALLOWED_TENANTS")
-        self._describe(event)
+        _describe(event)
         for warning in [*([oddity] if oddity else []), *odd]:
             log.write("WARNING", warning, code="odd_event")
         return event
 
-    def _describe(self, event: Event) -> None:
-        """What the log says of the callout in every line: who by a hash that support can compute, never the address."""
-        callout = event.callout
-        user = sha256(f"{event.tenant.id or ''}/{event.user.user_id or ''}".encode()).hexdigest()[:16]
-        log.describe(callout=callout.id, idempotency_key=callout.key, reference=callout.reference, user=user)
-        log.hide_address(event.user.email, f"user {user}")
+    def _take(self, received: _Received) -> Answer:
+        """Direct mode: every Action runs now. Queue mode: every Action becomes a task."""
+        attempt = self._run if self._queue is None else functools.partial(self._enqueue, self._queue)
 
-    def _run(self, event: Event, done: Done) -> Answer:
-        """Run each Action that has not succeeded yet, whatever the others do."""
-        outcomes = [done.get(action.__name__) or self._run_one(action, event) for action in self._actions]
-        done.update({outcome.name: outcome for outcome in outcomes if outcome.error is None})
-        total = self._clock.monotonic() - event.callout.deadline + DIRECT_SECONDS
-        stats = {"total_ms": _milliseconds(total), "network_ms": _milliseconds(log.network_seconds())}
-        return _combine(event.callout, stats, outcomes)
+        def work(done: Done) -> Answer:
+            """Each that has not succeeded yet, whatever the others do."""
+            outcomes = [done.get(name) or self._outcome(name, received, attempt) for name in self._actions]
+            done.update({outcome.name: outcome for outcome in outcomes if outcome.error is None})
+            return self._combine(received, outcomes)
 
-    def _run_one(self, action: Action, event: Event) -> Outcome:
+        return self._once.run(received.event.callout.key, received.deadline, work)
+
+    def _deliver(self, name: str, received: _Received) -> Answer:
+        if name not in self._actions:
+            known = ", ".join(self._actions)
+            raise NoticeError("unknown_action", "no Action of this name", cause=f"the flow has: {known}")
+        key = f"{received.event.callout.key}/{name}"
+
+        def work(_done: Done) -> Answer:
+            return self._combine(
+                received, [self._outcome(name, received, functools.partial(self._run_or_give_up, key))]
+            )
+
+        return self._once.run(key, received.deadline, work)
+
+    def _run(self, name: str, received: _Received) -> Result:
+        returned = self._actions[name](received.event, self._api)
+        return returned if isinstance(returned, Result) else Result("done")
+
+    def _run_or_give_up(self, key: str, name: str, received: _Received) -> Result:
+        """Only what no repetition can mend ends a task: a refused recipient, or time-out after time-out."""
+        try:
+            return self._run(name, received)
+        except Rejected as error:
+            if not error.recipient_refused:
+                raise
+            return Result("abandoned", reason="recipient_refused")
+        except Unavailable as error:
+            if not error.maybe_accepted or self._timeouts.count(key) < MOST_TIMEOUTS:
+                raise
+            return Result("abandoned", reason="maybe_accepted")
+
+    def _enqueue(self, queue: Queue, name: str, received: _Received) -> Result:
+        key, deadline = received.event.callout.key, received.deadline
+        is_new = queue.add(received.signed, received.body, key=key, action=name, deadline=deadline)
+        return Result("queued" if is_new else "duplicate")
+
+    def _outcome(self, name: str, received: _Received, attempt: Callable[[str, _Received], Result]) -> Outcome:
         began, error = self._clock.monotonic(), None
         try:
-            result = action(event, self._api) or Result("done")
+            result = attempt(name, received)
         except NoticeError as known:
             error = known
         except (Exception, SystemExit) as unforeseen:  # noqa: BLE001  (one Action must not stop the others)
-            log.write("ERROR", log.error_text(unforeseen), code="internal", action=action.__name__)
-            error = _internal()
+            log.write("ERROR", log.error_text(unforeseen), code="internal", action=name)
+            error = internal()
         log.end_console()
         if error is not None:
             result = Result("failed", reason=error.code)
-        outcome = Outcome(action.__name__, result, _milliseconds(self._clock.monotonic() - began), error)
-        _log(outcome)
+        outcome = Outcome(name, result, milliseconds(self._clock.monotonic() - began), error)
+        outcome.write()
         return outcome
 
-
-def _log(outcome: Outcome) -> None:
-    error, result = outcome.error, outcome.result
-    log.write(
-        _severity(error) if error else "INFO",
-        f"{outcome.name}: {error.message if error else result.status}",
-        action=outcome.name,
-        status=result.status,
-        code=error and error.code,
-        cause=(error and error.cause) or None,
-        reason=result.reason,
-        attempts=result.attempts,
-        message_id=result.message_id,
-        duration_ms=outcome.milliseconds,
-        network_ms=_milliseconds(log.network_seconds()),
-    )
+    def _combine(self, received: _Received, outcomes: list[Outcome]) -> Answer:
+        return combine(received.event.callout, outcomes, self._clock.monotonic() - received.began)
 
 
-def _combine(callout: Callout, stats: dict[str, float], outcomes: list[Outcome]) -> Answer:
-    """One answer for all: the worst failure (what may be tried again before what is final), else the success."""
-    common = {"id": callout.id, "stats": stats, "actions": [outcome.body() for outcome in outcomes]}
-    errors = [outcome.error for outcome in outcomes if outcome.error]
-    if errors:
-        answer = function.failure(max(errors, key=lambda error: SEVERITY[error.status]))
-        return replace(answer, body={**answer.body, **common})
-    told = min((outcome.result for outcome in outcomes), key=lambda result: TELLING.get(result.status, 2))
-    details = {"reason": told.reason} if told.status == "skipped" else {"message_id": told.message_id}
-    return Answer(200, {"status": told.status, **details, **common})
+class _Timeouts:
+    """How often this instance saw SendGrid time out on one notice, for the last 10,000 of them."""
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[str, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def count(self, key: str) -> int:
+        """One more; how many they are now."""
+        with self._lock:
+            self._counts[key] = self._counts.pop(key, 0) + 1
+            while len(self._counts) > 10_000:
+                self._counts.popitem(last=False)
+            return self._counts[key]
 
 
-TELLING = {"sent": 0, "sandbox": 1, "skipped": 3}  # which success speaks for all; an Action's own word is 2
-SEVERITY = {502: 1, 500: 2, 503: 3}
-
-
-def _severity(error: NoticeError) -> log.Severity:
-    return "WARNING" if error.status < 500 else "ERROR"
-
-
-def _internal() -> NoticeError:
-    return NoticeError("internal", "an unforeseen failure; the log of the function says more")
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1000, 1)
+def _describe(event: Event) -> None:
+    """What the log says of the callout in every line: who by a hash that support can compute, never the address."""
+    callout = event.callout
+    user = sha256(f"{event.tenant.id or ''}/{event.user.user_id or ''}".encode()).hexdigest()[:16]
+    log.describe(callout=callout.id, idempotency_key=callout.key, reference=callout.reference, user=user)
+    log.hide_address(event.user.email, f"user {user}")

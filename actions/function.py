@@ -54,7 +54,7 @@ def trace(request: Request, project: str) -> dict[str, str]:
 
 def failure(error: NoticeError) -> Answer:
     """The answer that says what went wrong, to whoever called."""
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else {}
+    headers = {"Retry-After": str(max(error.retry_after, 1))} if isinstance(error, Unavailable) else {}
     if error.code == "method_not_allowed":
         headers = {"Allow": "POST"}
     return Answer(error.status, {"error": {"code": error.code, "message": error.message}}, headers)

@@ -6,12 +6,14 @@ process has read and the user's address are masked.
 Source of the key names: https://cloud.google.com/logging/docs/structured-logging
 """
 
+import html
 import io
 import json
 import logging
 import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 
 LONGEST = 8192  # characters of one text in one line; an entry may have 256 KB
 _secrets: dict[str, None] = {}
+_writing = threading.Lock()
 
 
 @dataclass
@@ -31,8 +34,8 @@ class Scope:
     """What all lines of one callout have in common, and what is to be masked in them."""
 
     fields: dict[str, Any] = field(default_factory=dict)
-    masks: dict[str, str] = field(default_factory=dict)  # lower-case text → what stands in its place
-    printed: str = ""  # of a line that an Action has not ended yet
+    masks: dict[str, str] = field(default_factory=dict)  # text, in any case → what stands in its place
+    printed: dict[Severity, str] = field(default_factory=dict)  # of lines that an Action has not ended yet
     network_seconds: float = 0.0
 
 
@@ -57,7 +60,10 @@ def write(severity: Severity, message: str, **fields: Any) -> None:
     """One line. `fields` are JSON-ready; None is left out."""
     line = {"severity": severity, "message": message, **_current().fields, **fields}
     text = json.dumps({name: _clean(value) for name, value in line.items() if value is not None}, default=str)
-    os.write(1, text.encode() + b"\n")  # one write a line: lines of several threads never mix
+    rest = text.encode() + b"\n"
+    with _writing:  # lines of several threads never mix
+        while rest:
+            rest = rest[os.write(1, rest) :]
 
 
 def add_network_seconds(seconds: float) -> None:
@@ -77,14 +83,18 @@ def describe(**fields: Any) -> None:
 def hide_address(address: str | None, user: str) -> None:
     """From here to the end of the scope `address` is written as `user`, however it is spelled or escaped."""
     if address:
-        spellings = (address, json.dumps(address)[1:-1], quote(address), quote(address, safe=""), repr(address)[1:-1])
-        _current().masks.update(dict.fromkeys((spelling.lower() for spelling in spellings), user))
+        # Beyond ASCII a letter's other case may be several letters, which no comparison that ignores case finds.
+        cases = [address] if address.isascii() else [address, address.lower(), address.upper(), address.casefold()]
+        for text in cases:
+            quoted = (quote(text, safe=safe) for safe in ("", "/", "@"))
+            spellings = (text, json.dumps(text)[1:-1], repr(text)[1:-1], html.escape(text), *quoted)
+            _current().masks.update(dict.fromkeys(spellings, user))
 
 
 def hide_secret(value: str) -> None:
     """From now on `value` is written as `[secret]`, in every scope. The last 100 values are remembered."""
     if len(value) >= 8:  # a shorter one would hide half of the log
-        _secrets[value.lower()] = None
+        _secrets[value] = None
     while len(_secrets) > 100:
         del _secrets[next(iter(_secrets))]
 
@@ -93,7 +103,7 @@ def mask(text: str) -> str:
     """The text without secrets and without the address of the callout's user."""
     lowered = text.lower()
     for hidden, shown in [*_current().masks.items(), *((secret, "[secret]") for secret in list(_secrets))]:
-        if hidden in lowered:
+        if hidden.lower() in lowered:
             text = re.sub(re.escape(hidden), shown.replace("\\", ""), text, flags=re.IGNORECASE)
     return text
 
@@ -111,15 +121,16 @@ def install() -> None:
     """Let `print` and `logging` inside a callout write lines. Once in a process; more does nothing."""
     if not isinstance(sys.stdout, _Console):
         sys.stdout, sys.stderr = _Console("INFO", sys.stdout), _Console("WARNING", sys.stderr)
-        logging.basicConfig(level=logging.INFO, handlers=[_Handler()])
+        logging.basicConfig(level=logging.INFO, handlers=[_Handler()], force=True)
 
 
 def end_console() -> None:
     """Write what an Action printed last without ending the line."""
     current = _current()
-    rest, current.printed = current.printed, ""
-    if rest:
-        write("INFO", rest, console=True)
+    for severity, rest in current.printed.items():
+        if rest:
+            write(severity, rest, console=True)
+    current.printed.clear()
 
 
 class _Console(io.TextIOBase):
@@ -135,7 +146,7 @@ class _Console(io.TextIOBase):
         current = _scope.get()
         if current is None:
             return int(self._original.write(text))
-        *lines, current.printed = (current.printed + text).split("\n")
+        *lines, current.printed[self._severity] = (current.printed.get(self._severity, "") + text).split("\n")
         for line in lines:
             write(self._severity, line, console=True)
         return len(text)
@@ -150,5 +161,9 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         known: dict[str, Severity] = {"DEBUG": "DEBUG", "INFO": "INFO", "ERROR": "ERROR", "CRITICAL": "CRITICAL"}
-        text = logging.Formatter().format(record)
-        write(known.get(record.levelname, "WARNING"), text, logger=record.name)
+        try:
+            text = logging.Formatter().format(record)
+        except Exception:  # noqa: BLE001  (a faulty logging call never stops a notice)
+            self.handleError(record)
+        else:
+            write(known.get(record.levelname, "WARNING"), text, logger=record.name)

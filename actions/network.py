@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from typing import Any
@@ -19,7 +20,9 @@ from settings import Settings
 
 CONNECT_SECONDS = 2.0
 LARGEST_ANSWER = 65_536
-_current = threading.local()  # .ends: the monotonic second by which this thread's request must be over
+# Of this thread's request: .ends, the monotonic second by which it must be over; .connection, whether it goes over one
+# that was kept, or a new one that is begun or made; .answered, whether a byte of the answer has come.
+_current = threading.local()
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,33 @@ class Network:
         Raises NoReply.
         """
         began = time.monotonic()
-        request = requests.Request("POST", url, headers=dict(headers), data=body).prepare()
-        _current.ends = ends
+        _current.ends, _current.connection, _current.answered = ends, "kept", False
         try:
-            return self._exchange(request, max(ends - began, 0.001))
+            request = requests.Request("POST", url, headers=dict(headers), data=body).prepare()
+            return self._exchange_again_if_stale(request)
         except requests.ConnectTimeout as error:
             raise NoReply("no connection in time", maybe_accepted=False) from error
         except (requests.RequestException, HTTPError, OSError) as error:
-            unsent = isinstance(error, requests.exceptions.SSLError | requests.exceptions.ProxyError) or _refused(error)
-            raise NoReply(_cause(error), maybe_accepted=not unsent) from error
+            raise NoReply(_cause(error), maybe_accepted=_current.connection != "begun") from error
         finally:
             log.add_network_seconds(time.monotonic() - began)
 
-    def _exchange(self, request: requests.PreparedRequest, left: float) -> Reply:
+    def _exchange_again_if_stale(self, request: requests.PreparedRequest) -> Reply:
+        """A kept connection may have been closed while idle: then the request goes out once more, on a new one."""
+        try:
+            return self._exchange(request)
+        except requests.Timeout:
+            raise
+        except requests.ConnectionError:
+            if _current.connection != "kept" or _current.answered:
+                raise
+            self._adapter.close()  # its idle connections; those in use are not touched
+            return self._exchange(request)
+
+    def _exchange(self, request: requests.PreparedRequest) -> Reply:
+        left = _current.ends - time.monotonic()
+        if left <= 0:
+            raise requests.ConnectTimeout
         response = self._adapter.send(
             request,
             stream=True,
@@ -76,12 +93,6 @@ class Network:
             response.close()
         response.raw.release_conn()
         return Reply(response.status_code, response.headers, body)
-
-
-def _refused(error: Exception) -> bool:
-    """Whether no connection was made at all."""
-    text = str(error)
-    return "NewConnectionError" in text or "NameResolutionError" in text
 
 
 def _cause(error: Exception) -> str:
@@ -107,7 +118,9 @@ class _DeadlineReader(io.RawIOBase):
         if left <= 0:
             raise TimeoutError("the answer trickled past the deadline")
         self._connection.settimeout(left)
-        return self._raw.readinto(buffer)
+        size = self._raw.readinto(buffer)
+        _current.answered = _current.answered or bool(size)
+        return size
 
     def close(self) -> None:
         self._raw.close()
@@ -127,25 +140,30 @@ class _BoundedConnect:
     port: int
     timeout: float
 
+    def connect(self) -> None:
+        _current.connection = "begun"
+        super().connect()  # type: ignore[misc]
+        _current.connection = "made"
+
     def _new_conn(self) -> socket.socket:
         host, whole, ends = self._dns_host, self.timeout, time.monotonic() + self.timeout
-        addresses = {info[4][0]: None for info in _resolve(host, self.port)} or {host: None}
+        *others, last = dict.fromkeys(_resolve(host, self.port)) or (host,)
         try:
-            for address in addresses:
-                self._dns_host, self.timeout = str(address), max(ends - time.monotonic(), 0.001)
-                try:
-                    return super()._new_conn()  # type: ignore[misc,no-any-return]
-                except HTTPError:
-                    if address == list(addresses)[-1] or time.monotonic() >= ends:
-                        raise
-            raise AssertionError
+            for address in others:
+                with suppress(HTTPError):
+                    return self._connect_to(address, (ends - time.monotonic()) / 2)
+            return self._connect_to(last, ends - time.monotonic())
         finally:
             self._dns_host, self.timeout = host, whole
 
+    def _connect_to(self, address: str, seconds: float) -> socket.socket:
+        self._dns_host, self.timeout = address, max(seconds, 0.001)
+        return super()._new_conn()  # type: ignore[misc,no-any-return]
 
-def _resolve(host: str, port: int) -> list[Any]:
+
+def _resolve(host: str, port: int) -> list[str]:
     try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except OSError:
         return []  # urllib3 will find and name the same error
 

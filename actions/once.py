@@ -52,7 +52,7 @@ class Once:
         with self._lock:
             entry = self._entry(key)
             if entry.answer is not None:
-                return Answer(entry.answer.status, {**entry.answer.body, "status": "duplicate"})
+                return Answer(200, {**entry.answer.body, "status": "duplicate"})
             others = entry.running
             if others is None:
                 mine: Future[Answer] = Future()
@@ -71,14 +71,16 @@ class Once:
 
     def _entry(self, key: str) -> _Entry:
         now = self._clock.monotonic()
-        while self._entries and (len(self._entries) > KEPT_ENTRIES or next(iter(self._entries.values())).until <= now):
+        while self._entries and next(iter(self._entries.values())).until <= now:
+            self._entries.popitem(last=False)
+        if key not in self._entries and len(self._entries) >= KEPT_ENTRIES:
             self._entries.popitem(last=False)
         return self._entries.setdefault(key, _Entry(now + KEPT_SECONDS))
 
     def _end(self, key: str, entry: _Entry, answer: Answer | None) -> None:
         with self._lock:
             entry.running = None
-            if answer is not None and answer.status == 200:
+            if answer is not None and answer.status < 300:
                 entry.answer = answer
             elif not entry.done:
                 self._entries.pop(key, None)

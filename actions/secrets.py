@@ -4,6 +4,7 @@ An outage (5xx, 429, no network) lets the old value serve, for a day at most. A 
 is an answer: the value is dropped at once.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,6 @@ from actions.errors import Unavailable
 from settings import Settings
 
 STALE_SECONDS = 24 * 3600
-UNKNOWN_SIGNATURE_SECONDS = 10  # a stranger's signature makes us read again no more often than this
 OUTAGE_SECONDS = 10  # how long an old value serves before an outage is asked about again
 ATTEMPT_SECONDS = 2.0
 PATIENCE_SECONDS = 4.0  # for one reading in all, less than a callout's deadline
@@ -73,10 +73,10 @@ class Secrets:
         self._reading: dict[str, Future[str]] = {}
         self._lock = threading.Lock()
 
-    def get(self, source: str, *, max_age: float | None = None) -> str:
+    def get(self, source: str, *, max_age: float | None = None, deadline: float = math.inf) -> str:
         """The value at `source`, at most `max_age` seconds old (default: SECRET_MAX_AGE_SECONDS).
 
-        Raises Unavailable (secret_unavailable).
+        Waits no longer than to `deadline` (monotonic seconds). Raises Unavailable (secret_unavailable).
         """
         began = self._clock.monotonic()
         with self._lock:
@@ -84,8 +84,9 @@ class Secrets:
             if value and value.serves(began, self._max_age if max_age is None else max_age):
                 return value.text
             reading = self._reading.get(source) or self._start(source, value)
+        patience = PATIENCE_SECONDS if value is None or max_age is not None else SHORT_PATIENCE_SECONDS
         try:
-            return reading.result(PATIENCE_SECONDS if value is None or max_age is not None else SHORT_PATIENCE_SECONDS)
+            return reading.result(min(patience, max(deadline - began, 0)))
         except FutureTimeoutError:
             return self._old(source, value, "no answer in time")
         finally:
@@ -115,8 +116,8 @@ class Secrets:
         except Refused as refused:
             self._values.pop(source, None)
             raise _unavailable(source, str(refused)) from refused
-        for word in text.split():
-            log.hide_secret(word)
+        for words in (text, *text.split()):
+            log.hide_secret(words)
         now = self._clock.monotonic()
         self._values[source] = _Value(text, now, now)
         return text
@@ -125,7 +126,9 @@ class Secrets:
         now = self._clock.monotonic()
         if old is None or now - old.read_at > STALE_SECONDS:
             raise _unavailable(source, cause)
-        self._values[source] = _Value(old.text, old.read_at, now)
+        with self._lock:
+            if self._values.get(source) is old:  # and not read anew, or dropped, in the meantime
+                self._values[source] = _Value(old.text, old.read_at, now)
         log.write(
             "WARNING", f"{source}: {cause}; the value read {now - old.read_at:.0f} s ago serves", code="secret_old"
         )
@@ -139,8 +142,8 @@ def _unavailable(source: str, cause: str) -> Unavailable:
 class ActionSecrets(Mapping[str, Secret]):
     """`event.secrets`: an Action's secrets by name, read when they are used. The signing key is never among them."""
 
-    def __init__(self, sources: Mapping[str, str], secrets: Secrets) -> None:
-        self._sources, self._secrets = sources, secrets
+    def __init__(self, sources: Mapping[str, str], secrets: Secrets, deadline: float = math.inf) -> None:
+        self._sources, self._secrets, self._deadline = sources, secrets, deadline
 
     def __getattr__(self, name: str) -> Secret:
         try:
@@ -153,7 +156,8 @@ class ActionSecrets(Mapping[str, Secret]):
         return self._get(self._sources[name])
 
     def _get(self, source: str, max_age: float | None = None) -> Secret:
-        return Secret(self._secrets.get(source, max_age=max_age), lambda: self._get(source, 0))
+        text = self._secrets.get(source, max_age=max_age, deadline=self._deadline)
+        return Secret(text, lambda: self._get(source, 0))
 
     def __iter__(self) -> Any:
         return iter(self._sources)
@@ -192,22 +196,26 @@ class _SecretManager:
         self._lock = threading.Lock()
 
     def read(self, resource: str) -> str:
+        """Raises Refused, or Outage after two attempts."""
+        try:
+            return self._attempt(resource)
+        except Outage:
+            time.sleep(0.1)
+            return self._attempt(resource)
+
+    def _attempt(self, resource: str) -> str:
         from google.api_core import exceptions  # noqa: PLC0415
         from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
+        from google.protobuf.json_format import ParseError  # noqa: PLC0415
 
         name = resource if "/versions/" in resource else f"{resource}/versions/latest"
-        for attempt in (1, 2):
-            try:
-                answer = self._client(resource).access_secret_version(name=name, timeout=ATTEMPT_SECONDS, retry=None)
-                return bytes(answer.payload.data).decode("utf-8")
-            except (exceptions.ServerError, exceptions.TooManyRequests, GoogleAuthError, OSError) as error:
-                cause = f"Secret Manager: {_kind(error)}"
-                if attempt == 2:
-                    raise Outage(cause) from error
-            except (exceptions.GoogleAPICallError, UnicodeDecodeError) as error:
-                raise Refused(f"Secret Manager: {_kind(error)}") from error
-            time.sleep(0.1)
-        raise AssertionError
+        try:
+            answer = self._client(resource).access_secret_version(name=name, timeout=ATTEMPT_SECONDS, retry=None)
+            return bytes(answer.payload.data).decode("utf-8")
+        except (exceptions.ServerError, exceptions.TooManyRequests, GoogleAuthError, ParseError, OSError) as error:
+            raise Outage(f"Secret Manager: {_kind(error)}") from error
+        except (exceptions.GoogleAPICallError, UnicodeDecodeError) as error:
+            raise Refused(f"Secret Manager: {_kind(error)}") from error
 
     def _client(self, resource: str) -> Any:
         location = resource.split("/")[3] if "/locations/" in resource else ""

@@ -1,0 +1,120 @@
+"""The queue: Cloud Tasks keeps each Action of a callout as a task until `deliver` has done it.
+
+Over the REST surface (https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues.tasks/create):
+the official client would add its import to every cold start of the public side (docs/performance.md has the figures).
+"""
+
+import base64
+import json
+import threading
+from typing import Any
+
+from actions import log
+from actions.callout import Signed
+from actions.clock import CLOCK, Clock
+from actions.errors import Unavailable
+from actions.network import Network, NoReply, Reply
+from settings import GOOGLE_TASKS, Settings
+
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+DISPATCH_SECONDS = 60  # how long Cloud Tasks waits for `deliver`, which answers within 45
+MOST_ATTEMPTS = 5
+FIRST_PAUSE_SECONDS = 0.1  # doubled with each attempt, less a random half
+
+
+class Queue:
+    """The queue that TASKS_QUEUE names. Safe for threads."""
+
+    def __init__(self, settings: Settings, *, clock: Clock = CLOCK) -> None:
+        self._settings, self._clock = settings, clock
+        self._network = Network(settings)
+        self._token = _no_token if settings.cloud_tasks_endpoint else _Token().get
+        self._url = f"{settings.cloud_tasks_endpoint or GOOGLE_TASKS}/v2/{settings.tasks_queue}/tasks"
+
+    def add(self, signed: Signed, body: bytes, *, key: str, action: str, deadline: float) -> bool:
+        """Hand one Action's callout over: its own bytes and webhook headers. False where Cloud Tasks has it already.
+
+        Raises Unavailable (queue_unavailable).
+        """
+        task = json.dumps({"task": self._task(signed, body, key, action)}).encode()
+        attempt = 1
+        while True:
+            try:
+                # A name that is taken after an attempt without an answer is that attempt's own.
+                return self._create(task, deadline) or attempt > 1
+            except Unavailable as error:
+                pause = FIRST_PAUSE_SECONDS * 2**attempt * (1 - self._clock.chance() / 2)
+                if attempt >= MOST_ATTEMPTS or self._clock.monotonic() + pause > deadline:
+                    raise
+                log.write("WARNING", f"attempt {attempt}: {error.cause}", code=error.code)
+            self._clock.sleep(pause)
+            attempt += 1
+
+    def _task(self, signed: Signed, body: bytes, key: str, action: str) -> dict[str, Any]:
+        settings = self._settings
+        return {
+            # Hashed, as Cloud Tasks asks of names: neighbours in order would slow it down.
+            "name": f"{settings.tasks_queue}/tasks/{key}-{action}",
+            "dispatchDeadline": f"{DISPATCH_SECONDS}s",
+            "httpRequest": {
+                "url": f"{settings.deliver_url}/{action}",
+                "httpMethod": "POST",
+                "headers": {
+                    "Content-Type": "application/json",
+                    "webhook-id": signed.id,
+                    "webhook-timestamp": str(signed.timestamp),
+                    "webhook-signature": " ".join(signed.signatures),
+                },
+                "body": base64.b64encode(body).decode(),
+                "oidcToken": {"serviceAccountEmail": settings.deliver_invoker, "audience": settings.deliver_url},
+            },
+        }
+
+    def _create(self, task: bytes, deadline: float) -> bool:
+        try:
+            headers = {"Content-Type": "application/json", **self._token()}
+            reply = self._network.post(self._url, headers, task, ends=deadline)
+        except NoReply as error:
+            raise _unavailable(str(error)) from error
+        if reply.status in (200, 409):
+            return reply.status == 200
+        raise _unavailable(f"{reply.status} {_status(reply)}")
+
+
+class _Token:
+    """The access token of this process's account, by Google's own library: imported when it is first used."""
+
+    def __init__(self) -> None:
+        self._credentials: Any = None
+        self._lock = threading.Lock()
+
+    def get(self) -> dict[str, str]:
+        import google.auth  # noqa: PLC0415  (a cold start of another mode has no use for it)
+        from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
+        from google.auth.transport.requests import Request  # noqa: PLC0415
+
+        try:
+            with self._lock:
+                if self._credentials is None:
+                    self._credentials, _ = google.auth.default(scopes=[SCOPE])
+                if not self._credentials.valid:
+                    self._credentials.refresh(Request())
+                return {"Authorization": f"Bearer {self._credentials.token}"}
+        except GoogleAuthError as error:
+            raise _unavailable(f"no access token: {type(error).__name__}") from error
+
+
+def _no_token() -> dict[str, str]:
+    """The emulator wants none."""
+    return {}
+
+
+def _unavailable(cause: str) -> Unavailable:
+    return Unavailable("queue_unavailable", "the notice could not be queued", cause=f"Cloud Tasks: {cause}")
+
+
+def _status(reply: Reply) -> str:
+    try:
+        return str(json.loads(reply.body)["error"]["status"])[:100]
+    except (ValueError, TypeError, KeyError):
+        return "without a reason"
