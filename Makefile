@@ -20,6 +20,9 @@ lint: .venv/ready ## formatter, linter, types, shell
 
 check: lint test ## what a reviewer runs
 
+fuzz: .venv/ready ## 300,000 hostile requests to the public entry
+	$(BIN)/python -m tests.fuzz
+
 format: .venv/ready ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -29,4 +32,4 @@ format: .venv/ready ## format and fix what can be fixed
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test lint check format
+.PHONY: help run test lint check fuzz format

@@ -1,0 +1,327 @@
+import json
+import logging
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actions import log
+from tests.conftest import Console, Lines
+
+# Lines
+
+
+def test_each_write_is_one_json_line_with_its_fields(lines: Lines) -> None:
+    log.write("ERROR", "two\nlines é \ud800", code="c", nothing=None, number=1.5, what=b"bytes")
+
+    assert lines() == [
+        {"severity": "ERROR", "message": "two\nlines é \ud800", "code": "c", "number": 1.5, "what": "b'bytes'"}
+    ]
+
+
+def test_scope_gives_its_fields_to_every_line_inside(lines: Lines) -> None:
+    with log.scope(trace="t"):
+        log.write("INFO", "a")
+        log.describe(user="u")
+        log.write("INFO", "b")
+    log.describe(user="nobody")
+    log.write("INFO", "c")
+
+    assert lines() == [
+        {"severity": "INFO", "message": "a", "trace": "t"},
+        {"severity": "INFO", "message": "b", "trace": "t", "user": "u"},
+        {"severity": "INFO", "message": "c"},
+    ]
+
+
+def test_long_text_is_cut_after_it_is_masked(lines: Lines) -> None:
+    log.hide_secret("secret-value")
+    log.write("INFO", "x" * (log.LONGEST - 6) + "secret-value" + "y" * 100)
+
+    (line,) = lines()
+    assert line["message"] == "x" * (log.LONGEST - 6) + "[secre"
+
+
+def test_line_is_whole_even_where_the_pipe_takes_little_at_once(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda target, data: write(target, data[:7]))
+
+    log.write("INFO", "a message longer than seven bytes")
+    monkeypatch.undo()
+
+    assert lines() == [{"severity": "INFO", "message": "a message longer than seven bytes"}]
+
+
+def test_lines_of_several_threads_never_mix(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda target, data: write(target, data[:50]))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: log.write("INFO", f"{number}" * 500), range(9)))
+    monkeypatch.undo()
+
+    assert sorted(line["message"][0] for line in lines()) == sorted("012345678")
+
+
+def test_network_seconds_add_up_within_a_scope() -> None:
+    with log.scope():
+        log.add_network_seconds(1.5)
+        log.add_network_seconds(2)
+        assert log.network_seconds() == 3.5
+    log.add_network_seconds(1)
+    assert log.network_seconds() == 0
+
+
+# Masks
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        ("j+smith@example.com", "j+smith@example.com"),
+        ("j+smith@example.com", "J+Smith@EXAMPLE.com"),
+        ("j+smith@example.com", "j%2Bsmith%40example.com"),
+        ("j+smith@example.com", "j%2bsmith%40example.com"),
+        ("j+smith@example.com", "j%2Bsmith@example.com"),
+        ("a/b@example.com", "a%2Fb%40example.com"),
+        ("a/b@example.com", "a/b%40example.com"),
+        ("o'brien@example.com", "o&#x27;brien@example.com"),
+        ("o'brien@example.com", repr("o'brien@example.com \\")[1:-4]),
+        ('"x y"@example.com', r"\"x y\"@example.com"),
+        ("müller@exämple.com", "MÜLLER@EXÄMPLE.COM"),
+        ("müller@exämple.com", json.dumps("müller@exämple.com")[1:-1]),
+        ("müller@exämple.com", "m%C3%BCller%40ex%C3%A4mple.com"),
+        ("müller@exämple.com", "M%C3%9CLLER%40EX%C3%84MPLE.COM"),
+        ("İlker@example.com", "İlker@example.com"),
+        ("İlker@example.com", "İlker@example.com".lower()),
+        ("straße@example.com", "STRASSE@EXAMPLE.COM"),
+        ("straße@example.com", "strasse@example.com"),
+    ],
+)
+def test_address_is_masked_however_it_is_spelled(lines: Lines, address: str, text: str) -> None:
+    with log.scope():
+        log.hide_address(address, "user 0123")
+        log.write("INFO", f"to {text}, and {text}!", cause=text)
+
+    assert lines() == [{"severity": "INFO", "message": "to user 0123, and user 0123!", "cause": "user 0123"}]
+
+
+def test_address_is_masked_in_its_scope_alone(lines: Lines) -> None:
+    with log.scope():
+        log.hide_address("a@example.com", "user")
+    with log.scope():
+        log.hide_address(None, "user")
+        log.hide_address("", "user")
+        log.write("INFO", "a@example.com")
+
+    assert lines()[0]["message"] == "a@example.com"
+
+
+def test_secret_is_masked_everywhere_in_any_case(lines: Lines) -> None:
+    log.hide_secret("S3cret-Value")
+    with log.scope():
+        log.write("INFO", "S3cret-Value s3cret-value", cause="xS3CRET-VALUEx")
+    log.write("INFO", "S3cret-Value")
+
+    first, second = lines()
+    assert first["message"] == "[secret] [secret]"
+    assert first["cause"] == "x[secret]x"
+    assert second["message"] == "[secret]"
+
+
+def test_short_secret_is_not_masked() -> None:
+    log.hide_secret("1234567")
+    log.hide_secret("12345678")
+
+    assert log.mask("1234567") == "1234567"
+    assert log.mask("12345678") == "[secret]"
+
+
+def test_last_hundred_secrets_are_remembered() -> None:
+    for number in range(101):
+        log.hide_secret(f"secret-{number:03}")
+
+    assert log.mask("secret-000") == "secret-000"
+    assert log.mask("secret-001 secret-100") == "[secret] [secret]"
+
+
+@given(st.text(min_size=1), st.text(), st.text())
+def test_address_never_stands_in_a_masked_text(address: str, before: str, after: str) -> None:
+    with log.scope():
+        log.hide_address(address := address + "@example.com", "user 0123")
+        masked = log.mask(before + address + after + address.lower() + address.upper())
+
+    assert address not in masked
+    assert address.lower() not in masked
+
+
+@given(st.from_regex(r"[ -~]{8,40}", fullmatch=True), st.text(), st.text())
+def test_secret_never_stands_in_a_masked_text(secret: str, before: str, after: str) -> None:
+    log.hide_secret(secret)
+    masked = log.mask(before + secret + after)
+    log._secrets.clear()
+
+    assert secret not in masked or secret in "[secret]" or secret in before + after
+
+
+# Console
+
+
+def test_what_is_printed_inside_a_scope_becomes_lines(lines: Lines, console: Console) -> None:
+    with console() as streams, log.scope(user="u"):
+        print("one\ntwo")
+        print("three", file=sys.stderr)
+
+    assert lines() == [
+        {"severity": "INFO", "message": "one", "user": "u", "console": True},
+        {"severity": "INFO", "message": "two", "user": "u", "console": True},
+        {"severity": "WARNING", "message": "three", "user": "u", "console": True},
+    ]
+    assert streams.out.getvalue() == ""
+
+
+def test_address_printed_in_pieces_is_masked(lines: Lines, console: Console) -> None:
+    with console(), log.scope():
+        log.hide_address("a@example.com", "user")
+        print("to a@exa", end="")
+        print("mple.com")
+
+    assert lines()[0]["message"] == "to user"
+
+
+def test_line_that_is_not_ended_is_written_when_the_action_ends(lines: Lines, console: Console) -> None:
+    with console(), log.scope():
+        print("out", end="")
+        print("err", end="", file=sys.stderr)
+        log.end_console()
+        log.end_console()
+
+    assert [(line["severity"], line["message"]) for line in lines()] == [("INFO", "out"), ("WARNING", "err")]
+
+
+def test_both_streams_keep_their_own_unended_line(lines: Lines, console: Console) -> None:
+    with console(), log.scope():
+        print("out", end="")
+        print("err", file=sys.stderr)
+        print("put")
+        log.end_console()
+
+    assert [(line["severity"], line["message"]) for line in lines()] == [("WARNING", "err"), ("INFO", "output")]
+
+
+def test_outside_a_scope_the_streams_are_as_they_were(lines: Lines, console: Console) -> None:
+    with console() as streams:
+        print("host", flush=True)
+        print("host", file=sys.stderr)
+        with log.scope():
+            sys.stdout.flush()
+        assert streams.out.flushes == 1
+        assert sys.stdout.name == "<host>"
+
+    assert lines() == []
+    assert (streams.out.getvalue(), streams.err.getvalue()) == ("host\n", "host\n")
+
+
+def test_threads_print_into_their_own_scopes(lines: Lines, console: Console) -> None:
+    meet = threading.Barrier(4)
+
+    def act(number: int) -> None:
+        with log.scope(number=number):
+            print(number, end="")
+            meet.wait(60)
+            print(number)
+
+    with console(), ThreadPoolExecutor(4) as pool:
+        list(pool.map(act, range(4)))
+
+    assert sorted((line["number"], line["message"]) for line in lines()) == [(n, f"{n}{n}") for n in range(4)]
+
+
+def test_logging_becomes_lines_with_severity_and_logger(lines: Lines, console: Console) -> None:
+    with console(), log.scope(user="u"):
+        for level in (logging.DEBUG, logging.INFO, 25, logging.WARNING, logging.ERROR, logging.CRITICAL):
+            logging.getLogger("library").log(level, "at %d", level)
+
+    assert lines() == [
+        {"severity": "INFO", "message": "at 20", "user": "u", "logger": "library"},
+        {"severity": "WARNING", "message": "at 25", "user": "u", "logger": "library"},
+        {"severity": "WARNING", "message": "at 30", "user": "u", "logger": "library"},
+        {"severity": "ERROR", "message": "at 40", "user": "u", "logger": "library"},
+        {"severity": "CRITICAL", "message": "at 50", "user": "u", "logger": "library"},
+    ]
+
+
+def test_debug_of_a_logger_that_asks_for_it_is_written(
+    lines: Lines, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger("talkative")
+    monkeypatch.setattr(logger, "level", logging.DEBUG)
+
+    with console():
+        logger.debug("detail")
+
+    assert lines() == [{"severity": "DEBUG", "message": "detail", "logger": "talkative"}]
+
+
+def test_logged_exception_has_its_stack_and_is_masked(lines: Lines, console: Console) -> None:
+    with console(), log.scope():
+        log.hide_address("a@example.com", "user")
+        try:
+            int("a@example.com")
+        except ValueError:
+            logging.getLogger("library").exception("failed")
+
+    (line,) = lines()
+    assert line["message"].startswith("failed\nTraceback")
+    assert line["message"].endswith("invalid literal for int() with base 10: 'user'")
+
+
+def test_faulty_logging_call_raises_nothing_and_leaks_nothing(lines: Lines, console: Console) -> None:
+    with console(), log.scope():
+        log.hide_address("a@example.com", "user")
+        logging.getLogger("library").warning("%d", "a@example.com")
+
+    text = "\n".join(line["message"] for line in lines())
+    assert "--- Logging error ---" in text
+    assert "a@example.com" not in text
+
+
+def test_handler_of_the_host_gives_way_so_that_nothing_passes_unmasked(
+    lines: Lines, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with console() as streams:
+        monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(streams.err)])
+        monkeypatch.setattr(sys, "stdout", streams.out)  # as before install
+        log.install()
+        with log.scope():
+            logging.getLogger("library").info("hello")
+        monkeypatch.undo()
+
+    assert [line["message"] for line in lines()] == ["hello"]
+    assert streams.err.getvalue() == ""
+
+
+def test_installing_again_does_nothing(console: Console) -> None:
+    with console():
+        before = sys.stdout, sys.stderr, logging.getLogger().handlers[:]
+        log.install()
+
+        assert (sys.stdout, sys.stderr, logging.getLogger().handlers) == before
+
+
+def test_error_text_has_stack_and_cause() -> None:
+    def fail() -> None:
+        try:
+            int("inner")
+        except ValueError as error:
+            raise KeyError("outer") from error
+
+    with pytest.raises(KeyError) as caught:
+        fail()
+
+    text = log.error_text(caught.value)
+    assert "ValueError: invalid literal" in text
+    assert text.endswith("KeyError: 'outer'\n")

@@ -1,0 +1,664 @@
+import datetime
+import gzip
+import ipaddress
+import socket
+import ssl
+import struct
+import threading
+import time as real_time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+import requests
+import urllib3.exceptions
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from actions import log
+from actions import network as module
+from actions.network import Network, NoReply, Reply
+from tests.conftest import MakeSettings
+
+Script = Callable[[socket.socket, int], None]
+MakeNetwork = Callable[..., Network]
+
+OK = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nX-Message-Id: m\r\n\r\n"
+HEADERS = {"Content-Type": "application/json"}
+
+
+class Server:
+    """Runs its script with each connection and its number, until the test ends. `requests` are what it has read."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.script: Script = lambda connection, number: None
+        self.threads = [threading.Thread(target=self.accept)]
+        self.threads[0].start()
+
+    def accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                connection.settimeout(60)
+                thread = threading.Thread(target=self.serve, args=(connection, self.connections))
+                self.connections += 1
+                self.threads.append(thread)
+                thread.start()
+
+    def serve(self, connection: socket.socket, number: int) -> None:
+        with connection, suppress(OSError):
+            self.script(connection, number)
+
+    def read(self, connection: socket.socket) -> bytes:
+        """One request."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(65_536) or self.stop()
+        text, _, body = head.partition(b"\r\n\r\n")
+        length = next((int(line[15:]) for line in text.split(b"\r\n") if line.lower().startswith(b"content-length")), 0)
+        while len(body) < length:
+            body += connection.recv(65_536) or self.stop()
+        self.requests.append(text + b"\r\n\r\n" + body)
+        return self.requests[-1]
+
+    def stop(self) -> bytes:
+        raise ConnectionAbortedError
+
+    def answer(self, connection: socket.socket, *answers: bytes) -> None:
+        """One of the answers to each request."""
+        for answer in answers:
+            self.read(connection)
+            connection.sendall(answer)
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for thread in self.threads:
+            thread.join(60)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def make_network(make_settings: MakeSettings, server: Server) -> Iterator[MakeNetwork]:
+    """Networks whose connections end with the test, before the server's."""
+    made: list[Network] = []
+
+    def make(**more: str) -> Network:
+        made.append(Network(make_settings(**{"SENDGRID_URL": server.url, **more})))
+        return made[-1]
+
+    yield make
+    for network in made:
+        network._adapter.close()
+
+
+@pytest.fixture
+def network(make_network: MakeNetwork) -> Network:
+    return make_network()
+
+
+def post(network: Network, url: str, ends: float | None = None) -> Reply:
+    return network.post(url, HEADERS, b"{}", ends=real_time.monotonic() + 30 if ends is None else ends)
+
+
+def no_reply(network: Network, url: str, ends: float | None = None) -> NoReply:
+    with pytest.raises(NoReply) as caught:
+        post(network, url, ends)
+    return caught.value
+
+
+def reset(connection: socket.socket) -> None:
+    """Close so that the other side gets a reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+# The answer
+
+
+def test_request_goes_out_and_the_answer_comes_back(server: Server, network: Network) -> None:
+    server.script = lambda connection, number: server.answer(connection, OK)
+
+    reply = network.post(f"{server.url}/v3/mail/send", {"A": "b"}, b"body", ends=real_time.monotonic() + 30)
+
+    assert (reply.status, reply.body) == (202, b"")
+    assert reply.headers["x-message-id"] == "m"
+    (request,) = server.requests
+    assert request.startswith(b"POST /v3/mail/send HTTP/1.1\r\n")
+    assert b"\r\nA: b\r\n" in request
+    assert request.endswith(b"\r\n\r\nbody")
+
+
+def test_redirect_is_an_answer_and_not_followed(server: Server, network: Network) -> None:
+    redirect = b"HTTP/1.1 302 Found\r\nLocation: %s/other\r\nContent-Length: 0\r\n\r\n" % server.url.encode()
+    server.script = lambda connection, number: server.answer(connection, redirect)
+
+    assert post(network, server.url).status == 302
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 400 Bad\r\nContent-Length: 4\r\n\r\ntext",
+        b"HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nte\r\n2\r\nxt\r\n0\r\n\r\n",
+        b"HTTP/1.1 400 Bad\r\nContent-Encoding: gzip\r\nContent-Length: 24\r\n\r\n" + gzip.compress(b"text", mtime=0),
+        b"HTTP/1.0 400 Bad\r\n\r\ntext",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 Bad\r\nContent-Length: 4\r\n\r\ntext",
+    ],
+)
+def test_body_is_read_however_it_is_sent(server: Server, network: Network, answer: bytes) -> None:
+    server.script = lambda connection, number: server.answer(connection, answer)
+
+    assert post(network, server.url) == Reply(400, post_headers(answer), b"text")
+
+
+def post_headers(answer: bytes) -> Any:
+    """Equal to whatever headers the reply has: they are not this test's matter."""
+    return type("Any", (), {"__eq__": lambda self, other: True, "__hash__": None})()
+
+
+def test_no_more_of_a_long_body_is_read_than_anybody_needs(server: Server, network: Network) -> None:
+    long = b"HTTP/1.1 500 Bad\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
+    server.script = lambda connection, number: server.answer(connection, OK if number else long)
+
+    assert post(network, server.url).body == b"x" * 65_536
+    assert post(network, server.url).status == 202
+    assert server.connections == 2
+
+
+def test_waiting_counts_as_network_time(server: Server, network: Network) -> None:
+    server.script = lambda connection, number: server.answer(connection, OK)
+    with log.scope():
+        post(network, server.url)
+        assert log.network_seconds() > 0
+
+
+# Connections
+
+
+def test_connection_is_kept_for_the_next_request(server: Server, network: Network) -> None:
+    server.script = lambda connection, number: server.answer(connection, OK, OK, OK)
+
+    for _ in range(3):
+        post(network, server.url)
+
+    assert (server.connections, len(server.requests)) == (1, 3)
+
+
+@pytest.mark.parametrize("end", [socket.socket.close, reset])
+def test_kept_connection_that_ends_without_an_answer_is_replaced_at_once(
+    server: Server, network: Network, end: Callable[[socket.socket], None]
+) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        server.answer(connection, OK)
+        if number == 0:
+            server.read(connection)
+            end(connection)
+
+    server.script = script
+    post(network, server.url)
+
+    assert post(network, server.url).status == 202
+    assert (server.connections, len(server.requests)) == (2, 3)
+
+
+def test_connection_that_was_closed_while_idle_is_replaced(server: Server, network: Network) -> None:
+    closed = threading.Event()
+
+    def script(connection: socket.socket, number: int) -> None:
+        server.answer(connection, OK)
+        connection.close()
+        closed.set()
+
+    server.script = script
+    post(network, server.url)
+    assert closed.wait(60)
+
+    assert post(network, server.url).status == 202
+    assert server.connections == 2
+
+
+def test_kept_connection_is_replaced_only_once(server: Server, network: Network) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        if number == 0:
+            server.answer(connection, OK)
+        server.read(connection)
+
+    server.script = script
+    post(network, server.url)
+
+    error = no_reply(network, server.url)
+    assert error.maybe_accepted
+    assert server.connections == 2
+
+
+def test_kept_connection_that_ends_within_the_answer_is_not_replaced(server: Server, network: Network) -> None:
+    server.script = lambda connection, number: server.answer(connection, OK, b"HTTP/1.1 20")
+    post(network, server.url)
+
+    assert no_reply(network, server.url).maybe_accepted
+    assert (server.connections, len(server.requests)) == (1, 2)
+
+
+@pytest.mark.parametrize("end", [socket.socket.close, reset])
+def test_new_connection_that_ends_without_an_answer_may_have_been_accepted(
+    server: Server, network: Network, end: Callable[[socket.socket], None]
+) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        server.read(connection)
+        end(connection)
+
+    server.script = script
+
+    assert no_reply(network, server.url).maybe_accepted
+    assert server.connections == 1
+
+
+def test_refused_connection_sent_nothing(network: Network) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+
+    error = no_reply(network, f"http://127.0.0.1:{port}")
+
+    assert not error.maybe_accepted
+    assert str(error) == "ConnectionRefusedError: Connection refused"
+
+
+def test_name_that_nobody_knows_sent_nothing(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+
+    assert not no_reply(network, "http://nobody.invalid").maybe_accepted
+
+
+# Deadlines
+
+
+class Steps:
+    """A clock that goes on by a second each time it is read, and lets `server` send a byte."""
+
+    def __init__(self) -> None:
+        self.now, self.read = 0, threading.Semaphore(0)
+
+    def monotonic(self) -> float:
+        self.now += 1
+        self.read.release()
+        return self.now
+
+    def trickle(self, connection: socket.socket, data: bytes) -> None:
+        """One byte for each look at the clock: no read ever gets two."""
+        for byte in data:
+            assert self.read.acquire(timeout=60)
+            connection.sendall(bytes([byte]))
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    steps = Steps()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=steps.monotonic))
+    return steps
+
+
+LONG_OK = b"HTTP/1.1 202 Accepted\r\nX-Long: " + b"x" * 100 + b"\r\nContent-Length: 100\r\n\r\n" + b"y" * 100
+
+
+@pytest.mark.parametrize("at_once", [0, 30, LONG_OK.index(b"yyy")], ids=["status line", "headers", "body"])
+def test_deadline_holds_while_bytes_trickle(server: Server, network: Network, steps: Steps, at_once: int) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        server.read(connection)
+        connection.sendall(LONG_OK[:at_once])
+        steps.trickle(connection, LONG_OK[at_once:])
+
+    server.script = script
+
+    error = no_reply(network, server.url, ends=40)
+
+    assert error.maybe_accepted
+    assert steps.now <= 45
+    steps.read.release(300)
+
+
+def test_same_trickle_within_the_deadline_is_an_answer(server: Server, network: Network, steps: Steps) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        server.read(connection)
+        steps.trickle(connection, LONG_OK)
+
+    server.script = script
+
+    assert post(network, server.url, ends=10_000).body == b"y" * 100
+
+
+def test_silence_ends_with_the_deadline(server: Server, network: Network) -> None:
+    over = threading.Event()
+
+    def script(connection: socket.socket, number: int) -> None:
+        server.read(connection)
+        over.wait(60)
+
+    server.script = script
+
+    assert no_reply(network, server.url, ends=real_time.monotonic() + 0.05).maybe_accepted
+    over.set()
+
+
+def test_silence_on_a_kept_connection_is_not_repeated(server: Server, network: Network) -> None:
+    over = threading.Event()
+
+    def script(connection: socket.socket, number: int) -> None:
+        server.answer(connection, OK)
+        server.read(connection)
+        over.wait(60)
+
+    server.script = script
+    post(network, server.url)
+
+    assert no_reply(network, server.url, ends=real_time.monotonic() + 0.05).maybe_accepted
+    assert (server.connections, len(server.requests)) == (1, 2)
+    over.set()
+
+
+def test_nothing_is_sent_past_the_deadline(server: Server, network: Network) -> None:
+    error = no_reply(network, server.url, ends=real_time.monotonic())
+
+    assert not error.maybe_accepted
+    assert server.connections == 0
+
+
+class Connects:
+    """In place of connecting: each address takes all of its time, or refuses, or is the server's."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **addresses: Any) -> None:
+        self.now, self.tried = 1000.0, list[tuple[str, float]]()
+        self.addresses = addresses
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr("urllib3.connection.connection.create_connection", self.connect)
+        infos = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in addresses]
+        self.connect_really = socket.create_connection
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: infos)
+
+    def connect(self, where: tuple[str, int], timeout: float, **_: Any) -> socket.socket:
+        self.tried.append((where[0], timeout))
+        outcome = self.addresses[where[0]]
+        if isinstance(outcome, Server):
+            made = socket.socket()
+            made.connect(("127.0.0.1", outcome.port))
+            return made
+        if outcome is TimeoutError:
+            self.now += timeout
+        raise outcome
+
+
+def test_connect_time_out_bounds_the_tries_of_all_addresses_together(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connects = Connects(monkeypatch, a=TimeoutError, b=TimeoutError, c=TimeoutError)
+
+    error = no_reply(network, "http://several.test", ends=1005.5)
+
+    assert str(error) == "no connection in time"
+    assert not error.maybe_accepted
+    assert connects.tried == [("a", 1.0), ("b", 0.5), ("c", 0.5)]
+    assert connects.now == 1002
+
+
+def test_deadline_bounds_the_connect_time_out(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    connects = Connects(monkeypatch, a=TimeoutError)
+
+    no_reply(network, "http://one.test", ends=1000.5)
+
+    assert connects.tried == [("a", 0.5)]
+
+
+@pytest.mark.parametrize("first", [TimeoutError, ConnectionRefusedError])
+def test_address_that_does_not_answer_leaves_time_for_the_next(
+    server: Server, network: Network, monkeypatch: pytest.MonkeyPatch, first: type[Exception]
+) -> None:
+    server.script = lambda connection, number: server.answer(connection, OK)
+    connects = Connects(monkeypatch, a=first, b=server)
+
+    assert post(network, "http://several.test", ends=1030).status == 202
+    assert [address for address, _ in connects.tried] == ["a", "b"]
+    assert b"\r\nHost: several.test\r\n" in server.requests[0]
+
+
+# Errors
+
+
+def subclasses(kind: type[Exception]) -> set[type[Exception]]:
+    return {kind}.union(*(subclasses(child) for child in kind.__subclasses__()))
+
+
+FAMILIES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+ERRORS = sorted({kind for family in FAMILIES for kind in subclasses(family)}, key=lambda kind: f"{kind}")
+
+
+def instance(kind: type[Exception]) -> Exception:
+    for arguments in ((), *([MagicMock()] * count for count in range(1, 6)), ("msg", "doc", 0)):
+        with suppress(TypeError, AttributeError):
+            return kind(*arguments)
+    raise AssertionError(kind)
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: f"{kind.__module__}.{kind.__qualname__}")
+def test_every_error_of_requests_and_urllib3_ends_as_no_reply(
+    network: Network, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise instance(kind)
+
+    monkeypatch.setattr(network._adapter, "send", fail)
+
+    assert len(str(no_reply(network, "http://127.0.0.1:1"))) <= 200
+
+
+def test_malformed_header_ends_as_no_reply(network: Network) -> None:
+    with pytest.raises(NoReply) as caught:
+        network.post("http://127.0.0.1:1", {"A": "b\n"}, b"", ends=real_time.monotonic() + 30)
+
+    assert caught.value.__cause__.__class__ is requests.exceptions.InvalidHeader
+
+
+def test_cause_is_the_innermost_reason_without_the_address_asked(server: Server, network: Network) -> None:
+    server.script = lambda connection, number: server.answer(connection, b"no http\r\n\r\n")
+
+    assert str(no_reply(network, f"{server.url}/secret-path")) == "BadStatusLine: no http\r\n"
+
+
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200), st.sampled_from([b"", b"HTTP/1.1 ", b"HTTP/1.1 200 OK\r\n", OK[:-2]]))
+@example(b"Content-Length: -1\r\n\r\n", b"HTTP/1.1 200 OK\r\n")
+@example(b"Content-Length: 1, 2\r\n\r\n", b"HTTP/1.1 200 OK\r\n")
+@example(b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"HTTP/1.1 200 OK\r\n")
+@example(b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\ntext", b"HTTP/1.1 200 OK\r\n")
+@example(b"Content-Encoding: br, gzip, x\r\nContent-Length: 4\r\n\r\ntext", b"HTTP/1.1 200 OK\r\n")
+@example(b"A: b\r\n" * 101 + b"\r\n", b"HTTP/1.1 200 OK\r\n")
+@example(b"x" * 70_000, b"HTTP/1.1 200 ")
+@example(b"Location: http://[\r\n\r\n", b"HTTP/1.1 302 OK\r\n")
+@example(b"Set-Cookie: \xff=\x00; expires=x\r\n\r\n", b"HTTP/1.1 200 OK\r\n")
+def test_whatever_a_server_sends_is_a_reply_or_no_reply(
+    server: Server, network: Network, end: bytes, start: bytes
+) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        server.read(connection)
+        connection.sendall(start + end)
+        connection.shutdown(socket.SHUT_WR)
+
+    server.script = script
+    with suppress(NoReply):
+        post(network, server.url)
+
+
+# TLS and proxy
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ssl.SSLContext]:
+    """A throw-away CA's file, and a server's context with a certificate of it for 127.0.0.1 and sendgrid.test."""
+    folder = tmp_path_factory.mktemp("tls")
+    now = datetime.datetime.now(datetime.UTC)
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("throw-away CA", "server")]
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in names]
+    alternatives = [x509.DNSName("sendgrid.test"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    extensions: list[tuple[x509.ExtensionType, bool]] = [
+        (x509.BasicConstraints(ca=True, path_length=0), True),
+        (x509.SubjectAlternativeName(alternatives), False),
+    ]
+    certificates = [
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(names[0])
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(*extension)
+        .sign(keys[0], hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+        for name, key, extension in zip(names, keys, extensions, strict=True)
+    ]
+    private = keys[1].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "ca.pem").write_bytes(certificates[0])
+    (folder / "server.pem").write_bytes(certificates[1] + private)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    return str(folder / "ca.pem"), context
+
+
+def over_tls(context: ssl.SSLContext, script: Script) -> Script:
+    def run(connection: socket.socket, number: int) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            script(wrapped, number)
+
+    return run
+
+
+def test_own_ca_is_trusted(server: Server, make_network: MakeNetwork, authority: tuple[str, ssl.SSLContext]) -> None:
+    server.script = over_tls(authority[1], lambda connection, number: server.answer(connection, OK))
+    network = make_network(REQUESTS_CA_BUNDLE=authority[0])
+
+    assert post(network, f"https://127.0.0.1:{server.port}").status == 202
+
+
+def test_unknown_ca_is_not_trusted_and_gets_no_request(
+    server: Server, network: Network, authority: tuple[str, ssl.SSLContext]
+) -> None:
+    server.script = over_tls(authority[1], lambda connection, number: server.answer(connection, OK))
+
+    error = no_reply(network, f"https://127.0.0.1:{server.port}")
+
+    assert "CERTIFICATE_VERIFY_FAILED" in str(error) or "certificate" in str(error)
+    assert not error.maybe_accepted
+    assert server.requests == []
+
+
+def test_certificate_of_another_host_is_not_trusted(
+    server: Server, make_network: MakeNetwork, authority: tuple[str, ssl.SSLContext]
+) -> None:
+    server.script = over_tls(authority[1], lambda connection, number: server.answer(connection, OK))
+    network = make_network(REQUESTS_CA_BUNDLE=authority[0])
+
+    assert not no_reply(network, f"https://localhost:{server.port}").maybe_accepted
+    assert server.requests == []
+
+
+def test_handshake_that_breaks_off_sent_nothing(server: Server, network: Network) -> None:
+    assert not no_reply(network, f"https://127.0.0.1:{server.port}").maybe_accepted
+
+
+def test_kept_tls_connection_that_ends_without_an_answer_is_replaced_at_once(
+    server: Server, make_network: MakeNetwork, authority: tuple[str, ssl.SSLContext]
+) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        server.answer(connection, OK)
+        if number == 0:
+            server.read(connection)  # and ends without TLS's farewell
+
+    server.script = over_tls(authority[1], script)
+    network = make_network(REQUESTS_CA_BUNDLE=authority[0])
+    url = f"https://127.0.0.1:{server.port}"
+    post(network, url)
+
+    assert post(network, url).status == 202
+    assert (server.connections, len(server.requests)) == (2, 3)
+
+
+def test_new_tls_connection_that_ends_without_an_answer_may_have_been_accepted(
+    server: Server, make_network: MakeNetwork, authority: tuple[str, ssl.SSLContext]
+) -> None:
+    server.script = over_tls(authority[1], lambda connection, number: server.answer(connection, b""))
+    network = make_network(REQUESTS_CA_BUNDLE=authority[0])
+
+    assert no_reply(network, f"https://127.0.0.1:{server.port}").maybe_accepted
+
+
+@pytest.fixture
+def through_proxy(server: Server, make_network: MakeNetwork, authority: tuple[str, ssl.SSLContext]) -> Network:
+    return make_network(
+        SENDGRID_URL="https://sendgrid.test", HTTPS_PROXY=server.url, REQUESTS_CA_BUNDLE=authority[0], THREADS="1"
+    )
+
+
+def test_proxy_is_asked_for_a_tunnel_which_is_kept(
+    server: Server, through_proxy: Network, authority: tuple[str, ssl.SSLContext]
+) -> None:
+    def proxy(connection: socket.socket, number: int) -> None:
+        server.read(connection)
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        over_tls(authority[1], lambda inner, _: server.answer(inner, OK, OK))(connection, number)
+
+    server.script = proxy
+
+    assert post(through_proxy, "https://sendgrid.test/v3/mail/send").status == 202
+    assert post(through_proxy, "https://sendgrid.test/v3/mail/send").status == 202
+    assert [request.split(b"\r\n")[0] for request in server.requests] == [
+        b"CONNECT sendgrid.test:443 HTTP/1.1",
+        b"POST /v3/mail/send HTTP/1.1",
+        b"POST /v3/mail/send HTTP/1.1",
+    ]
+
+
+def test_tunnel_that_the_proxy_refuses_sent_nothing(server: Server, through_proxy: Network) -> None:
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    server.script = lambda connection, number: server.answer(connection, refusal)
+
+    error = no_reply(through_proxy, "https://sendgrid.test")
+
+    assert not error.maybe_accepted
+    assert "407" in str(error)
+
+
+def test_deadline_holds_while_the_proxy_trickles(server: Server, through_proxy: Network, steps: Steps) -> None:
+    def proxy(connection: socket.socket, number: int) -> None:
+        server.read(connection)
+        steps.trickle(connection, b"HTTP/1.1 200 Connection " + b"x" * 100)
+
+    server.script = proxy
+
+    assert not no_reply(through_proxy, "https://sendgrid.test", ends=40).maybe_accepted
+    assert steps.now <= 45
+    steps.read.release(300)

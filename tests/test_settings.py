@@ -1,0 +1,317 @@
+import ipaddress
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import certifi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from settings import Fault, Settings, SettingsError, load
+from tests.conftest import MakeSettings
+
+Faults = Callable[..., tuple[Fault, ...]]
+
+
+@pytest.fixture
+def faults(environment: dict[str, str]) -> Faults:
+    """The faults of the least environment with a test's values."""
+
+    def read(**more: str) -> tuple[Fault, ...]:
+        with pytest.raises(SettingsError) as caught:
+            load({**environment, **more})
+        return caught.value.faults
+
+    return read
+
+
+def test_least_environment_has_the_documented_defaults(settings: Settings) -> None:
+    assert settings.sender_email == "security@example.com"
+    assert settings.sender_name == ""
+    assert settings.support_contact == "help@example.com"
+    assert settings.product_name == ""
+    assert settings.default_language == "en"
+    assert settings.context == {"time", "place", "device", "ip"}
+    assert settings.own_addresses == ()
+    assert settings.allowed_tenants == frozenset()
+    assert settings.secrets == {"SENDGRID_API_KEY": "projects/p/secrets/sendgrid"}
+    assert settings.signing_key_secret == "projects/p/secrets/callout"
+    assert settings.sendgrid_url == "https://api.sendgrid.com"
+    assert settings.secret_max_age_seconds == 300
+    assert settings.delivery == "direct"
+    assert settings.secret_manager_endpoint == ""
+    assert settings.google_cloud_project == ""
+    assert settings.threads >= 4
+    assert settings.proxy == ""
+    assert settings.ca_bundle == ""
+
+
+def test_settings_are_frozen(settings: Settings) -> None:
+    with pytest.raises(FrozenInstanceError):
+        settings.sender_email = "other@example.com"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    [
+        ("SENDER_EMAIL", " a@b.example \n", "sender_email", "a@b.example"),
+        ("SENDER_NAME", "Käse & Söhne", "sender_name", "Käse & Söhne"),
+        ("SUPPORT_CONTACT", "https://example.com/help?x=1", "support_contact", "https://example.com/help?x=1"),
+        ("PRODUCT_NAME", "x" * 100, "product_name", "x" * 100),
+        ("DEFAULT_LANGUAGE", "de", "default_language", "de"),
+        ("DEFAULT_LANGUAGE", "pt_BR", "default_language", "pt_BR"),
+        ("CONTEXT", "ip, time", "context", {"ip", "time"}),
+        ("ALLOWED_TENANTS", "acme,acme-dev  acme-test,", "allowed_tenants", {"acme", "acme-dev", "acme-test"}),
+        ("SENDGRID_URL", "https://api.eu.sendgrid.com/", "sendgrid_url", "https://api.eu.sendgrid.com"),
+        ("SENDGRID_URL", "http://127.0.0.1:8123", "sendgrid_url", "http://127.0.0.1:8123"),
+        ("SENDGRID_URL", "http://localhost:1", "sendgrid_url", "http://localhost:1"),
+        ("SENDGRID_URL", "http://[::1]:65535", "sendgrid_url", "http://[::1]:65535"),
+        ("SECRET_MAX_AGE_SECONDS", "0", "secret_max_age_seconds", 0),
+        ("SECRET_MAX_AGE_SECONDS", "86400", "secret_max_age_seconds", 86400),
+        ("DELIVERY", "direct", "delivery", "direct"),
+        ("SECRET_MANAGER_ENDPOINT", "http://127.0.0.1:9", "secret_manager_endpoint", "http://127.0.0.1:9"),
+        ("GOOGLE_CLOUD_PROJECT", "my-project", "google_cloud_project", "my-project"),
+        ("THREADS", "1", "threads", 1),
+        ("THREADS", "1000", "threads", 1000),
+        ("CALLOUT_SIGNING_KEY_SECRET", "/secrets/key", "signing_key_secret", "/secrets/key"),
+        ("REQUESTS_CA_BUNDLE", certifi.where(), "ca_bundle", certifi.where()),
+    ],
+)
+def test_value_is_read(make_settings: MakeSettings, name: str, text: str, field: str, value: object) -> None:
+    assert getattr(make_settings(**{name: text}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SENDER_EMAIL", "Security <security@example.com>"),
+        ("SENDER_EMAIL", "a@b.example, c@d.example"),
+        ("SENDER_EMAIL", "a@b.example\x00"),
+        ("SENDER_EMAIL", "x" * 309 + "@example.com"),
+        ("SENDER_NAME", "x" * 101),
+        ("SENDER_NAME", "two\nlines"),
+        ("PRODUCT_NAME", "right\u202eleft"),
+        ("SUPPORT_CONTACT", "http://example.com"),
+        ("SUPPORT_CONTACT", "https://"),
+        ("SUPPORT_CONTACT", 'https://example.com/">'),
+        ("SUPPORT_CONTACT", "https://[x"),
+        ("SUPPORT_CONTACT", "ask Bob"),
+        ("DEFAULT_LANGUAGE", "tlh"),
+        ("CONTEXT", "time,shoesize"),
+        ("CONTEXT", ","),
+        ("OWN_ADDRESSES", "192.0.2.1/24"),
+        ("OWN_ADDRESSES", "example.com"),
+        ("OWN_ADDRESSES", ", ,"),
+        ("ALLOWED_TENANTS", ","),
+        ("SENDGRID_API_KEY_SECRET", "SG.not-a-name"),
+        ("CALLOUT_SIGNING_KEY_SECRET", "whsec_not-a-name"),
+        ("SENDGRID_URL", "http://api.sendgrid.com"),
+        ("SENDGRID_URL", "http://10.0.0.1"),
+        ("SENDGRID_URL", "http://127.0.0.1.example.com"),
+        ("SENDGRID_URL", "https://api.sendgrid.com/v3"),
+        ("SENDGRID_URL", "https://api.sendgrid.com?x=1"),
+        ("SENDGRID_URL", "https://api.sendgrid.com?"),
+        ("SENDGRID_URL", "https://api.sendgrid.com#"),
+        ("SENDGRID_URL", "https://user@api.sendgrid.com"),
+        ("SENDGRID_URL", "https://api.sendgrid.com:"),
+        ("SENDGRID_URL", "https://api.sendgrid.com:0"),
+        ("SENDGRID_URL", "https://api.sendgrid.com:65536"),
+        ("SENDGRID_URL", "https://api send grid"),
+        ("SENDGRID_URL", "https://"),
+        ("SENDGRID_URL", "api.sendgrid.com"),
+        ("SENDGRID_URL", "ftp://127.0.0.1"),
+        ("SECRET_MAX_AGE_SECONDS", "-1"),
+        ("SECRET_MAX_AGE_SECONDS", "86401"),
+        ("SECRET_MAX_AGE_SECONDS", "5 minutes"),
+        ("SECRET_MAX_AGE_SECONDS", "٣"),
+        ("THREADS", "0"),
+        ("THREADS", "1001"),
+        ("SECRET_MANAGER_ENDPOINT", "http://secretmanager.example.com"),
+        ("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem"),
+        ("HTTPS_PROXY", "http://proxy:port"),
+        ("HTTPS_PROXY", "socks5://proxy:1080"),
+        ("https_proxy", "two words"),
+        ("DELIVERY", "carrier pigeon"),
+    ],
+)
+def test_malformed_value_is_one_fault_with_its_fix(faults: Faults, name: str, text: str) -> None:
+    (fault,) = faults(**{name: text})
+
+    assert fault.name == name
+    assert fault.problem
+    assert fault.fix
+
+
+@pytest.mark.parametrize("text", ["SG.secret-pasted-by-mistake", "whsec_pasted"])
+@pytest.mark.parametrize("name", ["SENDGRID_API_KEY_SECRET", "CALLOUT_SIGNING_KEY_SECRET"])
+def test_secret_pasted_in_place_of_its_name_is_not_echoed(faults: Faults, name: str, text: str) -> None:
+    (fault,) = faults(**{name: text})
+
+    assert text not in str(fault)
+
+
+def test_password_of_a_malformed_proxy_is_not_echoed(faults: Faults) -> None:
+    (fault,) = faults(HTTPS_PROXY="http://user:hunter2@proxy:port")
+
+    assert "hunter2" not in str(fault)
+
+
+def test_everything_wrong_is_told_at_once_each_with_its_fix() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({"SENDER_EMAIL": "nobody", "SUPPORT_CONTACT": " ", "THREADS": "many", "CONTEXT": "moon"})
+
+    assert {(fault.name, fault.problem) for fault in caught.value.faults} == {
+        ("SENDER_EMAIL", "is not one e-mail address"),
+        ("SUPPORT_CONTACT", "is missing"),
+        ("SENDGRID_API_KEY_SECRET", "is missing"),
+        ("CALLOUT_SIGNING_KEY_SECRET", "is missing"),
+        ("THREADS", "is not a whole number from 1 to 1000"),
+        ("CONTEXT", "has the unknown word moon"),
+    }
+    assert str(caught.value) == "; ".join(f"{f.name} {f.problem}: {f.fix}" for f in caught.value.faults)
+    assert all(fault.fix for fault in caught.value.faults)
+
+
+def test_empty_environment_names_each_required_setting_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({})
+
+    assert sorted(fault.name for fault in caught.value.faults) == [
+        "CALLOUT_SIGNING_KEY_SECRET",
+        "SENDER_EMAIL",
+        "SENDGRID_API_KEY_SECRET",
+        "SUPPORT_CONTACT",
+    ]
+
+
+def test_empty_value_counts_as_absent(make_settings: MakeSettings, settings: Settings) -> None:
+    optional = ("SENDER_NAME", "CONTEXT", "OWN_ADDRESSES", "SENDGRID_URL", "THREADS", "DELIVERY", "REQUESTS_CA_BUNDLE")
+
+    assert make_settings(**dict.fromkeys(optional, " ")) == settings
+
+
+def test_without_an_argument_the_process_environment_is_read(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PRODUCT_NAME", "Shop")
+
+    assert load().product_name == "Shop"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "projects/p/secrets/S-1_x",
+        "projects/p/secrets/s/versions/latest",
+        "projects/p/secrets/s/versions/3",
+        "projects/p/locations/europe-west3/secrets/s",
+        "projects/p/locations/europe-west3/secrets/s/versions/3",
+        "/a/path",
+    ],
+)
+def test_each_form_of_a_secret_name_is_known(make_settings: MakeSettings, name: str) -> None:
+    settings = make_settings(SENDGRID_API_KEY_SECRET=name, SLACK_TOKEN_SECRET=f" {name}\n")
+
+    assert settings.secrets == {"SENDGRID_API_KEY": name, "SLACK_TOKEN": name}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "projects/p/secrets/",
+        "projects/p/secrets/s/versions/",
+        "projects//secrets/s",
+        "projects/p/secrets/s/versions/1/x",
+        "projects/p/locations/secrets/s",
+        "secrets/s",
+        "x projects/p/secrets/s",
+        "/a/path/",
+        "a/path",
+    ],
+)
+def test_other_forms_are_none(faults: Faults, name: str) -> None:
+    (fault,) = faults(SENDGRID_API_KEY_SECRET=name)
+
+    assert fault.problem == "has none of the known forms"
+
+
+def test_foreign_variable_that_ends_alike_is_left_alone(make_settings: MakeSettings) -> None:
+    foreign = {"OAUTH_CLIENT_SECRET": "value-of-its-own", "_SECRET": "/a/path", "SECRET": "/a/path", "SECRETS": "/a/b"}
+
+    assert set(make_settings(**foreign).secrets) == {"SENDGRID_API_KEY"}
+
+
+def test_signing_key_is_no_secret_of_an_action(settings: Settings) -> None:
+    assert "CALLOUT_SIGNING_KEY" not in settings.secrets
+
+
+def test_own_addresses_of_both_kinds_are_networks(make_settings: MakeSettings) -> None:
+    settings = make_settings(OWN_ADDRESSES="192.0.2.0/24, 2001:db8::/32 198.51.100.7")
+
+    assert set(settings.own_addresses) == {
+        ipaddress.ip_network("192.0.2.0/24"),
+        ipaddress.ip_network("2001:db8::/32"),
+        ipaddress.ip_network("198.51.100.7/32"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "proxy"),
+    [
+        ({"HTTPS_PROXY": "http://proxy:3128"}, "http://proxy:3128"),
+        ({"HTTPS_PROXY": "proxy.example:3128"}, "proxy.example:3128"),
+        ({"https_proxy": "http://user:pass@low:1", "HTTPS_PROXY": "http://up:1"}, "http://user:pass@low:1"),
+        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "sendgrid.com"}, ""),
+        ({"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "*"}, ""),
+        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "example.com"}, "http://proxy:3128"),
+        ({"HTTPS_PROXY": "http://proxy:3128", "SENDGRID_URL": "https://127.0.0.1:1"}, ""),
+        ({"HTTPS_PROXY": "http://proxy:3128", "SENDGRID_URL": "http://localhost:1"}, ""),
+        ({"HTTP_PROXY": "http://proxy:3128"}, ""),
+    ],
+)
+def test_proxy_is_the_environments(make_settings: MakeSettings, more: dict[str, str], proxy: str) -> None:
+    assert make_settings(**more).proxy == proxy
+
+
+def test_proxy_of_the_process_does_not_leak_into_another_environment(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+
+    assert make_settings().proxy == ""
+
+
+def test_ca_bundle_without_a_certificate_is_a_fault(faults: Faults, tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("no certificate\n")
+
+    (fault,) = faults(REQUESTS_CA_BUNDLE=str(bundle))
+
+    assert fault.problem == "is no file of certificates"
+
+
+NAMES = [
+    "SENDER_EMAIL",
+    "SENDER_NAME",
+    "SUPPORT_CONTACT",
+    "DEFAULT_LANGUAGE",
+    "CONTEXT",
+    "OWN_ADDRESSES",
+    "ALLOWED_TENANTS",
+    "SENDGRID_API_KEY_SECRET",
+    "SENDGRID_URL",
+    "SECRET_MAX_AGE_SECONDS",
+    "THREADS",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+]
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), st.text(), min_size=1))
+def test_whatever_the_environment_holds_it_is_settings_or_settings_error(environment: dict[str, str]) -> None:
+    with suppress(SettingsError):
+        load(environment)
