@@ -58,8 +58,9 @@ def _current() -> Scope:
 
 def write(severity: Severity, message: str, **fields: Any) -> None:
     """One line. `fields` are JSON-ready; None is left out."""
-    line = {"severity": severity, "message": message, **_current().fields, **fields}
-    text = json.dumps({name: _clean(value) for name, value in line.items() if value is not None}, default=str)
+    line = {"message": message, **_current().fields, **fields}
+    cleaned = {name: _clean(value) for name, value in line.items() if value is not None}
+    text = json.dumps({"severity": severity, **cleaned}, default=str)
     rest = text.encode() + b"\n"
     with _writing:  # lines of several threads never mix
         while rest:
@@ -82,7 +83,7 @@ def describe(**fields: Any) -> None:
 
 def hide_address(address: str | None, user: str) -> None:
     """From here to the end of the scope `address` is written as `user`, however it is spelled or escaped."""
-    if address:
+    if address and len(address) > 2:  # a shorter one is none, and would hide half of the log
         # Beyond ASCII a letter's other case may be several letters, which no comparison that ignores case finds.
         cases = [address] if address.isascii() else [address, address.lower(), address.upper(), address.casefold()]
         for text in cases:
@@ -146,7 +147,8 @@ class _Console(io.TextIOBase):
         current = _scope.get()
         if current is None:
             return int(self._original.write(text))
-        *lines, current.printed[self._severity] = (current.printed.get(self._severity, "") + text).split("\n")
+        whole = mask(current.printed.get(self._severity, "") + text)  # before it is split: an address may hold a \n
+        *lines, current.printed[self._severity] = whole.split("\n")
         for line in lines:
             write(self._severity, line, console=True)
         return len(text)

@@ -20,8 +20,8 @@ from settings import Settings
 
 CONNECT_SECONDS = 2.0
 LARGEST_ANSWER = 65_536
-# Of this thread's request: .ends, the monotonic second by which it must be over; .connection, whether it goes over one
-# that was kept, or a new one that is begun or made; .answered, whether a byte of the answer has come.
+# Of this thread's request: .ends, the monotonic second by which it must be over; .connection, whether it went out over
+# one that was kept, or one is begun or made for it; .answered, whether a byte of the answer has come.
 _current = threading.local()
 
 
@@ -54,7 +54,7 @@ class Network:
         Raises NoReply.
         """
         began = time.monotonic()
-        _current.ends, _current.connection, _current.answered = ends, "kept", False
+        _current.ends, _current.connection, _current.answered = ends, "", False
         try:
             request = requests.Request("POST", url, headers=dict(headers), data=body).prepare()
             return self._exchange_again_if_stale(request)
@@ -69,13 +69,11 @@ class Network:
         """A kept connection may have been closed while idle: then the request goes out once more, on a new one."""
         try:
             return self._exchange(request)
-        except requests.Timeout:
-            raise
-        except requests.ConnectionError:
-            if _current.connection != "kept" or _current.answered:
+        except requests.ConnectionError as error:
+            if isinstance(error, requests.Timeout) or _current.connection != "kept" or _current.answered:
                 raise
-            self._adapter.close()  # its idle connections; those in use are not touched
-            return self._exchange(request)
+        self._adapter.close()  # its idle connections; those in use are not touched
+        return self._exchange(request)
 
     def _exchange(self, request: requests.PreparedRequest) -> Reply:
         left = _current.ends - time.monotonic()
@@ -139,6 +137,12 @@ class _BoundedConnect:
     _dns_host: str
     port: int
     timeout: float
+    sock: socket.socket | None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is not None and not _current.connection:
+            _current.connection = "kept"
+        super().request(*args, **kwargs)  # type: ignore[misc]
 
     def connect(self) -> None:
         _current.connection = "begun"

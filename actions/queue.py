@@ -19,6 +19,7 @@ from settings import GOOGLE_TASKS, Settings
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 DISPATCH_SECONDS = 60  # how long Cloud Tasks waits for `deliver`, which answers within 45
 MOST_ATTEMPTS = 5
+ATTEMPT_SECONDS = 2.0  # for each: its task's name makes another one harmless
 FIRST_PAUSE_SECONDS = 0.1  # doubled with each attempt, less a random half
 
 
@@ -37,12 +38,13 @@ class Queue:
         Raises Unavailable (queue_unavailable).
         """
         task = json.dumps({"task": self._task(signed, body, key, action)}).encode()
-        attempt = 1
+        attempt, maybe_ours = 1, False
         while True:
             try:
-                # A name that is taken after an attempt without an answer is that attempt's own.
-                return self._create(task, deadline) or attempt > 1
+                # A name that is taken after an attempt that may have been accepted is that attempt's own.
+                return self._create(task, deadline) or maybe_ours
             except Unavailable as error:
+                maybe_ours = maybe_ours or error.maybe_accepted
                 pause = FIRST_PAUSE_SECONDS * 2**attempt * (1 - self._clock.chance() / 2)
                 if attempt >= MOST_ATTEMPTS or self._clock.monotonic() + pause > deadline:
                     raise
@@ -73,12 +75,13 @@ class Queue:
     def _create(self, task: bytes, deadline: float) -> bool:
         try:
             headers = {"Content-Type": "application/json", **self._token()}
-            reply = self._network.post(self._url, headers, task, ends=deadline)
+            ends = min(deadline, self._clock.monotonic() + ATTEMPT_SECONDS)
+            reply = self._network.post(self._url, headers, task, ends=ends)
         except NoReply as error:
-            raise _unavailable(str(error)) from error
+            raise _unavailable(str(error), maybe_accepted=error.maybe_accepted) from error
         if reply.status in (200, 409):
             return reply.status == 200
-        raise _unavailable(f"{reply.status} {_status(reply)}")
+        raise _unavailable(f"{reply.status} {_status(reply)}", maybe_accepted=reply.status >= 500)
 
 
 class _Token:
@@ -109,12 +112,15 @@ def _no_token() -> dict[str, str]:
     return {}
 
 
-def _unavailable(cause: str) -> Unavailable:
-    return Unavailable("queue_unavailable", "the notice could not be queued", cause=f"Cloud Tasks: {cause}")
+def _unavailable(cause: str, *, maybe_accepted: bool = False) -> Unavailable:
+    cause = f"Cloud Tasks: {cause}"
+    return Unavailable(
+        "queue_unavailable", "the notice could not be queued", cause=cause, maybe_accepted=maybe_accepted
+    )
 
 
 def _status(reply: Reply) -> str:
     try:
         return str(json.loads(reply.body)["error"]["status"])[:100]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return "without a reason"

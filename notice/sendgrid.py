@@ -11,6 +11,8 @@ from contextlib import suppress
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 
+import idna
+
 from actions import log
 from actions.callout import Callout
 from actions.clock import CLOCK, Clock
@@ -25,6 +27,7 @@ KEY = re.compile(r"SG\.[\w-]{22}\.[\w-]{43}", re.ASCII)
 ADDRESS = re.compile(r"(?<!\S)\S*@\S*")
 RECIPIENT = re.compile(r"personalizations(\.\d+)?\.to\b")
 MOST_ATTEMPTS = 8
+MOST_DOUBTS = 4  # attempts of one callout that SendGrid may have accepted, and so the most mails it can bring
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 1.5  # doubled with each attempt, less a random half
 SHORTEST_ATTEMPT_SECONDS = 0.3  # with less time left, another attempt makes no sense
 LONGEST_RETRY_AFTER = 3600
@@ -74,13 +77,14 @@ class SendGrid:
             cause = "SENDGRID_API_KEY has not the form SG. + 22 + . + 43 characters"
             raise Unavailable("secret_unavailable", "a secret is malformed", cause=cause)
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", "Accept": "application/json"}
-        attempt, maybe_accepted = 1, False
+        attempt, doubts = 1, 0
         while True:
             try:
                 return self._attempt(headers, body, callout, attempt)
             except Unavailable as error:
-                error.maybe_accepted = maybe_accepted = maybe_accepted or error.maybe_accepted
-                if not self._pause(attempt, error.retry_after, callout.deadline):
+                doubts += error.maybe_accepted
+                error.maybe_accepted = doubts > 0
+                if doubts == MOST_DOUBTS or not self._pause(attempt, error.retry_after, callout.deadline):
                     raise
             attempt += 1
 
@@ -183,7 +187,7 @@ def ascii_domain(address: str) -> str:
     if domain.isascii() or not local.isascii():
         return address
     try:
-        return f"{local}@{domain.encode('idna').decode()}"
+        return f"{local}@{idna.encode(domain, uts46=True).decode()}"  # Python's own codec takes faß.de for fass.de
     except UnicodeError:
         return address
 

@@ -120,6 +120,14 @@ def test_address_is_masked_in_its_scope_alone(lines: Lines) -> None:
     assert lines()[0]["message"] == "a@example.com"
 
 
+def test_address_of_a_letter_or_two_hides_nothing(lines: Lines) -> None:
+    with log.scope():
+        log.hide_address("in", "user")
+        log.write("INFO", "in")
+
+    assert lines() == [{"severity": "INFO", "message": "in"}]
+
+
 def test_secret_is_masked_everywhere_in_any_case(lines: Lines) -> None:
     log.hide_secret("S3cret-Value")
     with log.scope():
@@ -190,6 +198,14 @@ def test_address_printed_in_pieces_is_masked(lines: Lines, console: Console) -> 
         print("mple.com")
 
     assert lines()[0]["message"] == "to user"
+
+
+def test_printed_address_with_a_line_break_is_masked(lines: Lines, console: Console) -> None:
+    with console(), log.scope():
+        log.hide_address("x\nvictim@example.com", "user")
+        print("to x\nvictim@example.com")
+
+    assert [line["message"] for line in lines()] == ["to user"]
 
 
 def test_line_that_is_not_ended_is_written_when_the_action_ends(lines: Lines, console: Console) -> None:

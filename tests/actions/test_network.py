@@ -8,7 +8,6 @@ import threading
 import time as real_time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
@@ -170,12 +169,8 @@ def test_redirect_is_an_answer_and_not_followed(server: Server, network: Network
 def test_body_is_read_however_it_is_sent(server: Server, network: Network, answer: bytes) -> None:
     server.script = lambda connection, number: server.answer(connection, answer)
 
-    assert post(network, server.url) == Reply(400, post_headers(answer), b"text")
-
-
-def post_headers(answer: bytes) -> Any:
-    """Equal to whatever headers the reply has: they are not this test's matter."""
-    return type("Any", (), {"__eq__": lambda self, other: True, "__hash__": None})()
+    reply = post(network, server.url)
+    assert (reply.status, reply.body) == (400, b"text")
 
 
 def test_no_more_of_a_long_body_is_read_than_anybody_needs(server: Server, network: Network) -> None:
@@ -635,10 +630,10 @@ def test_proxy_is_asked_for_a_tunnel_which_is_kept(
 
     assert post(through_proxy, "https://sendgrid.test/v3/mail/send").status == 202
     assert post(through_proxy, "https://sendgrid.test/v3/mail/send").status == 202
-    assert [request.split(b"\r\n")[0] for request in server.requests] == [
-        b"CONNECT sendgrid.test:443 HTTP/1.1",
-        b"POST /v3/mail/send HTTP/1.1",
-        b"POST /v3/mail/send HTTP/1.1",
+    assert [request.split()[:2] for request in server.requests] == [
+        [b"CONNECT", b"sendgrid.test:443"],
+        [b"POST", b"/v3/mail/send"],
+        [b"POST", b"/v3/mail/send"],
     ]
 
 

@@ -1,0 +1,192 @@
+import json
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pytest
+from flask import Request
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.test import EnvironBuilder
+
+from actions.errors import CalloutRefused, NoticeError, Rejected, Unavailable
+from actions.function import LARGEST_BODY, failure, read, respond, trace
+from actions.once import Answer
+
+
+def request(body: bytes = b"{}", *, method: str = "POST", **headers: Any) -> Request:
+    """A POST of JSON; headers in Python's spelling."""
+    environ = EnvironBuilder(method=method, data=body, content_type="application/json").get_environ()
+    for name, value in headers.items():
+        plain = name in ("Content_Type", "Content_Length")
+        environ[name.upper() if plain else f"HTTP_{name.upper()}"] = value
+    return Request(environ)
+
+
+def unread(**headers: Any) -> Request:
+    """A request whose body must not be touched."""
+
+    class Untouchable(BytesIO):
+        def read(self, *_: Any) -> bytes:
+            raise AssertionError("the body was read")
+
+    made = request(**headers)
+    made.environ["wsgi.input"] = Untouchable()
+    return made
+
+
+def chunked(body: BytesIO) -> Request:
+    """A request that does not say how long it is."""
+    made = request()
+    del made.environ["CONTENT_LENGTH"]
+    made.environ.update({"wsgi.input": body, "wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"})
+    return made
+
+
+def refusal(call: Callable[[], object]) -> tuple[int, str]:
+    with pytest.raises(CalloutRefused) as caught:
+        call()
+    return caught.value.status, caught.value.code
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"])
+def test_body_of_json_is_read(content_type: str) -> None:
+    assert read(request(b'{"a":1}', Content_Type=content_type)) == b'{"a":1}'
+
+
+def test_empty_body_is_read() -> None:
+    assert read(request(b"")) == b""
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO"])
+def test_other_methods_are_refused_first(method: str) -> None:
+    made = unread(method=method, Content_Type="text/plain", Content_Length="99999999")
+
+    assert refusal(lambda: read(made)) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content_Type": "text/plain"},
+        {"Content_Type": ""},
+        {"Content_Type": "application/x-www-form-urlencoded"},
+        {"Content_Type": "application/json+x"},
+        {"Content_Encoding": "gzip"},
+        {"Content_Encoding": "identity"},
+    ],
+)
+def test_other_types_and_any_encoding_are_refused_second(headers: dict[str, str]) -> None:
+    assert refusal(lambda: read(unread(Content_Length="99999999", **headers))) == (415, "unsupported_media_type")
+
+
+def test_announced_length_over_the_limit_is_refused_unread() -> None:
+    assert refusal(lambda: read(unread(Content_Length=str(LARGEST_BODY + 1)))) == (413, "too_large")
+
+
+def test_longest_body_is_read() -> None:
+    assert LARGEST_BODY == 65_536
+    assert len(read(request(b"x" * LARGEST_BODY))) == LARGEST_BODY
+    assert len(read(chunked(BytesIO(b"x" * LARGEST_BODY)))) == LARGEST_BODY
+
+
+def test_unannounced_body_is_read_no_further_than_the_limit() -> None:
+    body = BytesIO(b"x" * 10 * LARGEST_BODY)
+
+    assert refusal(lambda: read(chunked(body))) == (413, "too_large")
+    assert body.tell() == LARGEST_BODY + 1
+
+
+def test_body_that_comes_in_pieces_is_whole() -> None:
+    class Pieces(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(size or 0, 3))
+
+        def readinto(self, buffer: Any, /) -> int:
+            return super().readinto(memoryview(buffer)[:3])
+
+    assert read(chunked(Pieces(b'{"event":{}}'))) == b'{"event":{}}'
+
+
+@pytest.mark.parametrize("error", [ClientDisconnected, ConnectionResetError, TimeoutError, ValueError])
+def test_body_that_breaks_off_is_refused(error: type[Exception]) -> None:
+    class Broken(BytesIO):
+        def read(self, *_: Any) -> bytes:
+            raise error
+
+        def readinto(self, *_: Any) -> int:
+            raise error
+
+    assert refusal(lambda: read(chunked(Broken()))) == (400, "invalid_json")
+
+
+def test_body_shorter_than_announced_is_refused() -> None:
+    assert refusal(lambda: read(request(b"{}", Content_Length="3"))) == (400, "invalid_json")
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"},
+        {"X_Cloud_Trace_Context": f"{TRACE}/1;o=1"},
+        {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "X_Cloud_Trace_Context": f"{'f' * 32}/1"},
+    ],
+)
+def test_trace_is_named_from_both_forms_of_header(headers: dict[str, Any]) -> None:
+    expected = {"logging.googleapis.com/trace": f"projects/my-project/traces/{TRACE}"}
+
+    assert trace(request(**headers), "my-project") == expected
+
+
+@pytest.mark.parametrize("header", ["", "nonsense", f"00-{TRACE[:-1]}-1-01", f"00-{TRACE.upper()}-1", f"{TRACE}"])
+def test_malformed_trace_is_none(header: str) -> None:
+    assert trace(request(traceparent=header), "my-project") == {}
+
+
+def test_trace_without_a_project_is_none() -> None:
+    assert trace(request(traceparent=f"00-{TRACE}-1-01"), "") == {}
+
+
+@given(st.text(st.characters(exclude_characters="\r\n", max_codepoint=0xFF)))
+def test_any_trace_header_is_a_trace_or_none(header: str) -> None:
+    assert len(trace(request(traceparent=header), "p")) <= 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "headers"),
+    [
+        (CalloutRefused("method_not_allowed", 405, "m"), 405, {"Allow": "POST"}),
+        (CalloutRefused("invalid_json", 400, "m"), 400, {}),
+        (Rejected("m"), 502, {}),
+        (NoticeError("internal", "m"), 500, {}),
+        (Unavailable("in_progress", "m"), 503, {"Retry-After": "1"}),
+        (Unavailable("mail_unavailable", "m", retry_after=60), 503, {"Retry-After": "60"}),
+    ],
+)
+def test_failure_has_code_message_and_headers(error: NoticeError, status: int, headers: dict[str, str]) -> None:
+    error.cause = "for the log alone"
+
+    assert failure(error) == Answer(status, {"error": {"code": error.code, "message": "m"}}, headers)
+
+
+def test_answer_is_json_that_nobody_keeps() -> None:
+    response = respond(Answer(503, {"a": "é\ud800"}, {"Retry-After": "2"}))
+
+    assert response.status_code == 503
+    assert json.loads(response.get_data()) == {"a": "é\ud800"}
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Retry-After"] == "2"
+    assert not response.is_streamed
+
+
+def test_answer_to_an_unread_body_is_streamed_and_closes_the_connection() -> None:
+    response = respond(Answer(413, {}), unread=True)
+
+    assert response.is_streamed
+    assert response.headers["Connection"] == "close"
+    assert int(response.headers["Content-Length"]) == len(b"".join(response.response)) == 3  # type: ignore[arg-type]

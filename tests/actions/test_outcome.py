@@ -1,0 +1,126 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from actions import log
+from actions.callout import Callout
+from actions.errors import CalloutRefused, NoticeError, Rejected, Unavailable
+from actions.outcome import Outcome, combine, internal, severity
+from actions.result import Result, skipped
+from tests.conftest import Lines
+
+CALLOUT = Callout("msg_1", "0" * 64, datetime(2026, 11, 23, tzinfo=UTC), sandbox=False, event={}, deadline=0)
+SENT = Result("sent", message_id="m", attempts=2)
+
+
+def outcome(result: Result | NoticeError, name: str = "a") -> Outcome:
+    if isinstance(result, NoticeError):
+        return Outcome(name, Result("failed", reason=result.code), 1.5, result)
+    return Outcome(name, result, 1.5)
+
+
+def test_single_success_is_the_answer() -> None:
+    with log.scope():
+        log.add_network_seconds(0.0204)
+        answer = combine(CALLOUT, [outcome(SENT)], 0.0307)
+
+    assert answer.status == 200
+    assert answer.body == {
+        "status": "sent",
+        "message_id": "m",
+        "id": "msg_1",
+        "stats": {"total_ms": 30.7, "network_ms": 20.4},
+        "actions": [{"name": "a", "status": "sent", "duration_ms": 1.5}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("results", "status", "told"),
+    [
+        ([skipped("no_email")], 200, {"status": "skipped", "reason": "no_email"}),
+        ([skipped("no_email"), skipped("other")], 200, {"status": "skipped", "reason": "no_email"}),
+        ([skipped("no_email"), SENT], 200, {"status": "sent", "message_id": "m"}),
+        ([skipped("no_email"), Result("done")], 200, {"status": "done"}),
+        ([Result("done"), SENT], 200, {"status": "sent", "message_id": "m"}),
+        ([Result("done"), Result("sandbox")], 200, {"status": "sandbox"}),
+        ([Result("queued")], 202, {"status": "queued"}),
+        ([Result("duplicate"), Result("queued")], 202, {"status": "queued"}),
+        ([Result("duplicate"), Result("duplicate")], 200, {"status": "duplicate"}),
+        (
+            [Result("abandoned", reason="recipient_refused")],
+            200,
+            {"status": "abandoned", "reason": "recipient_refused"},
+        ),
+    ],
+)
+def test_success_that_tells_most_speaks_for_all(results: list[Result], status: int, told: dict[str, str]) -> None:
+    answer = combine(CALLOUT, [outcome(result) for result in results], 0)
+
+    assert answer.status == status
+    assert {name: value for name, value in answer.body.items() if name not in ("id", "stats", "actions")} == told
+
+
+REJECTED = Rejected("refused")
+UNAVAILABLE = Unavailable("mail_unavailable", "down", retry_after=7)
+
+
+@pytest.mark.parametrize(
+    ("results", "worst"),
+    [
+        ([SENT, REJECTED], REJECTED),
+        ([REJECTED, UNAVAILABLE, SENT], UNAVAILABLE),
+        ([UNAVAILABLE, REJECTED], UNAVAILABLE),
+        ([REJECTED, NoticeError("internal", "m")], NoticeError("internal", "m")),
+        ([NoticeError("internal", "m"), UNAVAILABLE], UNAVAILABLE),
+        ([REJECTED, CalloutRefused("own", 418, "an Action's own")], CalloutRefused("own", 418, "an Action's own")),
+    ],
+)
+def test_worst_failure_is_the_answer_and_every_action_is_told(
+    results: list[Result | NoticeError], worst: NoticeError
+) -> None:
+    answer = combine(CALLOUT, [outcome(result, str(number)) for number, result in enumerate(results)], 0)
+
+    assert answer.status == worst.status
+    assert answer.body["error"] == {"code": worst.code, "message": worst.message}
+    assert answer.headers == ({"Retry-After": "7"} if worst is UNAVAILABLE else {})
+    assert answer.body["id"] == "msg_1"
+    assert [action["status"] for action in answer.body["actions"]] == [
+        "failed" if isinstance(result, NoticeError) else result.status for result in results
+    ]
+
+
+@pytest.mark.parametrize(
+    ("result", "line"),
+    [
+        (SENT, {"severity": "INFO", "message": "a: sent", "status": "sent", "attempts": 2, "message_id": "m"}),
+        (skipped("r"), {"severity": "INFO", "message": "a: skipped", "status": "skipped", "reason": "r"}),
+        (
+            Result("abandoned", reason="r"),
+            {"severity": "ERROR", "message": "a: abandoned", "status": "abandoned", "reason": "r"},
+        ),
+        (
+            Unavailable("mail_unavailable", "down", cause="c"),
+            {
+                "severity": "ERROR",
+                "message": "a: down",
+                "status": "failed",
+                "reason": "mail_unavailable",
+                "code": "mail_unavailable",
+                "cause": "c",
+            },
+        ),
+        (
+            CalloutRefused("own", 418, "m"),
+            {"severity": "WARNING", "message": "a: m", "status": "failed", "reason": "own", "code": "own"},
+        ),
+    ],
+)
+def test_outcome_is_one_line_of_the_log(lines: Lines, result: Result | NoticeError, line: dict[str, object]) -> None:
+    outcome(result).write()
+
+    assert lines() == [{"action": "a", "duration_ms": 1.5, "network_ms": 0.0, **line}]
+
+
+def test_severity_is_the_callers_or_ours() -> None:
+    assert severity(CalloutRefused("c", 401, "m")) == "WARNING"
+    assert severity(internal()) == severity(UNAVAILABLE) == "ERROR"

@@ -1,0 +1,252 @@
+import base64
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import google.auth
+import pytest
+import requests
+import responses
+from google.auth.exceptions import DefaultCredentialsError, RefreshError
+
+from actions.callout import Signed
+from actions.errors import Unavailable
+from actions.network import NoReply, Reply
+from actions.queue import Queue
+from settings import Settings
+from tests.conftest import FakeTime, Lines, MakeSettings
+
+QUEUE = "projects/p/locations/europe-west3/queues/notices"
+EMULATOR = "http://127.0.0.1:1"
+URL = f"{EMULATOR}/v2/{QUEUE}/tasks"
+GOOGLE_URL = f"https://cloudtasks.googleapis.com/v2/{QUEUE}/tasks"
+SIGNED = Signed("msg_1", 1_800_000_000, ("v1,a", "v1,b"))
+
+
+@pytest.fixture
+def mock() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+@pytest.fixture
+def settings(make_settings: MakeSettings) -> Settings:
+    return make_settings(
+        DELIVERY="queue",
+        TASKS_QUEUE=QUEUE,
+        DELIVER_URL="https://deliver.example.com",
+        DELIVER_INVOKER="invoker@p.iam.gserviceaccount.com",
+        CLOUD_TASKS_ENDPOINT=EMULATOR,
+    )
+
+
+@pytest.fixture
+def queue(settings: Settings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> Queue:
+    monkeypatch.setattr("actions.network.time", time.clock)
+    return Queue(settings, clock=time.clock)
+
+
+def add(queue: Queue, time: FakeTime, left: float = 5.5) -> bool:
+    return queue.add(SIGNED, b'{"event":{}}', key="0" * 64, action="notify", deadline=time.monotonic + left)
+
+
+def test_task_carries_the_callouts_own_bytes_and_headers(
+    mock: responses.RequestsMock, queue: Queue, time: FakeTime
+) -> None:
+    mock.post(URL, json={})
+
+    assert add(queue, time) is True
+    (call,) = mock.calls
+    assert json.loads(call.request.body or "") == {
+        "task": {
+            "name": f"{QUEUE}/tasks/{'0' * 64}-notify",
+            "dispatchDeadline": "60s",
+            "httpRequest": {
+                "url": "https://deliver.example.com/notify",
+                "httpMethod": "POST",
+                "headers": {
+                    "Content-Type": "application/json",
+                    "webhook-id": "msg_1",
+                    "webhook-timestamp": "1800000000",
+                    "webhook-signature": "v1,a v1,b",
+                },
+                "body": base64.b64encode(b'{"event":{}}').decode(),
+                "oidcToken": {
+                    "serviceAccountEmail": "invoker@p.iam.gserviceaccount.com",
+                    "audience": "https://deliver.example.com",
+                },
+            },
+        }
+    }
+    assert "Authorization" not in call.request.headers
+
+
+def test_name_that_is_taken_is_queued_already(mock: responses.RequestsMock, queue: Queue, time: FakeTime) -> None:
+    mock.post(URL, status=409, json={"error": {"status": "ALREADY_EXISTS"}})
+
+    assert add(queue, time) is False
+
+
+@pytest.mark.parametrize("maybe", [{"body": requests.ConnectionError("reset")}, {"status": 500}, {"status": 503}])
+def test_name_that_an_attempt_of_ours_may_have_taken_is_new(
+    mock: responses.RequestsMock, queue: Queue, time: FakeTime, maybe: dict[str, Any]
+) -> None:
+    mock.post(URL, **maybe)
+    mock.post(URL, status=429)
+    mock.post(URL, status=409)
+
+    assert add(queue, time) is True
+
+
+@pytest.mark.parametrize("status", [403, 404, 429])
+def test_name_that_is_taken_after_a_refusal_is_not_ours(
+    mock: responses.RequestsMock, queue: Queue, time: FakeTime, status: int
+) -> None:
+    mock.post(URL, status=status)
+    mock.post(URL, status=409)
+
+    assert add(queue, time) is False
+
+
+def test_attempt_without_an_answer_leaves_time_for_another(
+    queue: Queue, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    def hang(_url: str, _headers: object, _body: bytes, *, ends: float) -> Reply:
+        given.append(ends - time.monotonic)
+        time.go_on(ends - time.monotonic)
+        raise NoReply("no answer", maybe_accepted=True)
+
+    monkeypatch.setattr(queue._network, "post", hang)
+    with pytest.raises(Unavailable):
+        add(queue, time, left=5.5)
+
+    assert given == [2.0, 2.0, pytest.approx(0.9)]
+
+
+def test_failure_is_tried_again_and_told(
+    mock: responses.RequestsMock, queue: Queue, time: FakeTime, lines: Lines
+) -> None:
+    mock.post(URL, status=503, json={"error": {"status": "UNAVAILABLE", "message": "a text"}})
+    mock.post(URL, json={})
+
+    assert add(queue, time) is True
+    assert time.slept == [0.2]
+    assert [(line["severity"], line["message"]) for line in lines()] == [
+        ("WARNING", "attempt 1: Cloud Tasks: 503 UNAVAILABLE")
+    ]
+
+
+@pytest.mark.parametrize(("left", "attempts"), [(100, 5), (0.65, 3), (0, 1)])
+def test_attempts_are_bounded_in_number_and_by_the_deadline(
+    mock: responses.RequestsMock, queue: Queue, time: FakeTime, left: float, attempts: int
+) -> None:
+    mock.post(URL, status=500)
+
+    with pytest.raises(Unavailable) as caught:
+        add(queue, time, left)
+
+    assert (caught.value.code, caught.value.status) == ("queue_unavailable", 503)
+    assert len(mock.calls) == (attempts if left else 0)
+    assert time.slept == [0.2, 0.4, 0.8, 1.6][: attempts - 1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        ({"status": 403, "json": {"error": {"status": "PERMISSION_DENIED"}}}, "403 PERMISSION_DENIED"),
+        ({"status": 404, "json": {"error": {"status": "NOT_FOUND"}}}, "404 NOT_FOUND"),
+        ({"status": 429, "body": "<html>"}, "429 without a reason"),
+        ({"status": 400, "json": {"error": "text"}}, "400 without a reason"),
+        ({"status": 400, "json": []}, "400 without a reason"),
+        ({"status": 400, "json": {}}, "400 without a reason"),
+        ({"status": 400, "body": "[" * 60_000}, "400 without a reason"),
+        ({"status": 302}, "302 without a reason"),
+        ({"status": 201}, "201 without a reason"),
+        ({"body": requests.ReadTimeout("slow")}, "ReadTimeout: slow"),
+    ],
+)
+def test_whatever_is_no_new_task_is_unavailable_with_its_cause(
+    mock: responses.RequestsMock, queue: Queue, time: FakeTime, answer: dict[str, Any], cause: str
+) -> None:
+    mock.post(URL, **answer)
+
+    with pytest.raises(Unavailable) as caught:
+        add(queue, time, 0.01)
+
+    assert caught.value.cause == f"Cloud Tasks: {cause}"
+    assert "Cloud Tasks" not in caught.value.message
+
+
+class Credentials:
+    """What Google's library finds: a token that lasts until a test ends it."""
+
+    def __init__(self) -> None:
+        self.valid, self.token, self.refreshed = False, "", 0
+        self.error: Exception | None = None
+
+    def refresh(self, request: object) -> None:
+        self.refreshed += 1
+        if self.error:
+            raise self.error
+        self.valid, self.token = True, f"token-{self.refreshed}"
+
+
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> Credentials:
+    credentials = Credentials()
+    monkeypatch.setattr(google.auth, "default", lambda scopes: (credentials, "p"))
+    return credentials
+
+
+@pytest.fixture
+def at_google(make_settings: MakeSettings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> Queue:
+    monkeypatch.setattr("actions.network.time", time.clock)
+    more = {"TASKS_QUEUE": QUEUE, "DELIVER_URL": "https://d.example.com", "DELIVER_INVOKER": "i@example.com"}
+    return Queue(make_settings(DELIVERY="queue", **more), clock=time.clock)
+
+
+def test_google_gets_an_access_token_which_is_kept_while_it_is_valid(
+    mock: responses.RequestsMock, at_google: Queue, time: FakeTime, credentials: Credentials
+) -> None:
+    mock.post(GOOGLE_URL, json={})
+    add(at_google, time)
+    add(at_google, time)
+    credentials.valid = False
+    add(at_google, time)
+
+    tokens = [call.request.headers["Authorization"] for call in mock.calls]
+    assert tokens == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
+
+
+def test_token_that_cannot_be_had_is_unavailable(
+    mock: responses.RequestsMock, at_google: Queue, time: FakeTime, credentials: Credentials
+) -> None:
+    credentials.error = RefreshError("metadata server: a text")  # type: ignore[no-untyped-call]
+
+    with pytest.raises(Unavailable) as caught:
+        add(at_google, time, 0.01)
+
+    assert caught.value.cause == "Cloud Tasks: no access token: RefreshError"
+    assert len(mock.calls) == 0
+
+
+def test_account_that_is_not_there_is_unavailable(
+    at_google: Queue, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(scopes: object) -> None:
+        raise DefaultCredentialsError("none")  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(google.auth, "default", fail)
+
+    with pytest.raises(Unavailable, match="could not be queued"):
+        add(at_google, time, 0.01)
+
+
+def test_dispatch_deadline_leaves_deliver_its_time() -> None:
+    from actions.flow import DELIVER_SECONDS  # noqa: PLC0415
+    from actions.queue import DISPATCH_SECONDS  # noqa: PLC0415
+
+    assert timedelta(seconds=DELIVER_SECONDS) < timedelta(seconds=DISPATCH_SECONDS)

@@ -1,0 +1,141 @@
+"""The queue's stage: the public function, Cloud Tasks and `deliver`, each a part of its own, over real HTTP."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Self
+
+from emulator.cloud_tasks import CloudTasks
+from emulator.emulator import SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key
+from emulator.faults import Fault
+from emulator.function import SOURCE, Function
+from tests.end_to_end.callouts import Callout
+from tests.end_to_end.stage import LINE_SECONDS, Answer, Stage
+from tests.end_to_end.witness import Witness
+
+QUEUE = "projects/emulator/locations/europe-west1/queues/password-notice"
+INVOKER = "deliver-invoker@emulator.iam.gserviceaccount.com"
+SPEED = 50.0  # ten seconds of Cloud Tasks' are a fifth of a real one
+DONE_SECONDS = 60.0
+DELIVER_SECONDS = 60.0  # what Cloud Tasks waits for an answer
+# As deploy.sh makes it.
+RETRY = {"retryConfig": {"maxAttempts": -1, "minBackoff": "10s", "maxBackoff": "3600s", "maxDoublings": 16}}
+# What Cloud Tasks adds to a request, and anybody else can.
+CLAIMS = {"X-CloudTasks-QueueName": "password-notice", "X-CloudTasks-TaskName": "1", "Authorization": "Bearer x"}
+
+
+class QueueStage(Stage):
+    """A context manager. `function` is the public side, which has no setting of the mail at all."""
+
+    def __init__(
+        self, witness: Witness, environment: Mapping[str, str] | None = None, *, source: Path = SOURCE / "main.py"
+    ) -> None:
+        super().__init__(witness)
+        self.cloud_tasks = CloudTasks(self.journal, speed=SPEED)
+        self.cloud_tasks.create_queue(QUEUE, RETRY)
+        both = {
+            "THREADS": "32",
+            "CALLOUT_SIGNING_KEY_SECRET": SIGNING_KEY,
+            "SECRET_MANAGER_ENDPOINT": self.secret_manager.url,
+            **(environment or {}),
+        }
+        mail = {**SETTINGS, "SENDGRID_API_KEY_SECRET": SENDGRID_KEY, "SENDGRID_URL": self.sendgrid.url}
+        self.deliver = Function(self.journal, {**mail, **both, **self._own("deliver")}, target="deliver", source=source)
+        self.public_environment = {
+            "DELIVERY": "queue",
+            "TASKS_QUEUE": QUEUE,
+            "DELIVER_URL": self.deliver.url,
+            "DELIVER_INVOKER": INVOKER,
+            "CLOUD_TASKS_ENDPOINT": self.cloud_tasks.url,
+            **both,
+        }
+        self.function = Function(self.journal, {**self.public_environment, **self._own("public")}, source=source)
+
+    def __enter__(self) -> Self:
+        self.put_sendgrid_key(self.sendgrid.new_key())
+        self.put_signing_key(new_signing_key())
+        self.sendgrid.verify(SETTINGS["SENDER_EMAIL"])
+        with ExitStack() as stack:
+            for part in (self._runtime, self.secret_manager, self.sendgrid, self.cloud_tasks):
+                stack.enter_context(part)
+            for function in (self.deliver, self.function):
+                self._witness.listen(function.url, function.said)
+                stack.enter_context(function)
+            self._stack = stack.pop_all()
+        return self
+
+    def finish(self) -> None:
+        """Return when Cloud Tasks has no task any more."""
+        assert self.cloud_tasks.wait_until_empty(DONE_SECONDS), "tasks are left"
+
+    def attempts(self, callout: Callout, action: str = "") -> list[int]:
+        """The status of each answer that the tasks of this callout got, or the one of this Action; 0: none came."""
+        task = f"{key(callout)}-{action}"
+        entries = self.journal.entries(kind="cloud_tasks.attempt")
+        return [entry.data["status"] for entry in entries if entry.data["task"].startswith(task)]
+
+    def wait_for_attempts(self, callout: Callout, count: int) -> list[int]:
+        """Return when its tasks have had that many answers."""
+        until(lambda: len(self.attempts(callout)) >= count)
+        return self.attempts(callout)
+
+    def dispatch(
+        self, callout: Callout, path: str, *, to: Function | None = None, key: str = "", at: float | None = None
+    ) -> Answer:
+        """What a request straight to `deliver`, or to another function, gets, with all that a stranger could add."""
+        self._forbid_address(callout.body)
+        headers = {**callout.headers(key or self.signing_key, at), **CLAIMS}
+        connection = HTTPConnection("127.0.0.1", (to or self.deliver).port, timeout=DELIVER_SECONDS)
+        try:
+            connection.request("POST", path, callout.body, headers)
+            return self._answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    @contextmanager
+    def another(self) -> Iterator[Function]:
+        """A second instance of the public side."""
+        function = Function(self.journal, {**self.public_environment, **self._own("another")})
+        self._witness.listen(function.url, function.said)
+        with function:
+            yield function
+
+    def _own(self, name: str) -> dict[str, str]:
+        """Where a gunicorn's control socket is: each its own."""
+        folder = Path(self._runtime.name) / name
+        folder.mkdir(exist_ok=True)
+        return {"XDG_RUNTIME_DIR": str(folder)}
+
+    @contextmanager
+    def tasks_fault(self, *faults: Fault) -> Iterator[None]:
+        """Cloud Tasks has them next, where tasks are made; those that are left at the end are cleared."""
+        self.cloud_tasks.faults.add(*faults)
+        try:
+            yield
+        finally:
+            self.cloud_tasks.faults.clear()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Cloud Tasks takes tasks and sends none."""
+        self.cloud_tasks.paused = True
+        try:
+            yield
+        finally:
+            self.cloud_tasks.paused = False
+
+
+def key(callout: Callout) -> str:
+    """The idempotency key, with which the names of its tasks begin."""
+    return sha256(callout.id.encode() + b"." + callout.body).hexdigest()
+
+
+def until(holds: Callable[[], Any]) -> None:
+    """Return when it holds; what it looks at changes outside of this process, and tells nobody."""
+    ends = time.monotonic() + LINE_SECONDS * 3
+    while not holds():
+        assert time.monotonic() < ends, "it did not come to that"
+        time.sleep(0.01)

@@ -1,0 +1,107 @@
+"""The tenant's own code.js, on a real Node, against the function."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from emulator.auth0 import Auth0
+from emulator.emulator import example, new_signing_key
+from emulator.function import SOURCE, free_port
+from emulator.secret_manager import FAULTS
+from tests.end_to_end.callouts import event, new_address
+from tests.end_to_end.stage import Stage
+from tests.end_to_end.witness import Witness
+
+SENDER = "security@example.com"
+KEPT = 256  # characters of an execution's output that Auth0 keeps
+
+
+@pytest.fixture(scope="module")
+def auth0(stage: Stage) -> Iterator[Auth0]:
+    with Auth0(SOURCE / "tenant" / "code.js", stage.journal, {}) as auth0:
+        yield auth0
+
+
+@pytest.fixture(autouse=True)
+def _secrets(auth0: Auth0, stage: Stage) -> None:
+    auth0.secrets.update({"FUNCTION_URL": stage.function.url, "CALLOUT_SIGNING_KEY": stage.signing_key})
+
+
+def last_log(stage: Stage) -> str:
+    return str(stage.journal.entries(kind="auth0.log")[-1].data["type"])
+
+
+def test_a_changed_password_becomes_a_mail_and_auth0_logs_the_change(
+    stage: Stage, auth0: Auth0, witness: Witness
+) -> None:
+    address = new_address()
+    witness.forbid_address(address)
+    execution = auth0.run(event(address))
+    assert (execution.status, execution.logs, last_log(stage)) == ("success", (), "scp")
+    assert len(stage.mails(address)) == 1
+
+
+@pytest.mark.parametrize("name", ["minimal", "no-email", "full", "unusual-but-legal", "auth0-default-sample"])
+def test_the_action_succeeds_with_every_example(auth0: Auth0, name: str) -> None:
+    assert auth0.run(example(name)).status == "success"
+
+
+def test_what_a_person_has_to_repair_fails_the_execution_at_once(stage: Stage, auth0: Auth0, witness: Witness) -> None:
+    address = new_address()
+    witness.forbid_address(address)
+    stage.sendgrid.unverify(SENDER)
+    try:
+        execution = auth0.run(event(address))
+    finally:
+        stage.sendgrid.verify(SENDER)
+    assert (execution.status, last_log(stage)) == ("action_error", "actions_execution_failed")
+    assert len(execution.fetches) == 1
+    assert execution.logs[-1]["text"].startswith(f"Error sending email to {address}: 502 mail_rejected: ")
+    assert len(execution.kept) <= KEPT
+
+
+@pytest.fixture(scope="module")
+def eager(witness: Witness) -> Iterator[Stage]:
+    """Reads its secrets for each callout: one that it may not read makes it answer 503 at once."""
+    with Stage(witness, {"SECRET_MAX_AGE_SECONDS": "0"}) as eager:
+        yield eager
+
+
+def test_a_function_that_asks_to_wait_is_asked_again_with_the_same_id_and_bytes(eager: Stage, auth0: Auth0) -> None:
+    address = new_address()
+    auth0.secrets.update({"FUNCTION_URL": eager.function.url, "CALLOUT_SIGNING_KEY": eager.signing_key})
+    with eager.secret_fault(FAULTS["permission denied"]):
+        execution = auth0.run(event(address))
+    first, second = execution.fetches
+    assert execution.status == "success"
+    assert [first["status"], second["status"]] == [503, 200]
+    assert first["body"] == second["body"]
+    assert dict(first["headers"])["webhook-id"] == dict(second["headers"])["webhook-id"]
+    assert len(eager.mails(address)) == 1
+
+
+def test_what_stays_away_fails_the_execution_after_two_attempts(stage: Stage, eager: Stage, auth0: Auth0) -> None:
+    address = new_address()
+    auth0.secrets.update({"FUNCTION_URL": eager.function.url, "CALLOUT_SIGNING_KEY": eager.signing_key})
+    with eager.secret_fault(replace(FAULTS["permission denied"], count=2)):
+        execution = auth0.run(event(address))
+    assert [fetch["status"] for fetch in execution.fetches] == [503, 503]
+    assert execution.logs[-1]["text"].startswith(f"Error sending email to {address}: 503 secret_unavailable: ")
+    assert last_log(stage) == "actions_execution_failed"
+    assert not eager.mails(address)
+
+
+def test_a_wrong_signing_key_in_the_tenant_fails_the_execution(stage: Stage, auth0: Auth0) -> None:
+    auth0.secrets["CALLOUT_SIGNING_KEY"] = new_signing_key()
+    execution = auth0.run(event(new_address()))
+    assert [fetch["status"] for fetch in execution.fetches] == [401]
+    assert "401 invalid_signature" in execution.logs[-1]["text"]
+    assert last_log(stage) == "actions_execution_failed"
+
+
+def test_a_function_that_is_not_there_fails_the_execution_after_two_attempts(stage: Stage, auth0: Auth0) -> None:
+    auth0.secrets["FUNCTION_URL"] = f"http://127.0.0.1:{free_port()}"
+    execution = auth0.run(event(new_address()))
+    assert [fetch["status"] for fetch in execution.fetches] == [0, 0]
+    assert "cannot reach the function: ECONNREFUSED" in execution.logs[-1]["text"]

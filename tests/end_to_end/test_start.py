@@ -1,0 +1,115 @@
+"""How the function starts, and how it refuses to."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+import settings
+from emulator.emulator import SETTINGS
+from emulator.function import SOURCE, Function, FunctionError
+from emulator.journal import Journal
+from tests.end_to_end.callouts import new_address, notice_to
+from tests.end_to_end.stage import Stage
+from tests.end_to_end.witness import Witness
+
+EXAMPLE = dict(re.findall(r'^([A-Z_]+): "(.*)"$', (SOURCE / "env.yaml.example").read_text("utf-8"), re.MULTILINE))
+GOOD = {
+    **SETTINGS,
+    "SENDGRID_API_KEY_SECRET": "projects/p/secrets/sendgrid-api-key",
+    "CALLOUT_SIGNING_KEY_SECRET": "projects/p/secrets/callout-signing-key",
+}
+NOT_IN_ENV_YAML = {
+    "SECRET_MANAGER_ENDPOINT",  # the emulator's
+    "CLOUD_TASKS_ENDPOINT",  # the emulator's
+    "FUNCTION_TARGET",  # the host says it
+    "GOOGLE_CLOUD_PROJECT",  # deploy.sh adds it
+    "REQUESTS_CA_BUNDLE",  # what a network may ask for, as everywhere
+    "HTTPS_PROXY",
+    "NO_PROXY",
+}
+
+
+def refusal(environment: Mapping[str, str]) -> tuple[int, list[dict[str, str]]]:
+    """The exit status of a start that has to fail, and the lines it said."""
+    framework = Path(sys.executable).with_name("functions-framework")
+    bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run(
+        [framework, "--target=on_execute_post_change_password", "--port=0"],
+        env={**bare, **environment},
+        cwd=SOURCE,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, [json.loads(line) for line in (done.stdout + done.stderr).splitlines()]
+
+
+def test_a_missing_and_a_wrong_setting_are_told_together_each_with_its_fix() -> None:
+    status, lines = refusal({**GOOD, "SUPPORT_CONTACT": "", "SECRET_MAX_AGE_SECONDS": "soon"})
+    assert status != 0
+    assert {line["setting"]: line["severity"] for line in lines} == {
+        "SUPPORT_CONTACT": "CRITICAL",
+        "SECRET_MAX_AGE_SECONDS": "CRITICAL",
+    }
+    told = {line["setting"]: line["message"] for line in lines}
+    assert "is missing: set it to an e-mail address" in told["SUPPORT_CONTACT"]
+    assert "use 0 to 86400" in told["SECRET_MAX_AGE_SECONDS"]
+
+
+def test_without_any_setting_all_that_are_required_are_told() -> None:
+    status, lines = refusal({})
+    assert status != 0
+    assert {line["setting"] for line in lines} == {
+        "SENDER_EMAIL",
+        "SUPPORT_CONTACT",
+        "SENDGRID_API_KEY_SECRET",
+        "CALLOUT_SIGNING_KEY_SECRET",
+    }
+
+
+def test_the_queue_alone_is_not_enough() -> None:
+    status, lines = refusal({**GOOD, "DELIVERY": "queue"})
+    assert status != 0
+    assert lines
+    assert {line["severity"] for line in lines} == {"CRITICAL"}
+
+
+def test_a_secret_itself_in_place_of_its_name_is_refused_and_not_repeated() -> None:
+    key = "SG." + "a1" * 11 + "." + "b2c" * 14 + "d"
+    status, lines = refusal({**GOOD, "SENDGRID_API_KEY_SECRET": key})
+    assert status != 0
+    assert key not in json.dumps(lines)
+
+
+def test_the_emulators_function_tells_why_it_did_not_start() -> None:
+    with pytest.raises(FunctionError, match="SENDER_EMAIL"), Function(Journal(), {**GOOD, "SENDER_EMAIL": "nobody"}):
+        pass
+
+
+def test_it_starts_by_hand_with_the_example_settings_and_mounted_secrets(witness: Witness, tmp_path: Path) -> None:
+    ours = {name: value for name, value in EXAMPLE.items() if not name.endswith("_SECRET") and name != "SENDGRID_URL"}
+    with Stage(witness, ours, mounted=tmp_path) as stage:
+        assert stage.send(notice_to(new_address())).body["status"] == "sent"
+
+
+def test_every_name_of_the_example_is_read_and_every_name_that_is_read_is_in_the_example() -> None:
+    asked: set[str] = set()
+
+    class Environment(dict[str, str]):
+        def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+            asked.add(name)
+            return super().get(name, default)
+
+    settings.load(Environment(EXAMPLE))
+    assert {name for name in asked if name.isupper()} - NOT_IN_ENV_YAML == EXAMPLE.keys()
+
+
+def test_the_examples_values_are_good_as_they_stand() -> None:
+    assert settings.load(EXAMPLE).threads == int(EXAMPLE["THREADS"])

@@ -1,0 +1,624 @@
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+import requests
+import responses
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actions import log
+from actions.callout import Callout
+from actions.clock import CLOCK, Clock
+from actions.errors import Rejected, Unavailable
+from actions.network import NoReply, Reply
+from actions.result import Result
+from actions.secrets import Secret
+from notice import sendgrid as module
+from notice.message import Message
+from notice.sendgrid import SendGrid, payload
+from settings import Settings
+from tests.conftest import FakeTime, MakeSettings
+
+URL = "https://api.sendgrid.com/v3/mail/send"
+KEY = f"SG.{'a' * 22}.{'b' * 43}"
+FRESH_KEY = f"SG.{'c' * 22}.{'d' * 43}"
+ADDRESS = "j+smith@example.com"
+
+
+def message(*, to: str = ADDRESS, sender_name: str = "Example", reply_to: str = "help@example.com") -> Message:
+    return Message(
+        to=to,
+        sender_email="security@example.com",
+        sender_name=sender_name,
+        reply_to=reply_to,
+        subject="Your password was changed",
+        text="text é",
+        html="<p>text</p>",
+    )
+
+
+MESSAGE = message()
+CALLOUT = Callout("msg_1", "0" * 64, datetime(2026, 11, 23, tzinfo=UTC), sandbox=False, event={}, deadline=0)
+
+Answers = Callable[..., None]
+
+
+class Keys:
+    """A secret whose value changes with each reading; counts the readings."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts, self.read = list(texts), 0
+
+    def get(self) -> Secret:
+        self.read += 1
+        return Secret(self.texts[min(self.read, len(self.texts)) - 1], self.get)
+
+
+@pytest.fixture
+def mock() -> Iterator[responses.RequestsMock]:
+    """SendGrid: each registered answer once, then the last for ever."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+@pytest.fixture
+def callout(time: FakeTime) -> Callout:
+    return replace(CALLOUT, deadline=time.monotonic + 5.5)
+
+
+@pytest.fixture
+def send(
+    settings: Settings, time: FakeTime, callout: Callout, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Result]:
+    """Send the message with these keys; the network's time is the test's."""
+    monkeypatch.setattr("actions.network.time", time.clock)
+
+    def run(keys: Keys | None = None, **changes: Any) -> Result:
+        sendgrid = SendGrid(settings, clock=time.clock)
+        with log.scope():
+            log.hide_address(MESSAGE.to, "user 0123")
+            return sendgrid.send(MESSAGE, key=(keys or Keys(KEY)).get(), callout=replace(callout, **changes))
+
+    return run
+
+
+Send = Callable[..., Result]
+
+
+def errors(*pairs: tuple[str, str | None]) -> dict[str, Any]:
+    return {"errors": [{"message": message, "field": field, "help": None} for message, field in pairs]}
+
+
+# Accepted
+
+
+def test_accepted_mail_is_sent(mock: responses.RequestsMock, send: Send) -> None:
+    mock.post(URL, status=202, headers={"X-Message-Id": "m" * 22})
+
+    assert send() == Result("sent", message_id="m" * 22, attempts=1)
+    (call,) = mock.calls
+    assert call.request.headers["Authorization"] == f"Bearer {KEY}"
+    assert call.request.headers["Content-Type"] == "application/json"
+    assert json.loads(call.request.body or "") == payload(MESSAGE, CALLOUT)
+    assert (call.request.body or "").isascii()
+
+
+@pytest.mark.parametrize("status", [200, 202])
+def test_valid_mail_in_sandbox_mode_is_no_mail_sent(mock: responses.RequestsMock, send: Send, status: int) -> None:
+    mock.post(URL, status=status)
+
+    assert send(sandbox=True) == Result("sandbox", attempts=1)
+    assert json.loads(mock.calls[0].request.body or "")["mail_settings"]["sandbox_mode"] == {"enable": True}
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_success_that_is_no_acceptance_is_none(mock: responses.RequestsMock, send: Send, status: int) -> None:
+    """A login page behind a mistaken SENDGRID_URL answers 200."""
+    mock.post(URL, status=status, body="<html>")
+
+    with pytest.raises(Rejected, match=f"{status}.* SENDGRID_URL"):
+        send()
+    assert len(mock.calls) == 1
+
+
+def test_account_in_the_eu_is_asked_there(
+    mock: responses.RequestsMock, make_settings: MakeSettings, callout: Callout
+) -> None:
+    mock.post("https://api.eu.sendgrid.com/v3/mail/send", status=202)
+    clock = Clock()
+    sendgrid = SendGrid(make_settings(SENDGRID_URL="https://api.eu.sendgrid.com/"))
+
+    result = sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=replace(callout, deadline=clock.monotonic() + 30))
+
+    assert result.status == "sent"
+
+
+# Refused for good
+
+ODD: list[Any] = [{"errors": None}, {"errors": ["text"]}, {"errors": 5}, {}, [], "[" * 60_000, b"\xff"]
+FIELDS = "The fields that SendGrid names say what to mend."
+UNVERIFIED = "Verify SENDER_EMAIL as a sender identity: https://app.sendgrid.com/settings/sender_auth"
+CREDITS = "The SendGrid account is out of credits: https://app.sendgrid.com/account/billing"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (
+            400,
+            errors(("Does not contain a valid address.", "personalizations.0.to.0.email"), ("Bad.", "subject")),
+            f"Does not contain a valid address. [personalizations.0.to.0.email]; Bad. [subject]). {FIELDS}",
+        ),
+        (403, errors(("access forbidden", None)), "access forbidden). Give the API key the scope mail.send."),
+        (403, errors(("Not a verified Sender.", "from")), f"Not a verified Sender. [from]). {UNVERIFIED}"),
+        (401, errors(("Maximum credits exceeded", None)), f"Maximum credits exceeded). {CREDITS}"),
+        (413, "<html>413", "a page that is not JSON). The mail is larger than SendGrid takes."),
+        (405, errors(("POST method allowed only", None)), "POST method allowed only)."),
+        (415, "", "no reason given)."),
+        (404, {"errors": []}, "no reason given)."),
+        *((400, odd, f"a page that is not JSON). {FIELDS}") for odd in ODD),
+    ],
+)
+def test_refusal_is_final_and_says_what_to_do(
+    mock: responses.RequestsMock, send: Send, status: int, body: Any, said: str
+) -> None:
+    mock.post(URL, status=status, body=body if isinstance(body, str | bytes) else json.dumps(body))
+
+    with pytest.raises(Rejected) as caught:
+        send()
+
+    assert (caught.value.status, caught.value.code) == (502, "mail_rejected")
+    assert caught.value.message == f"SendGrid refused the mail ({status}: {said}"
+    assert not caught.value.recipient_refused
+    assert len(mock.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "refused"),
+    [
+        (["personalizations.0.to.0.email"], True),
+        (["personalizations.0.to.0.email", "personalizations.0.to.0.name"], True),
+        (["personalizations.to"], True),
+        (["personalizations.0.to.0.email", "from.email"], False),
+        (["personalizations.0.to.0.email", None], False),
+        (["personalizations.0.tomorrow"], False),
+        (["personalizations.0.subject"], False),
+        (["x.personalizations.0.to"], False),
+        ([None], False),
+        ([], False),
+    ],
+)
+def test_recipient_is_to_blame_only_where_every_error_is_about_it(
+    mock: responses.RequestsMock, send: Send, fields: list[str | None], refused: bool
+) -> None:
+    mock.post(URL, status=400, json=errors(*(("no", field) for field in fields)))
+
+    with pytest.raises(Rejected) as caught:
+        send()
+
+    assert caught.value.recipient_refused is refused
+
+
+@pytest.mark.parametrize(
+    "echo", [ADDRESS, ADDRESS.upper(), "j%2Bsmith%40example.com", "other@example.org", "<security@example.com>"]
+)
+def test_address_that_sendgrid_echoes_is_repeated_nowhere(mock: responses.RequestsMock, send: Send, echo: str) -> None:
+    mock.post(URL, status=400, json=errors((f"The address {echo} is bad", "personalizations.0.to")))
+
+    with pytest.raises(Rejected) as caught:
+        send()
+
+    assert "@" not in caught.value.message
+    assert "smith" not in caught.value.message.lower()
+
+
+def test_reason_is_one_line_of_bounded_length(mock: responses.RequestsMock, send: Send) -> None:
+    mock.post(URL, status=400, json=errors(("two\r\nlines\u202e\0" + "x" * 1000, None)))
+
+    with pytest.raises(Rejected) as caught:
+        send()
+
+    assert "two  lines  xxx" in caught.value.message
+    assert caught.value.message.isprintable()
+    assert caught.value.message.count("x") < 500
+
+
+def test_long_reason_without_an_address_is_searched_quickly(mock: responses.RequestsMock, send: Send) -> None:
+    """Time that grew with the square of 60,000 characters would be minutes."""
+    mock.post(URL, status=400, json=errors(("x" * 60_000, None)))
+
+    with pytest.raises(Rejected):
+        send()
+
+
+# The key
+
+
+@pytest.mark.parametrize("body", [errors(("The provided authorization grant is invalid", None)), "<html>", ""])
+def test_refused_key_is_read_anew_and_works_within_the_same_callout(
+    mock: responses.RequestsMock, send: Send, body: Any
+) -> None:
+    mock.post(URL, status=401, body=body if isinstance(body, str) else json.dumps(body))
+    mock.post(URL, status=202)
+
+    assert send(keys := Keys(KEY, FRESH_KEY)).status == "sent"
+    assert [call.request.headers["Authorization"] for call in mock.calls] == [f"Bearer {KEY}", f"Bearer {FRESH_KEY}"]
+    assert keys.read == 2
+
+
+def test_key_that_is_still_the_same_is_not_tried_again(mock: responses.RequestsMock, send: Send) -> None:
+    mock.post(URL, status=401)
+
+    with pytest.raises(Rejected) as caught:
+        send(keys := Keys(KEY, KEY))
+
+    assert caught.value.message == (
+        "SendGrid refused the mail (401: the API key is not valid). "
+        "Put a valid API key into the secret that SENDGRID_API_KEY_SECRET names."
+    )
+    assert (len(mock.calls), keys.read) == (1, 2)
+
+
+def test_fresh_key_that_is_refused_too_ends_it(mock: responses.RequestsMock, send: Send) -> None:
+    mock.post(URL, status=401)
+
+    with pytest.raises(Rejected, match="the API key is not valid"):
+        send(keys := Keys(KEY, FRESH_KEY))
+    assert (len(mock.calls), keys.read) == (2, 2)
+
+
+def test_fresh_key_gets_the_answers_of_any_key(mock: responses.RequestsMock, send: Send) -> None:
+    mock.post(URL, status=401)
+    mock.post(URL, status=403, json=errors(("access forbidden", None)))
+
+    with pytest.raises(Rejected, match="access forbidden"):
+        send(Keys(KEY, FRESH_KEY))
+
+
+MALFORMED = ["", "SG.short.key", KEY + "x", KEY[:-1], KEY + "\n", f"SG.{'ä' * 22}.{'b' * 43}", "x" + KEY]
+
+
+@pytest.mark.parametrize("malformed", MALFORMED)
+def test_malformed_key_is_read_anew_before_anything_is_sent(
+    mock: responses.RequestsMock, send: Send, malformed: str
+) -> None:
+    mock.post(URL, status=202)
+
+    assert send(keys := Keys(malformed, KEY)).status == "sent"
+    assert (len(mock.calls), keys.read) == (1, 2)
+
+
+@pytest.mark.parametrize("malformed", MALFORMED)
+def test_key_that_stays_malformed_is_never_sent_and_never_shown(
+    mock: responses.RequestsMock, send: Send, malformed: str
+) -> None:
+    with pytest.raises(Unavailable) as caught:
+        send(keys := Keys(malformed, malformed))
+
+    assert caught.value.code == "secret_unavailable"
+    assert (len(mock.calls), keys.read) == (0, 2)
+    assert not malformed or malformed not in caught.value.message + caught.value.cause
+
+
+def test_fresh_key_that_is_malformed_is_unavailable(mock: responses.RequestsMock, send: Send) -> None:
+    mock.post(URL, status=401)
+
+    with pytest.raises(Unavailable, match="a secret is malformed"):
+        send(Keys(KEY, "SG.nonsense"))
+
+
+def test_key_stands_in_no_error(mock: responses.RequestsMock, send: Send) -> None:
+    for body in (errors((f"bad key {KEY}", None)), KEY):
+        log.hide_secret(KEY)
+        mock.post(URL, status=400, json=body)
+        with pytest.raises(Rejected) as caught:
+            send()
+        assert "a" * 22 not in log.error_text(caught.value)
+
+
+# Tried again
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 408, 302])
+def test_fault_on_their_side_is_tried_again_after_a_pause(
+    mock: responses.RequestsMock, send: Send, time: FakeTime, status: int
+) -> None:
+    mock.post(URL, status=status, body="<html>a page</html>")
+    mock.post(URL, status=202)
+
+    assert send() == Result("sent", attempts=2)
+    assert time.slept == [0.4]
+
+
+def test_pauses_grow_to_a_bound_and_end_with_the_deadline(
+    mock: responses.RequestsMock, send: Send, time: FakeTime
+) -> None:
+    mock.post(URL, status=503, json=errors(("down", None)))
+
+    with pytest.raises(Unavailable) as caught:
+        send()
+
+    assert time.slept == [0.4, 0.8, 1.5, 1.5]
+    assert (caught.value.code, caught.value.status) == ("mail_unavailable", 503)
+    assert caught.value.message == "SendGrid answered 503"
+    assert caught.value.cause == "attempt 5: 503 down"
+    assert caught.value.retry_after == 0
+    assert not caught.value.maybe_accepted
+
+
+def test_pause_is_less_by_up_to_a_random_half(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
+    mock.post(URL, status=503)
+    mock.post(URL, status=202)
+    time.chance = 0.5
+
+    send()
+
+    assert time.slept == pytest.approx([0.3])
+
+
+def test_attempts_are_eight_at_most(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
+    mock.post(URL, status=503)
+
+    with pytest.raises(Unavailable, match="503"):
+        send(deadline=time.monotonic + 1000)
+
+    assert len(mock.calls) == 8
+
+
+@pytest.mark.parametrize(("left", "attempts"), [(0.69, 1), (0.71, 2)])
+def test_attempt_that_could_not_end_is_not_begun(
+    mock: responses.RequestsMock, send: Send, time: FakeTime, left: float, attempts: int
+) -> None:
+    mock.post(URL, status=503)
+
+    with pytest.raises(Unavailable):
+        send(deadline=time.monotonic + left)
+
+    assert len(mock.calls) == attempts
+
+
+@pytest.mark.parametrize(
+    ("headers", "asked"),
+    [
+        ({"Retry-After": "1"}, 1),
+        ({"Retry-After": "3"}, 3),
+        ({"Retry-After": formatdate(1_800_000_002, usegmt=True)}, 2),
+        ({"X-RateLimit-Reset": "1800000003"}, 3),
+        ({"Retry-After": "1", "X-RateLimit-Reset": "1800000003"}, 1),
+    ],
+)
+def test_wait_that_sendgrid_asks_for_is_kept(
+    mock: responses.RequestsMock, send: Send, time: FakeTime, headers: dict[str, str], asked: float
+) -> None:
+    mock.post(URL, status=429, headers=headers)
+    mock.post(URL, status=202)
+
+    send()
+
+    assert time.slept == [asked]
+
+
+def test_wait_may_be_asked_for_with_any_retryable_answer(
+    mock: responses.RequestsMock, send: Send, time: FakeTime
+) -> None:
+    mock.post(URL, status=503, headers={"Retry-After": "2"})
+    mock.post(URL, status=202)
+
+    send()
+
+    assert time.slept == [2]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (429, {"Retry-After": "0"}),
+        (429, {"Retry-After": "-5"}),
+        (429, {"Retry-After": "soon"}),
+        (429, {"Retry-After": "Mon, 01 Jan 999999999 00:00:00 GMT"}),
+        (429, {"Retry-After": formatdate(0, usegmt=True)}),
+        (429, {"X-RateLimit-Reset": "1700000000"}),
+        (429, {"X-RateLimit-Reset": "later"}),
+        (503, {"X-RateLimit-Reset": "1800000030"}),
+    ],
+)
+def test_wait_that_is_none_leaves_the_own_pause(
+    mock: responses.RequestsMock, send: Send, time: FakeTime, status: int, headers: dict[str, str]
+) -> None:
+    mock.post(URL, status=status, headers=headers)
+    mock.post(URL, status=202)
+
+    send()
+
+    assert time.slept == [0.4]
+
+
+@pytest.mark.parametrize(
+    ("headers", "retry_after"),
+    [
+        ({"Retry-After": "60"}, 60),
+        ({"Retry-After": "999999999"}, 3600),
+        ({"X-RateLimit-Reset": "1800000060"}, 60),
+        ({"X-RateLimit-Reset": "999999999999"}, 3600),
+    ],
+)
+def test_wait_past_the_deadline_is_handed_on_and_not_waited(
+    mock: responses.RequestsMock, send: Send, time: FakeTime, headers: dict[str, str], retry_after: int
+) -> None:
+    mock.post(URL, status=429, headers=headers)
+
+    with pytest.raises(Unavailable) as caught:
+        send()
+
+    assert caught.value.retry_after == retry_after
+    assert time.slept == []
+
+
+def test_wait_is_rounded_up_to_whole_seconds(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
+    time.go_on(0.25)
+    mock.post(URL, status=429, headers={"X-RateLimit-Reset": "1800000060"})
+
+    with pytest.raises(Unavailable) as caught:
+        send()
+
+    assert caught.value.retry_after == 60
+
+
+@given(st.text(st.characters(exclude_characters="\r\n", max_codepoint=0xFF)), st.text(max_size=20))
+def test_any_header_is_a_bounded_wait(asked: str, reset: str) -> None:
+    sendgrid = SendGrid.__new__(SendGrid)
+    sendgrid._clock = CLOCK
+    wait = sendgrid._retry_after(Reply(429, {"Retry-After": asked, "X-RateLimit-Reset": reset}, b""))
+
+    assert 0 <= wait <= 3600
+
+
+@given(st.binary(), st.integers(200, 599))
+def test_any_answer_is_an_error_of_the_family(body: bytes, status: int) -> None:
+    sendgrid = SendGrid.__new__(SendGrid)
+    sendgrid._clock = CLOCK
+
+    error = sendgrid._refusal(Reply(status, {}, body), 1)
+
+    assert isinstance(error, Rejected | Unavailable | module._KeyRefused)
+
+
+# No answer
+
+
+def test_missing_answer_is_tried_again(mock: responses.RequestsMock, send: Send) -> None:
+    mock.post(URL, body=requests.ConnectionError("reset"))
+    mock.post(URL, status=202)
+
+    assert send() == Result("sent", attempts=2)
+
+
+class Lost:
+    """In place of the network: what each attempt comes to."""
+
+    def __init__(self, *ends: NoReply | Reply) -> None:
+        self.ends = list(ends)
+
+    def post(self, *_: object, **__: object) -> Reply:
+        end = self.ends.pop(0)
+        if isinstance(end, NoReply):
+            raise end
+        return end
+
+
+def test_attempts_that_may_have_been_accepted_are_four_at_most(
+    settings: Settings, time: FakeTime, callout: Callout
+) -> None:
+    lost: Any = Lost(*[NoReply("ConnectionResetError: reset", maybe_accepted=True)] * 5)
+    sendgrid = SendGrid(settings, clock=time.clock)
+    sendgrid._network = lost
+
+    with pytest.raises(Unavailable) as caught:
+        sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=replace(callout, deadline=time.monotonic + 45))
+
+    assert len(lost.ends) == 1
+    assert caught.value.maybe_accepted
+
+
+@pytest.mark.parametrize(
+    ("ends", "maybe_accepted"),
+    [
+        ([NoReply("refused", maybe_accepted=False)], False),
+        ([NoReply("slow", maybe_accepted=True)], True),
+        ([NoReply("slow", maybe_accepted=True), Reply(503, {}, b"")], True),
+        ([Reply(503, {}, b""), NoReply("refused", maybe_accepted=False)], False),
+    ],
+)
+def test_error_says_whether_any_attempt_may_have_been_accepted(
+    settings: Settings, time: FakeTime, callout: Callout, ends: list[NoReply | Reply], maybe_accepted: bool
+) -> None:
+    sendgrid = SendGrid(settings, clock=time.clock)
+    lost: Any = Lost(*ends)
+    sendgrid._network = lost
+    deadline = time.monotonic + (0.5 if len(ends) == 1 else 1)
+
+    with pytest.raises(Unavailable) as caught:
+        sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=replace(callout, deadline=deadline))
+
+    assert caught.value.maybe_accepted is maybe_accepted
+    assert caught.value.code == "mail_unavailable"
+    assert lost.ends == []
+
+
+def test_missing_answer_says_its_cause_in_the_log_alone(settings: Settings, time: FakeTime, callout: Callout) -> None:
+    sendgrid = SendGrid(settings, clock=time.clock)
+    lost: Any = Lost(NoReply("ConnectionResetError: reset", maybe_accepted=True))
+    sendgrid._network = lost
+
+    with pytest.raises(Unavailable) as caught:
+        sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=replace(callout, deadline=time.monotonic))
+
+    assert caught.value.message == "SendGrid did not answer"
+    assert caught.value.cause == "attempt 1: ConnectionResetError: reset"
+
+
+# Payload
+
+
+def test_payload_is_a_security_notice() -> None:
+    assert payload(MESSAGE, CALLOUT) == {
+        "personalizations": [{"to": [{"email": ADDRESS}]}],
+        "from": {"email": "security@example.com", "name": "Example"},
+        "reply_to": {"email": "help@example.com"},
+        "subject": "Your password was changed",
+        "content": [
+            {"type": "text/plain", "value": "text é"},
+            {"type": "text/html", "value": "<p>text</p>"},
+        ],
+        "headers": {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
+        "custom_args": {"webhook_id": "msg_1"},
+        "tracking_settings": {
+            "click_tracking": {"enable": False, "enable_text": False},
+            "open_tracking": {"enable": False},
+            "subscription_tracking": {"enable": False},
+            "ganalytics": {"enable": False},
+        },
+        "mail_settings": {
+            "bypass_unsubscribe_management": {"enable": True},
+            "bypass_spam_management": {"enable": True},
+        },
+    }
+
+
+def test_payload_leaves_out_what_is_not_set() -> None:
+    made = payload(message(sender_name="", reply_to=""), CALLOUT)
+
+    assert made["from"] == {"email": "security@example.com"}
+    assert "reply_to" not in made
+
+
+@pytest.mark.parametrize(
+    ("address", "sent"),
+    [
+        (ADDRESS, ADDRESS),
+        ("a@bücher.example", "a@xn--bcher-kva.example"),
+        ("a@faß.example", "a@xn--fa-hia.example"),
+        ("müller@bücher.example", "müller@bücher.example"),
+        ("müller@example.com", "müller@example.com"),
+        ("a@ü..example", "a@ü..example"),
+        ("a@" + "ü" * 70 + ".example", "a@" + "ü" * 70 + ".example"),
+        ("@ü", "@xn--tda"),
+    ],
+)
+def test_domain_beyond_ascii_goes_out_in_its_xn_form(address: str, sent: str) -> None:
+    """faß.example and fass.example may have two owners."""
+    made = payload(message(to=address), CALLOUT)
+
+    assert made["personalizations"] == [{"to": [{"email": sent}]}]
+
+
+def test_address_stands_in_the_payload_as_recipient_alone() -> None:
+    made = payload(MESSAGE, CALLOUT)
+    del made["personalizations"]
+
+    assert ADDRESS not in json.dumps(made)
