@@ -23,6 +23,16 @@ check: lint test ## what a reviewer runs
 fuzz: .venv/ready ## 300,000 hostile requests to the public entry
 	$(BIN)/python -m tests.fuzz
 
+faults: .venv/ready ## the fault run: 10,000 callouts in each mode while everything around them breaks
+	$(BIN)/python -m bench.fault_run
+
+preview: .venv/ready ## the mail in every language, light and dark, 320 and 600 px wide, on one page
+	@$(BIN)/python -m scripts.preview
+
+pictures: .venv/ready ## take the pictures in docs/pictures anew, with the system's Chromium
+	@$(BIN)/python -m scripts.pictures
+	@$(BIN)/python -m scripts.emulator_pictures
+
 format: .venv/ready ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -32,4 +42,4 @@ format: .venv/ready ## format and fix what can be fixed
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test lint check fuzz format
+.PHONY: help run test lint check fuzz faults preview pictures format

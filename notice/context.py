@@ -5,9 +5,9 @@ and what could be somebody else's is left out.
 """
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from actions.event import Event
@@ -19,12 +19,11 @@ LINK = re.compile(r"://|www\.", re.IGNORECASE)
 JOINERS = "\u200c\u200d"  # part of the spelling in Persian and in Indic scripts
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """None is left out of the mail."""
 
     time: datetime | None  # UTC
-    zone: ZoneInfo | None
+    local_time: datetime | None  # the same moment by the clocks of the request's place, where they differ from UTC
     city: str | None
     country_code: str | None  # two capital letters
     country_name: str | None  # as Auth0 says it, for a code that is missing
@@ -40,7 +39,7 @@ def context(event: Event, settings: Settings) -> Context:
     geoip, placed = request.geoip, in_person and "place" in wanted
     return Context(
         time=event.callout.time if "time" in wanted else None,
-        zone=_zone(geoip.timeZone) if in_person and "time" in wanted else None,
+        local_time=_local(event.callout.time, geoip.timeZone) if in_person and "time" in wanted else None,
         city=clean(geoip.cityName) if placed else None,
         country_code=_country(geoip.countryCode) if placed else None,
         country_name=clean(geoip.countryName) if placed else None,
@@ -77,8 +76,10 @@ def _country(code: str | None) -> str | None:
     return code.upper() if code and re.fullmatch(r"[A-Za-z]{2}", code) else None
 
 
-def _zone(name: str | None) -> ZoneInfo | None:
+def _local(time: datetime, zone: str | None) -> datetime | None:
+    """None where there is no such zone, or its clocks show UTC."""
     try:
-        return ZoneInfo(name) if name and name.isascii() and name.isprintable() else None
-    except (KeyError, ValueError, OSError):
+        local = time.astimezone(ZoneInfo(zone)) if zone and zone.isascii() and zone.isprintable() else time
+    except (KeyError, ValueError, OSError, OverflowError):  # what ZoneInfo raises, and the first and last day of all
         return None
+    return local if local.utcoffset() else None

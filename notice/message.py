@@ -1,15 +1,16 @@
 """The message: one mail in text and HTML, made from the event and the settings, in the reader's languages."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import NamedTuple
 
+from babel.core import get_global
 from babel.dates import format_date, format_time, get_timezone_name
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup, escape
 
 from actions.event import Event
 from notice.context import Context, clean, context
@@ -17,11 +18,9 @@ from notice.language import Language, choose
 from settings import Settings
 
 LONGEST_ADDRESS = 320
-ISOLATED = "\u2068{}\u2069"  # a value in a right-to-left line keeps its own direction (Unicode's FSI and PDI)
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """A mail to one person."""
 
     to: str
@@ -39,96 +38,91 @@ def password_changed(event: Event, settings: Settings) -> Message:
     In the language of the request, and in DEFAULT_LANGUAGE where that is another. The subject has no user data.
     """
     languages = choose(event.request.language, settings.default_language)
-    facts = context(event, settings)
-    details: dict[str, Any] = {
-        "connection": clean(event.connection.name),
-        "address": clean(event.user.email, LONGEST_ADDRESS),
-        "contact": settings.support_contact,
-        "reference": event.callout.reference,
+    facts, contact = context(event, settings), settings.support_contact
+    is_page = "://" in contact
+    shown = {
+        "product": settings.product_name,
+        "parts": [_part(language, event, facts) for language in languages],
+        "contact": contact,
+        "link": contact if is_page else f"mailto:{contact}",
     }
     return Message(
         to=event.user.email or "",
         sender_email=settings.sender_email,
         sender_name=settings.sender_name,
-        reply_to=settings.support_contact if "://" not in settings.support_contact else "",
+        reply_to="" if is_page else contact,
         subject=languages[0].words["subject"],
-        text=_render("notice.txt", settings, [_part(each, facts, details, html=False) for each in languages]),
-        html=_render("notice.html", settings, [_part(each, facts, details, html=True) for each in languages]),
+        text=_templates().get_template("notice.txt").render(shown).strip() + "\n",
+        html=_templates().get_template("notice.html").render(shown),
     )
 
 
-Say = Callable[..., str]  # a key of the wording, and what stands in its braces
-
-
-def _plain(language: Language) -> Say:
-    """Wording as text."""
-    insert = ISOLATED.format if language.direction == "rtl" else str
-
-    def say(key: str, **values: object) -> str:
-        return language.words[key].format_map({name: insert(value) for name, value in values.items()})
-
-    return say
-
-
-def _html(language: Language) -> Say:
-    """Wording as HTML: whatever is put in is escaped, and keeps its own direction."""
-
-    def say(key: str, **values: object) -> str:
-        inserted = {name: _insert(value) for name, value in values.items()}
-        return Markup(str.format_map(language.escaped[key], inserted))  # noqa: S704  (all of it is escaped)
-
-    return say
-
-
-def _insert(value: object) -> str:
-    return str(value) if isinstance(value, Markup) else f"<bdi>{escape(value)}</bdi>"
-
-
-def _part(language: Language, facts: Context, details: dict[str, Any], *, html: bool) -> dict[str, Any]:
-    """The whole notice in one language: what the templates put in order."""
-    words, say = (language.escaped, _html(language)) if html else (language.words, _plain(language))
-    known = {name: details[name] for name in ("connection", "address") if details[name]}
-    return {
+def _part(language: Language, event: Event, facts: Context) -> SimpleNamespace:
+    """The notice in one language: its words, filled in. The templates put them in order."""
+    connection, address = clean(event.connection.name), clean(event.user.email, LONGEST_ADDRESS) or ""
+    before_contact, _, after_contact = language.words["step_contact"].partition("{contact}")
+    known = {"address": _apart(language, address)}
+    if connection:
+        known["connection"] = _apart(language, connection)
+    part = {
+        **language.words,
         "language": language.tag,
         "direction": language.direction,
-        "words": words,
-        "sentence": say("sentence" if "connection" in known else "sentence_without_connection", **known),
-        "facts": [say("line", label=words[key], value=value) for key, value in _facts(language, say, facts)],
-        "contact": say("step_contact", contact=details["contact"]),
-        "reference": say("line", label=words["reference"], value=details["reference"]),
+        "sentence": _say(language, "sentence" if connection else "sentence_without_connection", **known),
+        "facts": [_line(language, label, value) for label, value in _facts(language, facts)],
+        "before_contact": before_contact,
+        "after_contact": after_contact,
+        "reference": _line(language, "reference", _apart(language, event.callout.reference)),
     }
+    return SimpleNamespace(**part)
 
 
-def _facts(language: Language, say: Say, facts: Context) -> Iterator[tuple[str, str]]:
+def _line(language: Language, label: str, value: str) -> str:
+    return _say(language, "line", label=language.words[label], value=value)
+
+
+def _say(language: Language, key: str, **values: str) -> str:
+    """The words of a key with what its braces name, once; braces in a value are only text."""
+    return language.words[key].format_map(values)
+
+
+def _apart(language: Language, value: str) -> str:
+    """A value that is not in the language keeps its own direction among text of the other (Unicode's isolates)."""
+    turns = language.direction == "rtl" or not (value.isascii() or _is_left_to_right(value))
+    return f"\u2068{value}\u2069" if turns else value
+
+
+def _together(language: Language, phrase: str) -> str:
+    """A phrase in the language, with numbers and names in it, that others stand beside."""
+    return f"\u2067{phrase}\u2069" if language.direction == "rtl" else phrase
+
+
+def _is_left_to_right(text: str) -> bool:
+    return not any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
+
+
+def _facts(language: Language, facts: Context) -> Iterator[tuple[str, str]]:
     """Label's key and value of each fact, in words."""
     if facts.time:
-        yield "when", _when(language, say, facts)
-    place = _place(language, say, facts)
+        yield "when", _when(language, facts.time, facts.local_time)
+    place = _place(language, facts)
     if place:
-        yield "where", say("approximate_place", place=place)
-    if facts.device:
-        both = facts.device.browser and facts.device.system
-        yield (
-            "device",
-            (
-                say("device_in_words", browser=facts.device.browser, system=facts.device.system)
-                if both
-                else facts.device.browser or facts.device.system or ""
-            ),
-        )
+        yield "where", _say(language, "approximate_place", place=place)
+    device = [_apart(language, name) for name in facts.device or () if name]
+    if len(device) == 2:
+        yield "device", _say(language, "device_in_words", browser=device[0], system=device[1])
+    elif device:
+        yield "device", device[0]
     if facts.ip:
-        yield "ip_address", facts.ip
+        yield "ip_address", _apart(language, facts.ip)
 
 
-def _when(language: Language, say: Say, facts: Context) -> str:
-    assert facts.time is not None  # noqa: S101  (for the type checker)
-    utc = f"{_moment(language, facts.time)} UTC"
-    local = facts.time.astimezone(facts.zone) if facts.zone else None
-    if local is None or local.utcoffset() == facts.time.utcoffset():
-        return utc
-    zone = get_timezone_name(local, locale=language.locale)
-    clock = _moment(language, local) if local.date() != facts.time.date() else _time(language, local)
-    return say("two_times", utc=utc, local=f"{clock} {zone}")
+def _when(language: Language, utc: datetime, local: datetime | None) -> str:
+    in_utc = _together(language, f"{_moment(language, utc)} UTC")
+    if local is None:
+        return in_utc
+    clock = _time(language, local) if local.date() == utc.date() else _moment(language, local)
+    return _say(language, "two_times", utc=in_utc, local=_together(language, f"{clock} {_zone(language, local)}"))
 
 
 def _moment(language: Language, moment: datetime) -> str:
@@ -142,25 +136,32 @@ def _time(language: Language, moment: datetime) -> str:
     return format_time(moment, "short", tzinfo=moment.tzinfo, locale=language.locale).replace("\u202f", "\u00a0")
 
 
-def _place(language: Language, say: Say, facts: Context) -> str | None:
+def _zone(language: Language, local: datetime) -> str:
+    """The name of the time zone. Babel has some under a former name alone (Asia/Calcutta) and does not find them."""
+    name = get_timezone_name(local, locale=language.locale)
+    known, renamed, zone = get_global("meta_zones"), get_global("zone_aliases"), str(local.tzinfo)
+    zone = renamed.get(zone, zone)
+    if zone in known:
+        return name
+    former = next((known[old] for old, new in renamed.items() if new == zone and old in known), None)
+    names = language.locale.meta_zones.get(former, {}).get("long", {})
+    return str(names.get("daylight" if local.dst() else "standard", name))
+
+
+def _place(language: Language, facts: Context) -> str | None:
     country = language.locale.territories.get(facts.country_code or "") or facts.country_name
-    if facts.city and country:
-        return say("place", city=facts.city, country=country)
-    return facts.city or country
+    city, country = (name and _apart(language, name) for name in (facts.city, country))
+    return _say(language, "place", city=city, country=country) if city and country else city or country
 
 
 @cache
-def _environment() -> Environment:
-    folder = FileSystemLoader(Path(__file__).parent / "templates")
+def _templates() -> Environment:
     return Environment(
-        loader=folder,
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=select_autoescape(("html",)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        optimized=False,  # compiles sooner, and there is nothing to work out beforehand
     )
-
-
-def _render(template: str, settings: Settings, parts: list[dict[str, Any]]) -> str:
-    return _environment().get_template(template).render(product=settings.product_name, parts=parts)

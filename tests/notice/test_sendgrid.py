@@ -223,9 +223,8 @@ def test_reason_is_one_line_of_bounded_length(mock: responses.RequestsMock, send
     with pytest.raises(Rejected) as caught:
         send()
 
-    assert "two  lines  xxx" in caught.value.message
-    assert caught.value.message.isprintable()
-    assert caught.value.message.count("x") < 500
+    said = "two  lines  " + "x" * 488
+    assert caught.value.message == f"SendGrid refused the mail (400: {said}). {FIELDS}"
 
 
 def test_long_reason_without_an_address_is_searched_quickly(mock: responses.RequestsMock, send: Send) -> None:
@@ -324,7 +323,7 @@ def test_key_stands_in_no_error(mock: responses.RequestsMock, send: Send) -> Non
 # Tried again
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 408, 302])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 408, 300, 302])
 def test_fault_on_their_side_is_tried_again_after_a_pause(
     mock: responses.RequestsMock, send: Send, time: FakeTime, status: int
 ) -> None:
@@ -602,6 +601,7 @@ def test_payload_leaves_out_what_is_not_set() -> None:
     [
         (ADDRESS, ADDRESS),
         ("a@bücher.example", "a@xn--bcher-kva.example"),
+        ("a@BÜCHER.example", "a@xn--bcher-kva.example"),
         ("a@faß.example", "a@xn--fa-hia.example"),
         ("müller@bücher.example", "müller@bücher.example"),
         ("müller@example.com", "müller@example.com"),

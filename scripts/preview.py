@@ -1,0 +1,95 @@
+"""The mail in every language, light and dark, 320 and 600 px wide, as one page to look through: `make preview`."""
+
+import html
+import json
+import sys
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import settings
+from actions import event
+from actions.callout import Callout
+from actions.secrets import ActionSecrets
+from notice.language import FOLDER, choose
+from notice.message import Message, password_changed
+
+ROOT = Path(__file__).parents[1]
+SHEET = ROOT / ".work" / "preview"
+EXAMPLE = ROOT / "emulator" / "events" / "full.json"
+THEMES, WIDTHS, HEIGHT = ("light", "dark"), (320, 600), 980
+DARK = "@media (prefers-color-scheme: dark)"
+ENVIRONMENT = {
+    "SENDER_EMAIL": "security@acme.example",
+    "SUPPORT_CONTACT": "help@acme.example",
+    "PRODUCT_NAME": "Acme",
+    "SENDGRID_API_KEY_SECRET": "projects/p/secrets/s",
+    "CALLOUT_SIGNING_KEY_SECRET": "projects/p/secrets/k",
+}
+
+
+def mail(wish: str, default: str = "") -> Message:
+    """The mail for the full example, by a browser that asks for `wish`; in one language unless `default` is another."""
+    raw: dict[str, Any] = json.loads(EXAMPLE.read_text())
+    raw["request"]["language"] = wish
+    moment = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
+    callout = Callout("preview", f"{0x1A2B3C4D5E6F:x}{'0' * 52}", moment, False, raw, 0.0)
+    happened = event.read(callout, cast(ActionSecrets, None), print)
+    return password_changed(happened, settings.load({**ENVIRONMENT, "DEFAULT_LANGUAGE": default or wish}))
+
+
+def themed(page: str, theme: str) -> str:
+    """The page as a client shows it that asks for this theme, whatever the viewer's own."""
+    if DARK not in page:
+        raise AssertionError("the template's rule for dark mode is worded otherwise")
+    return page.replace(DARK, "@media all" if theme == "dark" else "@media not all")
+
+
+def sheet(folder: Path) -> Path:
+    """Write the page and the mails that it frames."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for file in sorted(FOLDER.glob("*.toml")):
+        about = tomllib.loads(file.read_text())["about"]
+        language = choose(file.stem, file.stem)[0]
+        message = mail(file.stem)
+        for theme in THEMES:
+            (folder / f"{file.stem}.{theme}.html").write_text(themed(message.html, theme))
+        (folder / f"{file.stem}.txt").write_text(message.text)
+        rows.append(_row(file.stem, f"{about['name']} · {language.locale.english_name}", about, message.subject))
+    index = folder / "index.html"
+    index.write_text(PAGE.format(rows="\n".join(rows), languages=len(rows), height=HEIGHT))
+    return index
+
+
+def _row(tag: str, name: str, about: dict[str, str], subject: str) -> str:
+    frames = "\n".join(
+        f'<iframe loading="lazy" sandbox title="{tag}, {theme}" src="{tag}.{theme}.html" width="{width}"></iframe>'
+        for theme in THEMES
+        for width in WIDTHS
+    )
+    facts = html.escape(f"{tag} · {about['made']} · reviewed {about['reviewed']} · subject: {subject}")
+    return (
+        f'<section id="{tag}"><h2>{html.escape(name)}</h2>\n'
+        f'<p>{facts} · <a href="{tag}.txt">text part</a></p>\n<div>{frames}</div></section>'
+    )
+
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>The mail in {languages} languages</title>
+<style>
+body {{ margin: 24px; background: #777; color: #fff; font-family: sans-serif }}
+a {{ color: inherit }}
+div {{ display: flex; gap: 12px; overflow-x: auto }}
+iframe {{ flex: none; height: {height}px; border: 0 }}
+</style>
+<h1>The mail in {languages} languages: light and dark, 320 and 600 px</h1>
+{rows}
+</html>
+"""
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{sheet(SHEET)}\n")

@@ -1,0 +1,348 @@
+"""The mail: the same in text and HTML, in one or two languages, unharmed by what comes from outside."""
+
+# ruff: noqa: RUF001  (letters of other scripts are among what this is about)
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import available_timezones
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emulator.mail_send import violations
+from notice.message import Message
+from notice.sendgrid import payload
+from tests.notice.sample import (
+    CONTACT,
+    MOMENT,
+    REFERENCE,
+    TAGS,
+    callout,
+    html_lines,
+    mail,
+    mail_in,
+    page,
+    text_lines,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+REGENERATE = "REGENERATE_GOLDEN"  # set to 1, the frozen mails are written anew, to be read as a diff
+LARGEST_HTML = 24 * 1024
+EXAMPLES = ["auth0-default-sample", "full", "minimal", "unusual-but-legal", "no-email"]
+NAMES = ["connection__name", "user__email", "request__geoip__cityName", "request__geoip__countryName"]
+HEADERS = [
+    "request__user_agent",
+    "request__language",
+    "request__geoip__timeZone",
+    "request__geoip__countryCode",
+    "request__ip",
+]
+HOSTILE = {
+    "HTML": "<b onmouseover=alert(1)>x</b><img src=x><script>1</script>&lt;\"'",
+    "lines": "a\r\nBcc: eve@example.com\n\n.\n\u2028b\x00\x1b[31m",
+    "bidi": "\u202egnp.tset\u202c \u2066x\u2069 \u200f",
+    "link": "https://evil.example/?a=1 HTTP://evil.example javascript://x",
+    "www": "go to www.evil.example or WWW.evil.example",
+    "emoji": "👩‍👩‍👧‍👦 🏳️‍🌈 Ω≈ç√",
+    "long": "x" * 10_000,
+    "long words": "very " * 2_000,
+    "braces": "{} {0} {0.__class__} {address} {{ }} {connection!r:>99999999}",
+    "Jinja": "{{7*7}} {% raw %} {# x #} {{ settings }}",
+    "template marks": "%s %(x)s ${x} $x `x` -substitution-",
+    "Hebrew": "שלום (עולם)",
+}
+
+
+# What it says ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_english_sentence_and_subject_are_the_walk_throughs() -> None:
+    message = mail_in("en")
+    assert message.subject == "Your password was changed"
+    sentence = "The password for your Username-Password-Authentication account ada@example.com was recently changed."
+    assert message.text.splitlines().count(sentence) == 1
+    assert html_lines(message).count(sentence) == 1
+
+
+def test_a_connection_without_a_name_goes_unmentioned() -> None:
+    message = mail_in("en", connection__name=...)
+    assert "The password for your account ada@example.com was recently changed." in text_lines(message)
+
+
+def test_the_facts_stand_one_to_a_line() -> None:
+    lines = text_lines(mail_in("en"))
+    first = lines.index("Details of the request")
+    assert [line.replace("\u00a0", " ") for line in lines[first + 1 : first + 5]] == [
+        "When: November 23, 2026, 1:05 PM UTC (2:05 PM Central European Standard Time)",
+        "Where: Stockholm, Sweden (approximate)",
+        "Device: Firefox on Linux",
+        "IP address: 192.0.2.44",
+    ]
+
+
+def test_a_local_time_of_another_day_has_its_date() -> None:
+    message = mail_in("de", moment=datetime(2026, 12, 31, 23, 30, tzinfo=UTC))
+    said = "31. Dezember 2026, 23:30 UTC (1. Januar 2027, 00:30 Mitteleuropäische Normalzeit)"
+    assert f"Zeitpunkt: {said}" in text_lines(message)
+
+
+def test_utc_alone_is_named_where_the_zone_is_unknown() -> None:
+    lines = text_lines(mail_in("de", request__geoip__timeZone="../etc/passwd"))
+    assert "Zeitpunkt: 23. November 2026, 13:05 UTC" in lines
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({}, "Ort: Stockholm, Schweden (ungefähr)"),
+        ({"request__geoip__cityName": ...}, "Ort: Schweden (ungefähr)"),
+        ({"request__geoip__countryCode": ...}, "Ort: Stockholm, Sweden (ungefähr)"),
+        ({"request__geoip__countryCode": "XX"}, "Ort: Stockholm, Sweden (ungefähr)"),
+        ({"request__geoip__countryCode": "XX", "request__geoip__countryName": ...}, "Ort: Stockholm (ungefähr)"),
+    ],
+)
+def test_a_place_is_told_as_far_as_it_is_known(changes: dict[str, Any], where: str) -> None:
+    assert where in text_lines(mail_in("de", **changes))
+
+
+@pytest.mark.parametrize(
+    ("agent", "device"),
+    [
+        ("Mozilla/5.0 (Linux; Android 15; Pixel 9; wv) Version/4.0 Chrome/142.0.0.0 Mobile Safari/537.36", "Android"),
+        ("Mozilla/5.0 (PlayStation 5) AppleWebKit/605.1.15 (KHTML, like Gecko) Chrome/142.0 Safari/605.1.15", "Chrome"),
+    ],
+)
+def test_a_device_is_told_as_far_as_it_is_known(agent: str, device: str) -> None:
+    assert f"Device: {device}" in text_lines(mail_in("en", request__user_agent=agent))
+
+
+def test_without_any_fact_there_is_no_heading_over_them() -> None:
+    message = mail_in("en", "minimal", user__email="ada@example.com")
+    assert "Details of the request" in message.text  # the time is always known
+    silent = mail("minimal", {"CONTEXT": "place"}, user__email="ada@example.com")
+    assert "Details of the request" not in silent.text + silent.html
+
+
+def test_steps_the_contact_and_the_reference_follow() -> None:
+    lines = text_lines(mail_in("en"))
+    assert lines[-6:] == [
+        "Wasn’t you?",
+        "Set a new password now: open the website or app the way you always do and choose “Forgot password?”.",
+        "If you used your old password anywhere else, change it there too.",
+        f"Tell us, even if you are not sure: {CONTACT}",
+        "This message contains no sign-in link, and we will never ask for your password.",
+        f"Reference: {REFERENCE}",
+    ]
+
+
+def test_the_product_is_named_first() -> None:
+    message = mail(options={"PRODUCT_NAME": "Acme <Shop>"})
+    assert text_lines(message)[0] == html_lines(message)[0] == "Acme <Shop>"
+    assert "Acme" not in mail().text + mail().html
+
+
+def test_an_address_as_contact_is_where_replies_go() -> None:
+    message = mail()
+    assert message.reply_to == CONTACT
+    assert _links(message) == {f"mailto:{CONTACT}"}
+
+
+def test_a_page_as_contact_is_a_link_and_no_reply_address() -> None:
+    message = mail(options={"SUPPORT_CONTACT": "https://acme.example/help?a=1&b=2"})
+    assert message.reply_to == ""
+    assert _links(message) == {"https://acme.example/help?a=1&b=2"}
+    assert "https://acme.example/help?a=1&b=2" in message.text
+
+
+def test_the_sender_and_the_recipient_are_whole() -> None:
+    message = mail()
+    assert (message.to, message.sender_email, message.sender_name) == (
+        "ada@example.com",
+        "security@acme.example",
+        "Acme Security",
+    )
+
+
+# In two languages -----------------------------------------------------------------------------------------------------
+
+
+def test_the_requesters_language_comes_first_and_the_default_follows() -> None:
+    message = mail(options={"DEFAULT_LANGUAGE": "ar"}, request__language="sv-SE,sv;q=0.9")
+    assert message.subject == "Ditt lösenord har ändrats"
+    parts = [attributes for tag, attributes in page(message.html).tags if tag == "div" and "lang" in attributes]
+    assert [(part["lang"], part["dir"]) for part in parts] == [("sv", "ltr"), ("ar", "rtl")]
+    swedish, arabic = mail_in("sv"), mail_in("ar")
+    assert text_lines(message) == text_lines(swedish) + text_lines(arabic)
+    assert html_lines(message) == html_lines(swedish) + html_lines(arabic)
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_the_page_says_its_language_and_direction(tag: str) -> None:
+    direction = "rtl" if tag in ("ar", "fa", "he", "ur") else "ltr"
+    root = page(mail_in(tag).html).tags[0]
+    assert root == ("html", {"lang": tag, "dir": direction})
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("tag", TAGS)
+def test_every_language_renders_every_example_and_sendgrid_takes_it(tag: str, name: str) -> None:
+    message = mail(name, request__language=tag, user__email="søren+konto@bücher.example")
+    assert violations(payload(message, callout())) == []
+    _assert_nothing_is_missing(message)
+    assert text_lines(message) == html_lines(message)
+
+
+@pytest.mark.parametrize("zone", sorted(available_timezones()))
+def test_every_zone_has_a_name(zone: str) -> None:
+    for tag in ("en", "ja", "ur"):
+        message = mail_in(tag, request__geoip__timeZone=zone)
+        _assert_nothing_is_missing(message)
+        assert "∅" not in message.text  # Babel's mark for a name that a language has not
+
+
+@pytest.mark.parametrize(
+    ("zone", "name"),
+    [
+        ("Asia/Kolkata", "6:35 PM India Standard Time"),
+        ("Asia/Calcutta", "6:35 PM India Standard Time"),
+        ("Asia/Ho_Chi_Minh", "8:05 PM Indochina Time"),
+        ("Europe/Kyiv", "3:05 PM Eastern European Standard Time"),
+        ("America/New_York", "8:05 AM Eastern Standard Time"),
+        ("Etc/GMT+5", "8:05 AM GMT-05:00"),
+    ],
+)
+def test_a_zone_goes_by_its_present_or_its_former_name(zone: str, name: str) -> None:
+    text = mail_in("en", request__geoip__timeZone=zone).text.replace("\u00a0", " ")
+    assert f"({name})" in text
+
+
+def _assert_nothing_is_missing(message: Message) -> None:
+    for part in (message.subject, message.text, message.html):
+        assert not re.search(
+            r"\bNone\b|\bnull\b|unknown|undefined|[{}]\w|\(\)|: *$", part.split("<body")[-1], re.MULTILINE
+        )
+
+
+# Text and HTML --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_text_and_html_say_the_same(tag: str) -> None:
+    message = mail_in(tag)
+    assert text_lines(message) == html_lines(message)
+    assert message.subject == text_lines(message)[0]
+
+
+def test_text_has_no_markup_and_no_escapes() -> None:
+    message = mail_in("en", connection__name="R&D <eu>")
+    assert "R&D <eu> account" in message.text
+    assert "R&amp;D &lt;eu&gt; account" in message.html
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_nothing_is_loaded_and_the_contact_is_the_only_link(tag: str) -> None:
+    message = mail_in(tag)
+    assert _links(message) == {f"mailto:{CONTACT}"}
+    used = {name for name, _ in page(message.html).tags}
+    assert used <= {
+        *("html", "head", "meta", "title", "style", "body", "main", "div"),
+        *("h1", "h2", "p", "br", "ul", "ol", "li", "a"),
+    }
+    assert not re.search(r"\burl\(|@import|\bsrc=|<link|http|//", message.html)
+
+
+def _links(message: Message) -> set[str | None]:
+    return {attributes["href"] for name, attributes in page(message.html).tags if "href" in attributes}
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_two_languages_with_the_longest_names_stay_under_24_kb(tag: str) -> None:
+    """The rarest, widest characters: four bytes each, and HTML's five-character escapes."""
+    for widest in ("𝕏", "&"):
+        long: dict[str, Any] = dict.fromkeys(NAMES, widest * 10_000)
+        for default in ("en", "my", "ta"):
+            message = mail(
+                "full", {"DEFAULT_LANGUAGE": default, "PRODUCT_NAME": widest * 100}, request__language=tag, **long
+            )
+            assert len(message.html.encode()) < LARGEST_HTML
+
+
+# What comes from outside ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tag", ["en", "de", "ar", "ja"])
+@pytest.mark.parametrize("member", NAMES + HEADERS)
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_name_stays_text(kind: str, member: str, tag: str) -> None:
+    changes: dict[str, Any] = {member: HOSTILE[kind]}
+    if member == "request__geoip__countryName":
+        changes["request__geoip__countryCode"] = "XX"
+    message = mail("full", {"DEFAULT_LANGUAGE": tag}, **{"request__language": tag, **changes})
+    _assert_unharmed(message, mail_in(tag))
+    if kind == "emoji" and member == "connection__name":
+        assert "🏳️‍🌈" in message.text
+
+
+@given(st.dictionaries(st.sampled_from(NAMES + HEADERS), st.text(max_size=200)), st.sampled_from(["en", "ar", "ja"]))
+def test_whatever_the_names_are_the_mail_is_whole(changes: dict[str, str], tag: str) -> None:
+    changes.pop("request__language", None)
+    _assert_unharmed(mail_in(tag, **changes), mail_in(tag))
+
+
+def _assert_unharmed(message: Message, usual: Message) -> None:
+    assert message.subject == usual.subject
+    assert _links(message) == _links(usual)
+    # As many lines as can be: at most the usual ones, each a fact less where one is unknown.
+    assert text_lines(message) == html_lines(message)
+    assert len(text_lines(message)) <= len(text_lines(usual))
+    shapes = [[(name, sorted(attributes)) for name, attributes in page(each.html).tags] for each in (message, usual)]
+    assert [shape for shape in shapes[0] if shape[0] != "li"] == [shape for shape in shapes[1] if shape[0] != "li"]
+    for part in (message.text, message.html.split("<body")[1]):
+        assert "://" not in part
+        assert "www." not in part.lower()
+        assert not re.search("[\u202a-\u202e\u200e\u200f\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", part)
+        assert part.count("\u2069") == len(re.findall("[\u2066-\u2068]", part))
+    assert len(message.html.encode()) < LARGEST_HTML
+
+
+def test_an_address_with_nothing_printable_still_makes_a_mail() -> None:
+    """SendGrid refuses the address; that is its answer to give."""
+    message = mail_in("en", user__email="\u202e")
+    assert message.to == "\u202e"
+    assert "The password for your Username-Password-Authentication account  was recently changed." in message.text
+
+
+def test_the_recipient_is_the_address_as_it_came() -> None:
+    assert mail(user__email="www.ada@example.com").to == "www.ada@example.com"
+
+
+def test_values_keep_their_direction_among_text_of_the_other() -> None:
+    arabic = mail_in("ar").text
+    assert "\u2068ada@example.com\u2069" in arabic
+    assert "\u2068Stockholm\u2069، \u2068السويد\u2069" in arabic
+    assert re.search("\u2067[^\u2069]* UTC\u2069 \\(\u2067[^\u2069]*\u2069\\)", arabic)
+    assert "your \u2068שלום (עולם)\u2069 account" in mail_in("en", connection__name=HOSTILE["Hebrew"]).text
+    assert not re.search("[\u2066-\u2069]", mail_in("en", connection__name="Zoë").text)
+
+
+# Frozen mails ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"), [*((name, "en") for name in EXAMPLES), ("full", "de"), ("full", "ja"), ("full", "ar")]
+)
+def test_the_text_is_the_frozen_one(name: str, tag: str) -> None:
+    """After a wanted change: `REGENERATE_GOLDEN=1 python -m pytest tests/notice`, and read the diff."""
+    message = mail_in(tag, name, **({} if name == "full" else {"user__email": "ada@example.com"}))
+    file = GOLDEN / f"{name}.{tag}.txt"
+    if os.environ.get(REGENERATE):
+        file.write_text(f"Subject: {message.subject}\n\n{message.text}")
+    assert file.read_text() == f"Subject: {message.subject}\n\n{message.text}"
+
+
+def test_the_moment_of_the_frozen_mails_is_the_callouts() -> None:
+    assert callout().time == MOMENT
