@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
@@ -9,11 +10,14 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from emulator.api import app
 from emulator.emulator import EVENTS, Emulator, Run, example
+from emulator.examples import FOLDER_VARIABLE
 from emulator.function import FunctionError
+from emulator.journal import Journal
 from emulator.server import Server
 from emulator.timeline import mails, timeline
+from emulator.watch import Watch
+from emulator.web import app
 
 PORT = 8765
 
@@ -25,10 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with Emulator() as emulator:
             run = emulator.run(example())
-            print(_report(run))
             if options.check:
+                print(_report(run))
                 return 0 if _delivered(run) else 1
-            return _serve(emulator, options.port)
+            return _serve(emulator, run, options)
     except FunctionError as error:
         print(error, file=sys.stderr)
         return 1
@@ -37,20 +41,28 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m emulator",
-        description="Plays Auth0, Secret Manager and SendGrid around the function, and sends an event through it all.",
+        description="Plays Auth0, Secret Manager and SendGrid around the function, with a page to watch and break it.",
     )
     parser.add_argument("--check", action="store_true", help="end after one event: 0 if its mail arrived, else 1")
     parser.add_argument(
         "--send", metavar="FILE", type=Path, help="send FILE's event through an emulator that is running"
     )
-    parser.add_argument("--port", type=int, default=PORT, help="where the emulator's own API listens (%(default)s)")
+    parser.add_argument("--port", type=int, default=PORT, help="where the page and the API listen (%(default)s)")
+    own = os.environ.get(FOLDER_VARIABLE)
+    parser.add_argument(
+        "--events",
+        metavar="FOLDER",
+        type=Path,
+        default=Path(own) if own else None,
+        help=f"your own example events, *.json, for the test panel ({FOLDER_VARIABLE} says it too)",
+    )
     return parser
 
 
-def _serve(emulator: Emulator, port: int) -> int:
+def _serve(emulator: Emulator, run: Run, options: argparse.Namespace) -> int:
     """Stay up until Ctrl-C or SIGTERM."""
-    with _api(emulator, port) as api:
-        print(_where(emulator, api), flush=True)
+    with _server(emulator, options) as server, Watch(emulator.refresh):
+        print(f"Open {server.url}/\n\n{_report(run)}\n{_where(emulator, server)}", flush=True)
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
@@ -58,25 +70,27 @@ def _serve(emulator: Emulator, port: int) -> int:
     return 0
 
 
-def _api(emulator: Emulator, port: int) -> Server:
+def _server(emulator: Emulator, options: argparse.Namespace) -> Server:
+    """The page's own exchanges are nobody's business: they get a journal of their own."""
+    served = app(emulator, folders=[options.events] if options.events else [])
     try:
-        return Server("api", app(emulator), emulator.journal, port=port)
+        return Server("page", served, Journal(), port=options.port)
     except OSError:
-        print(f"Port {port} is taken; another one is used.")
-        return Server("api", app(emulator), emulator.journal)
+        print(f"Port {options.port} is taken; another one is used.")
+        return Server("page", served, Journal())
 
 
-def _where(emulator: Emulator, api: Server) -> str:
+def _where(emulator: Emulator, server: Server) -> str:
     file = (EVENTS / "full.json").relative_to(Path.cwd()) if EVENTS.is_relative_to(Path.cwd()) else EVENTS / "full.json"
     command = f"{sys.executable} -m emulator --send {file}"
-    if api.port != PORT:
-        command += f" --port {api.port}"
+    if server.port != PORT:
+        command += f" --port {server.port}"
     return f"""
 Listening (Ctrl-C ends it all):
   function        {emulator.function.url}
   SendGrid        {emulator.sendgrid.url}
   Secret Manager  {emulator.secret_manager.url}
-  emulator API    {api.url}
+  page and API    {server.url}
 
 Send another event:
   {command}
@@ -106,7 +120,7 @@ def _send(file: Path, port: int) -> int:
     except urllib.error.URLError as error:
         print(f"No emulator listens on port {port} ({error.reason}): start one with `make run`.", file=sys.stderr)
         return 1
-    print(f"{run['timeline']}\n\n{run['mails'] or 'No mail was sent.'}")
+    print(f"{run['timeline']}\n\n{run['mail'] or 'No mail was sent.'}")
     return 0 if run["status"] == "success" else 1
 
 

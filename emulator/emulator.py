@@ -1,26 +1,32 @@
 """The emulator: all the outside parts and the function between them, wired as in production."""
 
-import base64
 import json
 import os
 import threading
-from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from secrets import token_bytes
 from types import TracebackType
 from typing import Any, Self
 
-from emulator.auth0 import Auth0, Execution
-from emulator.function import SOURCE, Function
-from emulator.journal import Entry, Journal
+from emulator import switches
+from emulator.action_file import ActionFile
+from emulator.auth0 import Auth0
+from emulator.cloud_run import CloudRun
+from emulator.cloud_tasks import CloudTasks
+from emulator.function import SOURCE
+from emulator.journal import Journal
+from emulator.keys import SENDGRID_KEY, SIGNING_KEY, Keys, new_signing_key
+from emulator.run import Run
 from emulator.secret_manager import SecretManager
 from emulator.sendgrid import SendGrid
+from emulator.source import SourceFault
+from emulator.switches import Switches
+
+__all__ = ["EVENTS", "SENDGRID_KEY", "SETTINGS", "SIGNING_KEY", "Emulator", "Run", "example", "new_signing_key"]
 
 EVENTS = Path(__file__).parent / "events"
-SENDGRID_KEY = "projects/emulator/secrets/sendgrid-api-key"  # a secret's name, not a secret
-SIGNING_KEY = "projects/emulator/secrets/callout-signing-key"
+AUTH0_SENDER = "auth0.example"  # from where the tenant sends its own mails
 
 # What env.yaml says in production; a variable of the same name in the environment goes before.
 SETTINGS = {
@@ -29,38 +35,46 @@ SETTINGS = {
     "SUPPORT_CONTACT": "help@example.com",
     "THREADS": "20",
 }
+LOG_SECONDS = 0.2
 
-
-@dataclass(frozen=True)
-class Run:
-    """One event on its way through all the parts: how it ended, and what happened meanwhile."""
-
-    number: int
-    event: Mapping[str, Any]
-    execution: Execution
-    entries: tuple[Entry, ...]
-
-    @property
-    def mails(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry.kind == "sendgrid.mail"]
+# Here each run reads the secrets, so that a rotation, or a Secret Manager that is broken on purpose, shows at once.
+HASTY = {"SECRET_MAX_AGE_SECONDS": "0"}
 
 
 class Emulator:
-    """A context manager: inside, everything listens. `environment` are settings of the function beside SETTINGS."""
+    """A context manager: inside, everything listens. `environment` are settings of the function beside SETTINGS;
+    `source` is the main.py to serve, `action` the code of the Action."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None = None,
+        *,
+        source: Path = SOURCE / "main.py",
+        action: Path = SOURCE / "tenant" / "code.js",
+    ) -> None:
         self.journal = Journal()
-        self.secret_manager = SecretManager(self.journal)
-        self.sendgrid = SendGrid(self.journal)
-        self.function = Function(self.journal, self._settings(environment or {}))
-        self.auth0 = Auth0(SOURCE / "tenant" / "code.js", self.journal, {})
+        self.secret_manager, self.sendgrid = SecretManager(self.journal), SendGrid(self.journal)
+        self.cloud_tasks: CloudTasks | None = None
+        self.action = ActionFile(action, self.journal)
+        self.auth0 = Auth0(self.action.path, self.journal, {})
+        self.keys = Keys(self.sendgrid, self.secret_manager, self.auth0.secrets)
+        self.settings = self._settings(environment or {})
+        self.function = CloudRun(self.journal, self.settings, keys=self.keys, source=source)
+        self.services = [self.function]
+        self.switches = self._switches()
         self.runs: list[Run] = []
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = threading.RLock()
         self._stack = ExitStack()
+
+    @property
+    def parts(self) -> list[AbstractContextManager[object]]:
+        """Everything that has to be started, in order."""
+        queue = [self.cloud_tasks] if self.cloud_tasks else []
+        return [self.secret_manager, self.sendgrid, *queue, *self.services, self.action, self.auth0]
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            for part in (self.secret_manager, self.sendgrid, self.function, self.auth0):
+            for part in self.parts:
                 stack.enter_context(part)
             self._fill()
             self._stack = stack.pop_all()
@@ -77,15 +91,48 @@ class Emulator:
         One at a time, so that the entries between its start and its end are its own.
         """
         with self._one_at_a_time:
-            entries = self.journal.entries()
-            before = entries[-1].number if entries else 0
+            self.refresh()
+            first = self._last_entry()
             execution = self.auth0.run(event)
-            run = Run(len(self.runs) + 1, event, execution, tuple(self.journal.entries(after=before)))
+            run = Run(len(self.runs) + 1, event, execution, self.journal, first, self._last_entry())
+            run.await_log(LOG_SECONDS)
             self.runs.append(run)
+            self.journal.record("run.ended", number=run.number, status=execution.status)
             return run
 
+    def refresh(self) -> None:
+        """Serve what was edited."""
+        self.action.refresh()
+        for service in self.services:
+            service.refresh()
+
+    def faults_in_source(self) -> list[SourceFault]:
+        """Why an edit is not used, if so."""
+        faults = [*(service.fault for service in self.services), self.action.fault]
+        return [fault for fault in faults if fault]
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Inside, no run goes on and nothing is broken: for what the page itself needs of the parts."""
+        with self._one_at_a_time, self.switches.aside():
+            yield
+
+    def reset(self) -> None:
+        """As after the start, but for the numbers: no run, no mail, nothing broken, new keys."""
+        with self._one_at_a_time:
+            self.switches.reset()
+            self.sendgrid.clear()
+            self.sendgrid.credits = self.sendgrid.rate_limit = None
+            self.runs.clear()
+            self.journal.clear()
+            self._fill()
+
+    def _last_entry(self) -> int:
+        entries = self.journal.entries()
+        return entries[-1].number if entries else 0
+
     def _settings(self, environment: Mapping[str, str]) -> dict[str, str]:
-        chosen = {name: os.environ.get(name, value) for name, value in SETTINGS.items()}
+        chosen = {name: os.environ.get(name, value) for name, value in {**SETTINGS, **HASTY}.items()}
         return {
             **chosen,
             "SENDGRID_API_KEY_SECRET": SENDGRID_KEY,
@@ -95,18 +142,21 @@ class Emulator:
             **environment,
         }
 
+    def _switches(self) -> Switches:
+        all_of_them = Switches(self.journal)
+        all_of_them.add("SendGrid", self.sendgrid.faults, switches.sendgrid_fault)
+        all_of_them.add("Secret Manager", self.secret_manager.faults, switches.secret_fault)
+        all_of_them.add("Callout", self.function.tricks, switches.trick)
+        all_of_them.add("Function", self.function.faults, switches.function_fault)
+        if self.cloud_tasks:
+            all_of_them.add("Cloud Tasks", self.cloud_tasks.faults, switches.task_fault)
+        return all_of_them
+
     def _fill(self) -> None:
         """What a person sets up once: a verified sender, a key in Secret Manager, the signing key on both sides."""
-        signing_key = new_signing_key()
-        self.sendgrid.verify(self._settings({})["SENDER_EMAIL"])
-        self.secret_manager.put(SENDGRID_KEY, self.sendgrid.new_key("mail.send"))
-        self.secret_manager.put(SIGNING_KEY, signing_key)
-        self.auth0.secrets.update({"FUNCTION_URL": self.function.url, "CALLOUT_SIGNING_KEY": signing_key})
-
-
-def new_signing_key() -> str:
-    """A key of the Standard Webhooks form, of 32 random bytes."""
-    return "whsec_" + base64.b64encode(token_bytes(32)).decode()
+        self.sendgrid.verify(self.settings["SENDER_EMAIL"], AUTH0_SENDER)
+        self.auth0.secrets["FUNCTION_URL"] = self.function.url
+        self.keys.fill()
 
 
 def example(name: str = "auth0-default-sample") -> dict[str, Any]:

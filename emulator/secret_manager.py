@@ -77,6 +77,11 @@ class SecretManager:
         with self._lock:
             self._secret(name).denied = denied
 
+    def secrets(self) -> list[Secret]:
+        """All of them, by name; only to look at."""
+        with self._lock:
+            return [self._secrets[name] for name in sorted(self._secrets)]
+
     def _secret(self, name: str) -> Secret:
         canonical = _canonical(name)
         if canonical not in self._secrets:
@@ -182,7 +187,7 @@ def without_payload(text: str) -> str:
         hidden = {**payload, **{name: "…" for name in ("data", "dataCrc32c") if name in payload}}
     except (ValueError, AttributeError, TypeError):
         return f"({len(text)} characters)"
-    return json.dumps({**message, "payload": hidden}) if payload else text
+    return json.dumps({**message, "payload": hidden}, ensure_ascii=False) if payload else text
 
 
 def _name(project: str, secret: str, location: str = "") -> str:

@@ -1,0 +1,164 @@
+"""A service on Cloud Run: one address that stays, and behind it the newest revision that started.
+
+An edited file makes a new revision: it starts beside the old one and takes over once it listens; one that cannot start
+is told, and the old one keeps serving. What goes through the front is recorded byte for byte, and may be spoiled on
+its way (see callout_faults.py).
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import urllib3
+from werkzeug.wrappers import Request, Response
+
+from emulator.callout import Callout
+from emulator.callout_faults import BAD_SIGNATURE, SENDGRID_KEY_ROTATES, SIGNING_KEY_ROTATES, STALE_SIGNATURE, TWICE
+from emulator.faults import Faults
+from emulator.function import SOURCE, Function, FunctionError
+from emulator.journal import Journal
+from emulator.keys import Keys
+from emulator.server import Environ, Server
+from emulator.source import SourceFault, fault_in, fault_said, versions
+
+PUBLIC = "on_execute_post_change_password"
+COPY = "X-Emulator-Copy"
+_HOP = ("connection", "transfer-encoding", "content-length", "host", "keep-alive", COPY.lower())
+STALE_SECONDS = 600
+ANSWER_SECONDS = 120.0
+
+
+@dataclass
+class Revision:
+    """A process of the function, and the connections to it."""
+
+    number: int
+    process: Function
+    http: urllib3.PoolManager = field(
+        default_factory=lambda: urllib3.PoolManager(maxsize=100, retries=False, timeout=ANSWER_SECONDS)
+    )
+
+    def forward(self, request: Request, headers: Mapping[str, str]) -> Response:
+        target = self.process.url + request.full_path.rstrip("?")
+        body = request.get_data() or None
+        answer = self.http.request(request.method, target, body=body, headers=headers, redirect=False)
+        kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in _HOP]
+        return Response(answer.data, answer.status, kept)
+
+    def end(self) -> None:
+        """In order: what is under way is answered."""
+        self.process.stop()
+        self.http.clear()
+
+
+class CloudRun:
+    """The service, as a context manager: the public side, or `deliver`. `fault` says why the newest edit is not used.
+
+    `name` is the first word of its entries. `faults` spoil an exchange, `tricks` a callout; some of these need `keys`.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        environment: Mapping[str, str],
+        *,
+        keys: Keys,
+        target: str = PUBLIC,
+        source: Path = SOURCE / "main.py",
+    ) -> None:
+        self._journal, self._environment, self._keys, self._target = journal, environment, keys, target
+        self._source = source
+        # A main.py elsewhere may bring the rest along, or use this project's.
+        self._roots = {source.parent} if (source.parent / "actions").is_dir() else {source.parent, SOURCE}
+        self.name, self.tricks = "function" if target == PUBLIC else target, Faults()
+        self.fault: SourceFault | None = None
+        self._server = Server(self.name, self._serve, journal)
+        self.faults, self.url, self.port = self._server.faults, self._server.url, self._server.port
+        self._lock = threading.Lock()
+        self._ending: list[threading.Thread] = []
+        self._seen = versions(*self._roots)
+        self.revision = self._revision(1)
+
+    def __enter__(self) -> Self:
+        self.revision.process.start()
+        self._server.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._server.__exit__(kind, error, trace)
+            self.revision.end()
+        for thread in self._ending:
+            thread.join()
+
+    @property
+    def said(self) -> list[str]:
+        """What the serving revision wrote, line by line."""
+        return self.revision.process.said
+
+    def refresh(self) -> None:
+        """Where a file was edited: serve it, or say what is wrong with it."""
+        with self._lock:
+            now = versions(*self._roots)
+            if now == self._seen:
+                return
+            fault = fault_in(self._seen, now, self._source.parent)
+            self._seen = now
+            self.fault = fault or self._replace()
+            changed = {"part": self.name, "revision": self.revision.number}
+            self._journal.record("code.changed", **changed, fault=self.fault and self.fault.as_json())
+
+    def _revision(self, number: int) -> Revision:
+        process = Function(self._journal, self._environment, target=self._target, source=self._source)
+        return Revision(number, process)
+
+    def _replace(self) -> SourceFault | None:
+        new, old = self._revision(self.revision.number + 1), self.revision
+        try:
+            new.process.start()
+        except FunctionError as error:
+            return fault_said(str(error), self._source.parent)
+        self.revision = new
+        self._ending.append(threading.Thread(target=old.end, name="revision ends", daemon=True))
+        self._ending[-1].start()
+        return None
+
+    def _serve(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        request = Request(environ)
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
+        # Only a callout takes a trick: it is not spent on a copy, nor on a stranger's request.
+        tricked = "Webhook-Id" in headers and COPY not in request.headers
+        trick = self.tricks.take() if tricked else None
+        try:
+            response = self._forward(request, headers, trick.name if trick else "")
+        except urllib3.exceptions.HTTPError as error:
+            response = Response(f"The function does not answer: {type(error).__name__}\n", 503)
+        if trick:
+            response.headers["X-Emulator-Trick"] = trick.name
+        return response(environ, start_response)
+
+    def _forward(self, request: Request, headers: dict[str, str], trick: str) -> Response:
+        self._play(trick, request, headers)
+        response = self.revision.forward(request, headers)
+        if trick == TWICE:
+            copy = {**headers, COPY: "1"}
+            self.revision.http.request(request.method, self.url, body=request.get_data(), headers=copy)
+        return response
+
+    def _play(self, trick: str, request: Request, headers: dict[str, str]) -> None:
+        """What is done to a callout before the function sees it."""
+        if trick == BAD_SIGNATURE:
+            headers["Webhook-Signature"] = f"v1,{headers.get('Webhook-Signature', 'v1,')[:2:-1]}"
+        elif trick == STALE_SIGNATURE:
+            callout = Callout(request.get_data(), headers["Webhook-Id"])
+            at = int(headers.get("Webhook-Timestamp", "0")) - STALE_SECONDS
+            headers.update({name.title(): value for name, value in callout.headers(self._keys.signing_key, at).items()})
+        elif trick == SIGNING_KEY_ROTATES:
+            self._keys.rotate_signing_key()
+        elif trick == SENDGRID_KEY_ROTATES:
+            self._keys.rotate_sendgrid_key_at_next_mail()

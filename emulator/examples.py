@@ -1,0 +1,27 @@
+"""Example events: those that come with the emulator, and a person's own, files in a folder."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+EVENTS = Path(__file__).parent / "events"
+FOLDER_VARIABLE = "EMULATOR_EVENTS"
+FIRST = "auth0-default-sample"
+
+
+@dataclass(frozen=True)
+class Example:
+    name: str
+    text: str
+    own: bool
+
+
+def examples(folders: Iterable[Path] = ()) -> list[Example]:
+    """Auth0's default sample first; a person's own after those that come along, read anew each time."""
+    ours = sorted(EVENTS.glob("*.json"), key=lambda file: (file.stem != FIRST, file.stem))
+    theirs = [file for folder in folders for file in sorted(folder.glob("*.json"))]
+    return [_read(file, own=False) for file in ours] + [_read(file, own=True) for file in theirs]
+
+
+def _read(file: Path, *, own: bool) -> Example:
+    return Example(file.stem, file.read_text("utf-8", "replace"), own)

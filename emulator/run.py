@@ -1,0 +1,87 @@
+"""A run: one changed password on its way through all the parts."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from emulator.auth0 import Execution
+from emulator.callout import Callout, callout_of, idempotency_key
+from emulator.journal import Entry, Journal
+
+
+@dataclass(frozen=True)
+class Run:
+    """`first` and `last` number the entries between its start and the end of its execution."""
+
+    number: int
+    event: Mapping[str, Any]
+    execution: Execution
+    journal: Journal = field(repr=False)
+    first: int
+    last: int
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What happened, and what still happens: a task may be tried long after the execution has ended."""
+        return tuple(self._own())
+
+    @property
+    def mails(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.kind == "sendgrid.mail"]
+
+    @cached_property
+    def callout_id(self) -> str:
+        """Empty where the Action made no callout."""
+        return self._header("webhook-id")
+
+    @property
+    def started(self) -> float:
+        return next((float(e.data["started"]) for e in self.entries if e.kind == "auth0.execution"), 0.0)
+
+    def await_log(self, seconds: float) -> None:
+        """Lines of the function's log come a moment after its answer."""
+        if self.callout_id and self.execution.error is None:
+            self.journal.wait(self._is_log, after=self.first, timeout=seconds)
+
+    def _is_log(self, entry: Entry) -> bool:
+        return entry.kind == "function.log" and entry.data["fields"].get("callout") == self.callout_id
+
+    def callout(self) -> Callout:
+        """The same bytes under a new id, so that they are no repetition."""
+        body = self.execution.fetches[0]["body"] if self.execution.fetches else ""
+        return Callout(body.encode()) if body else callout_of(self.event)
+
+    def _header(self, wanted: str) -> str:
+        pairs = self.execution.fetches[0]["headers"] if self.execution.fetches else ()
+        return next((str(value) for name, value in pairs if name == wanted), "")
+
+    @cached_property
+    def _marks(self) -> tuple[str, ...]:
+        """What in an entry says that it is about this run."""
+        if not self.callout_id:
+            return ()
+        return (self.callout_id, idempotency_key(self.callout_id, self.execution.fetches[0]["body"]))
+
+    def _own(self) -> Iterator[Entry]:
+        for entry in self.journal.entries(after=self.first):
+            named = list(_names(entry))
+            mine = any(mark in name for name in named for mark in self._marks)
+            # A log line of the run before may come late, into this one's time.
+            if mine or (entry.number <= self.last and not (named and entry.kind.endswith(".log"))):
+                yield entry
+
+
+def _names(entry: Entry) -> Iterator[str]:
+    """Where an entry may name its callout."""
+    data = entry.data
+    match entry.kind.partition("."):
+        case ("function" | "deliver", _, "log") if "callout" in data["fields"]:
+            yield str(data["fields"]["callout"])
+        case ("sendgrid" | "deliver" | "cloud_tasks", _, "exchange"):
+            yield data["request"]["body"]
+            yield from (value for name, value in data["request"]["headers"] if name == "Webhook-Id")
+        case ("sendgrid", _, "mail"):
+            yield str(data["custom_args"].get("webhook_id", ""))
+        case ("cloud_tasks", _, _):
+            yield str(data.get("task", ""))

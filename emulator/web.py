@@ -1,0 +1,51 @@
+"""The application: the guard, the API's parts under /api, and the page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from emulator.api import body, events, mails, passwords, queue, runs, secrets, state, switches
+from emulator.api.guard import guard
+from emulator.emulator import Emulator
+from emulator.page.views import error_page, views
+from emulator.sheet import Sheet
+from emulator.tenant import Tenant
+
+
+def app(emulator: Emulator, *, folders: Sequence[Path] = ()) -> Flask:
+    """`folders` hold a person's own example events."""
+    flask = Flask("emulator.page", static_folder=None, template_folder="templates")
+    flask.response_class = body.Answer
+    guard(flask)
+    flask.register_error_handler(body.RefusedError, _refused)
+    flask.register_error_handler(HTTPException, _failed)
+    tenant, sheet = Tenant(emulator), Sheet(emulator)
+    for part in (
+        state.routes(emulator),
+        runs.routes(emulator),
+        events.routes(folders),
+        mails.routes(emulator, sheet),
+        switches.routes(emulator),
+        secrets.routes(emulator),
+        queue.routes(emulator),
+        passwords.routes(tenant),
+    ):
+        flask.register_blueprint(part, url_prefix="/api")
+    flask.register_blueprint(views(emulator, tenant, folders))
+    return flask
+
+
+def _refused(error: body.RefusedError) -> Response:
+    return _told(error.status, str(error))
+
+
+def _failed(error: HTTPException) -> Response:
+    return _told(error.code or 500, error.description or error.name)
+
+
+def _told(status: int, message: str) -> Response:
+    if request.path.startswith("/api"):
+        return body.answer({"error": message}, status)
+    return body.Answer(error_page(status, message), status)

@@ -1,0 +1,117 @@
+"""The emulator with its page, around a copy of the product that a test may edit; and the system's own Chromium."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from emulator.emulator import Emulator, example
+from emulator.function import SOURCE
+from emulator.journal import Journal
+from emulator.server import Server
+from emulator.web import app
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 20_000
+# As a person's own says; HeadlessChrome counts as a program.
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+
+
+@dataclass(frozen=True)
+class Site:
+    """`folder` holds the product's copy, `events` a person's own examples."""
+
+    emulator: Emulator
+    url: str
+    folder: Path
+
+    @property
+    def action(self) -> Path:
+        return self.folder / "tenant" / "code.js"
+
+    @property
+    def events(self) -> Path:
+        return self.folder / "events"
+
+
+@dataclass
+class Visitor:
+    """A page in the browser; `complaints` is what the browser's console said meanwhile."""
+
+    page: Page
+    site: Site
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.site.url + path)
+        return self.page
+
+
+@pytest.fixture(scope="session")
+def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("product")
+    copy_product(folder)
+    with (
+        Emulator(source=folder / "main.py", action=folder / "tenant" / "code.js") as emulator,
+        Server("page", app(emulator, folders=[folder / "events"]), Journal()) as server,
+    ):
+        yield Site(emulator, server.url, folder)
+
+
+def copy_product(folder: Path) -> None:
+    for name in ("actions", "notice", "tenant"):
+        shutil.copytree(SOURCE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    for name in ("main.py", "settings.py"):
+        shutil.copy(SOURCE / name, folder / name)
+    (folder / "events").mkdir(exist_ok=True)
+
+
+@pytest.fixture
+def site(running_site: Site) -> Site:
+    """As a person finds it: one finished run, nothing broken."""
+    running_site.emulator.reset()
+    running_site.emulator.run(example())
+    return running_site
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Ended with each module: a process can have one Playwright at a time, and other tests have their own."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not there: the page is tested in Debian's Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visitor(browser: Browser, site: Site) -> Iterator[Visitor]:
+    """Fails the test where the browser's console complains."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, user_agent=USER_AGENT)
+    context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.url)
+    visitor = Visitor(context.new_page(), site)
+    context.on("console", lambda message: _note(visitor, message.type, message.text))
+    context.on("weberror", lambda error: visitor.complaints.append(str(error.error)))
+    yield visitor
+    context.close()
+    assert visitor.complaints == []
+
+
+def _note(visitor: Visitor, kind: str, text: str) -> None:
+    if kind in ("error", "warning"):
+        visitor.complaints.append(f"{kind}: {text}")

@@ -1,0 +1,78 @@
+"""What the test panel says of an event."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emulator import positions
+from emulator.event_check import findings
+from emulator.examples import examples
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(VALUES, st.integers(0, 3))
+def test_every_member_of_any_json_has_the_line_on_which_it_stands(value: object, indent: int) -> None:
+    text = json.dumps(value, indent=indent or None, ensure_ascii=False)
+    lines = text.split("\n")
+    for path, line in positions.lines(text).items():
+        if path and isinstance(path[-1], str):
+            assert json.dumps(path[-1], ensure_ascii=False) in lines[line - 1]
+    assert set(positions.lines(text)) == set(paths(value))
+
+
+def paths(value: object, at: positions.Path = ()) -> list[positions.Path]:
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [at, *(path for name, member in members for path in paths(member, (*at, name)))]
+
+
+@given(st.text() | VALUES.map(json.dumps))
+def test_any_text_at_all_is_answered(text: str) -> None:
+    assert all(finding.line >= 1 for finding in findings(text))
+
+
+@pytest.mark.parametrize("name", [example.name for example in examples()])
+def test_no_example_that_comes_along_has_an_error(name: str) -> None:
+    text = next(example.text for example in examples() if example.name == name)
+    assert [finding for finding in findings(text) if finding.kind == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("event", "path", "message", "hint"),
+    [
+        ({"user": {"email": 3}}, "event.user.email", "expected text, got a number", 'Put it in quotes: "3".'),
+        ({"user": {"email_verified": "true"}}, "event.user.email_verified", "expected true", "Without quotes: true."),
+        ({"request": {"ip": None}}, "event.request.ip", "expected text, got null", "it sends no null"),
+        ({"request": {"geoip": {"latitude": 91}}}, "event.request.geoip.latitude", "91 is greater", "on earth"),
+        ({"user": {"name": "Ada"}}, "event.user.name", "not in Auth0's reference", "do not rely on it"),
+        ({"user": {"emial": "a@b.c"}}, "event.user.emial", "not in Auth0's reference", "Did you mean email?"),
+        ({"tenat": {}}, "event.tenant", "missing", "Is tenat a misspelling?"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_path_and_a_hint(
+    event: dict[str, object], path: str, message: str, hint: str
+) -> None:
+    found = [finding for finding in findings(json.dumps(event)) if finding.path == path]
+    assert [message in finding.message and hint in finding.hint for finding in found] == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "hint"),
+    [
+        ('{\n"user": {},\n}', 3, "a comma too many"),
+        ('{\n"user": {}\n"tenant": {}}', 3, "A comma is missing"),
+        ("{\n'user': {}}", 2, "double quotes"),
+        ('{"latitude": NaN}', 1, ""),
+        ("[" * 100_000, 1, ""),
+    ],
+)
+def test_what_is_no_json_is_told_at_its_line(text: str, line: int, hint: str) -> None:
+    found = findings(text)
+    assert [finding.line for finding in found] == [line]
+    assert hint in found[0].hint

@@ -1,0 +1,136 @@
+"""The test panel: examples, the schema's errors at the line, and the result in Auth0's shape."""
+
+import json
+
+from playwright.sync_api import Page, expect
+
+from emulator.emulator import example
+from tests.emulator.site import Visitor
+
+BROKEN = """{
+  "connection": {"id": "con_1", "nme": "customers", "strategy": "auth0"},
+  "request": {"geoip": {}, "ip": 3, "method": "POST"},
+  "secrets": {},
+  "tenant": {"id": "acme"},
+  "user": {"email": "ada@example.com"}
+}"""
+
+
+def editor(page: Page) -> "Editor":
+    return Editor(page)
+
+
+class Editor:
+    def __init__(self, page: Page) -> None:
+        self.area = page.get_by_label("Event, as JSON")
+        self.findings = page.get_by_role("list", name="What the schema says").get_by_role("listitem")
+        self.gutter = page.locator("#gutter span")
+        self.result = page.locator("#result")
+
+
+def test_the_examples_are_in_a_list_auth0s_own_first(visitor: Visitor) -> None:
+    page = visitor.open("/test")
+    examples = page.get_by_role("navigation", name="Examples").get_by_role("link")
+    expect(examples).to_have_text(["auth0-default-sample", "full", "minimal", "no-email", "unusual-but-legal"])
+    examples.get_by_text("no-email").click()
+    expect(editor(page).area).to_contain_text("con_PhoneUsers01")
+
+
+def test_a_folder_of_ones_own_adds_examples(visitor: Visitor) -> None:
+    file = visitor.site.events / "my-case.json"
+    file.write_text('{"mine": true}', "utf-8")
+    try:
+        page = visitor.open("/test")
+        page.get_by_role("link", name="my-case yours").click()
+        expect(editor(page).area).to_have_value('{"mine": true}')
+    finally:
+        file.unlink()
+
+
+def test_the_schemas_errors_stand_at_their_lines_with_hints(visitor: Visitor) -> None:
+    page = visitor.open("/test")
+    edit = editor(page)
+    edit.area.fill(BROKEN)
+    expect(edit.findings).to_have_text(
+        [
+            "line 2event.connection.name missing Is nme a misspelling?",
+            "line 2event.connection.nme not in Auth0's reference Did you mean name?",
+            'line 3event.request.ip expected text, got a number Put it in quotes: "3".',
+        ]
+    )
+    expect(edit.gutter).to_have_class(["", "error", "error", "", "", "", ""])
+
+
+def test_a_finding_leads_to_its_line_by_keyboard(visitor: Visitor) -> None:
+    page = visitor.open("/test")
+    edit = editor(page)
+    edit.area.fill(BROKEN)
+    edit.findings.filter(has_text="event.request.ip").get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    expect(edit.area).to_be_focused()
+    selected = edit.area.evaluate("area => area.value.slice(area.selectionStart, area.selectionEnd)")
+    assert selected == BROKEN.splitlines()[2]
+
+
+def test_what_is_no_json_is_told_at_its_line(visitor: Visitor) -> None:
+    page = visitor.open("/test")
+    edit = editor(page)
+    edit.area.fill('{\n  "user": {},\n}')
+    expect(edit.findings).to_contain_text(["line 3"])
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(edit.result).to_contain_text("the event is not JSON")
+    visitor.complaints.clear()  # the browser counts a 400 as an error
+
+
+def test_an_event_is_edited_and_run_with_the_keyboard_alone(visitor: Visitor) -> None:
+    event = example("full")
+    event["user"]["email"] = "new@example.com"
+    page = visitor.open("/test")
+    edit = editor(page)
+    edit.area.focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(json.dumps(event, indent=2))
+    page.keyboard.press("Control+Enter")
+    expect(edit.result).to_contain_text("new@example.com was told by mail")
+    expect(edit.result.locator("th")).to_have_text(
+        [
+            *("total request", "total runtime execution", "runtime processing", "action"),
+            *("runtime external call", "boot", "network"),
+        ]
+    )
+    edit.result.get_by_role("link", name="Timeline of run 2").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Run 2")
+
+
+def test_a_failure_shows_name_message_stack_and_line_as_auth0_does(visitor: Visitor) -> None:
+    visitor.site.emulator.switches.turn_on("Callout", "bad signature")
+    page = visitor.open("/test")
+    page.get_by_role("button", name="Run", exact=True).click()
+    result = editor(page).result
+    expect(result).to_contain_text("action_error")
+    expect(result).to_contain_text("The notice was not sent: 401 invalid_signature")
+    expect(result.get_by_role("group", name="stack")).to_contain_text("code.js:")
+    result.get_by_text("API answers").click()
+    raw = json.loads(result.get_by_role("group", name="POST …/test").inner_text())
+    assert set(raw["payload"]) == {"error", "stats"}
+    assert set(raw["payload"]["error"]) >= {"name", "message", "stack"}
+
+
+def test_the_console_shows_what_auth0_cuts_after_256_characters(visitor: Visitor) -> None:
+    code = visitor.site.action.read_text("utf-8")
+    talkative = code.replace("const address = event.user.email;", "console.log('x'.repeat(300)); $&", 1)
+    visitor.site.action.write_text(talkative.replace("$&", "const address = event.user.email;"), "utf-8")
+    try:
+        page = visitor.open("/test")
+        page.get_by_role("button", name="Run", exact=True).click()
+        result = editor(page).result
+        expect(result.locator("del")).to_have_text("x" * 44)
+        expect(result).to_contain_text("Auth0 keeps the first 256 of these 300 characters")
+    finally:
+        visitor.site.action.write_text(code, "utf-8")
+
+
+def test_a_runs_event_opens_in_the_panel(visitor: Visitor) -> None:
+    page = visitor.open("/runs/1")
+    page.get_by_role("link", name="Edit and run").click()
+    assert json.loads(editor(page).area.input_value()) == example()

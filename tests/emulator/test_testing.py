@@ -1,0 +1,80 @@
+"""The pytest fixture: what it promises, and the example in docs/testing.md as a reader would run it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from emulator.function import SOURCE
+from emulator.testing import Emulated, Fault, emulator  # noqa: F401  (pytest finds fixtures by their names)
+
+DOCS = SOURCE / "docs" / "testing.md"
+
+
+def blocks() -> dict[str, str]:
+    """The documentation's files, by the name in their first line."""
+    found = re.findall(r"```python\n# (\S+?)(, at its end)?\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    return {name: (SOURCE / name).read_text("utf-8") + "\n\n" + text if end else text for name, end, text in found}
+
+
+def test_the_example_of_the_documentation_passes(tmp_path: Path) -> None:
+    for name, text in blocks().items():
+        (tmp_path / name).write_text(text, "utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_run_by_an_examples_name_brings_its_mail(emulator: Emulated) -> None:  # noqa: F811
+    run = emulator.run("full")
+    assert run.execution.status == "success"
+    assert [mail.to[0]["email"] for mail in emulator.inbox()] == ["ada@example.com"]
+    assert emulator.answers(run)[0]["status"] == "sent"
+
+
+def test_each_test_begins_with_an_empty_inbox_and_nothing_broken(emulator: Emulated) -> None:  # noqa: F811
+    emulator.breaks("SendGrid", "unverified sender", count=None)
+    assert emulator.run().execution.status == "action_error"
+    running = emulator.parts
+
+    running.reset()
+
+    assert emulator.inbox() == []
+    assert running.switches.waiting() == []
+    assert emulator.run().execution.status == "success"
+
+
+def test_what_is_broken_is_repaired_at_once(emulator: Emulated) -> None:  # noqa: F811
+    emulator.breaks("Callout", "bad signature", count=None)
+    assert emulator.run().execution.status == "action_error"
+    emulator.repair()
+    assert emulator.run().execution.status == "success"
+
+
+def test_a_part_or_a_name_that_is_none_is_told(emulator: Emulated) -> None:  # noqa: F811
+    with pytest.raises(ValueError, match="no switch 'nonsense'"):
+        emulator.breaks("SendGrid", "nonsense")
+
+
+def test_a_stand_in_records_and_fails_when_told_to(emulator: Emulated) -> None:  # noqa: F811
+    other = emulator.stand_in("other", answer="fine")
+    other.faults.add(Fault("status", status=503))
+    statuses = [urllib3.request("POST", f"{other.url}/hook?x=1", json={"n": 1}, retries=False).status for _ in "ab"]
+    assert statuses == [503, 200]
+    assert [(got.method, got.path, got.json, got.status) for got in other.received] == [
+        ("POST", "/hook?x=1", {"n": 1}, 503),
+        ("POST", "/hook?x=1", {"n": 1}, 200),
+    ]
