@@ -1,0 +1,106 @@
+"""`python -m doctor`: looks at all that lies between a changed password and a mail, and says what to mend.
+
+Exit status 0: no fault; 1: at least one; 2: called wrongly.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from doctor import env_file
+from doctor.finding import Finding, as_json, is_well
+from settings import Fault, SettingsError, load
+
+USUAL = ("settings", "secrets", "mail", "domain", "callout", "tenant")
+CHECKS = (*USUAL, "key", "rights-setup", "rights-deploy")
+SETTINGS_ALONE = {"settings", "rights-setup", "rights-deploy"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _options(arguments)
+    findings = []
+    for finding in _examine(options):
+        findings.append(finding)
+        if not options.json and not (options.quiet and finding.level in ("ok", "note")):
+            print(finding, file=sys.stderr if options.quiet else sys.stdout, flush=True)
+    if options.json:
+        print(as_json(findings))
+    return 0 if is_well(findings) else 1
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="doctor", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"some of {', '.join(CHECKS)}")
+    parser.add_argument("--env", type=Path, default=Path("env.yaml"), help="the settings (env.yaml)")
+    parser.add_argument("--url", default="", help="the function's address; without it, it is not called")
+    parser.add_argument("--project", default="", help="the Google project, for the rights")
+    parser.add_argument("--deployed", action="store_true", help="the settings are whole: deploy.sh wrote them")
+    parser.add_argument("--resolver", help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    parser.add_argument("--quiet", action="store_true", help="say only what is wrong, on standard error")
+    options = parser.parse_args(arguments)
+    if set(options.checks) - set(CHECKS):
+        parser.error(f"the checks are {', '.join(CHECKS)}")
+    return options
+
+
+def _examine(options: argparse.Namespace) -> Iterator[Finding]:
+    checks = options.checks or USUAL
+    values = yield from _settings(options, told="settings" in checks)
+    if values is None:
+        return  # nothing else can be looked at
+    for check in checks:
+        if check.startswith("rights-"):
+            yield from _rights(check.removeprefix("rights-"), options.project)
+    if not SETTINGS_ALONE.issuperset(checks):
+        yield from _outside(options, checks, values)
+
+
+def _settings(options: argparse.Namespace, *, told: bool) -> Generator[Finding, None, dict[str, str] | None]:
+    """The values of env.yaml; None where they have faults."""
+    found: list[Fault] = []
+    try:
+        values = env_file.read(options.env)
+        found = [] if options.deployed else env_file.faults(values)
+        load(env_file.mailing(values, options.project))
+    except SettingsError as error:
+        found = found or list(error.faults)
+    for fault in found:
+        yield Finding("fault", "settings", f"{fault.name} {fault.problem}", "the function would not start", fault.fix)
+    if found:
+        return None
+    if told:
+        yield Finding("ok", "settings", f"{options.env.name} has no faults")
+    return values
+
+
+def _rights(kind: str, project: str) -> Iterator[Finding]:
+    from doctor import rights  # noqa: PLC0415  (the settings are checked without what this needs)
+
+    needed = {"setup": rights.SETUP, "deploy": rights.DEPLOY}[kind]
+    return rights.check(project, needed, os.environ.get("GOOGLE_ACCESS_TOKEN", ""))
+
+
+def _outside(options: argparse.Namespace, checks: Iterable[str], values: Mapping[str, str]) -> Iterator[Finding]:
+    from doctor import callout, domain, mail, secret, tenant  # noqa: PLC0415
+    from doctor.case import Case  # noqa: PLC0415
+
+    mailing = load(env_file.mailing(values, options.project))
+    case = Case(values, mailing, options.url, os.environ.get("GOOGLE_ACCESS_TOKEN", ""))
+    if options.resolver:
+        case.resolver = options.resolver
+    if "key" in checks:
+        yield from secret.judge_sendgrid_key(case, sys.stdin.read().strip())
+        yield from mail.check(case)
+        return
+    known = list(secret.check(case))
+    yield from known if "secrets" in checks else [finding for finding in known if finding.level == "fault"]
+    for name, check in (("mail", mail), ("domain", domain), ("callout", callout), ("tenant", tenant)):
+        if name in checks:
+            yield from check.check(case)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

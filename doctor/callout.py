@@ -1,0 +1,157 @@
+"""The deployed function, called as the Action calls it: signed, with `sandbox`, so that nobody gets mail."""
+
+import base64
+import hmac
+import json
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+
+from actions.callout import idempotency_key, signing_key
+from doctor import clock
+from doctor.case import SECONDS, Case
+from doctor.finding import Finding
+from doctor.mail import sample
+
+QUEUED_POLLS, QUEUED_PAUSE = 40, 1.0
+GOOGLE_TASKS = "https://cloudtasks.googleapis.com"
+DEAF = "the Action in Auth0 gets the same answer, and no notice goes out"
+LOGS = "look into its log: gcloud logging read 'resource.labels.service_name:\"{}\" AND severity>=WARNING' --limit=20"
+
+FIXES = {
+    "invalid_signature": "the function has another key than the secret: a new one works in five minutes at the latest; "
+    "if it does not, deploy anew: ./deploy.sh",
+    "mail_rejected": "mend what SendGrid names",
+    "mail_unavailable": "SendGrid is not reachable from the function: https://status.sendgrid.com, and your VPC egress",
+    "secret_unavailable": "the function cannot read a secret: ./deploy.sh setup grants access; check that its latest "
+    "version is enabled",
+    "queue_unavailable": "the function cannot add to its queue: ./deploy.sh setup makes the queue and the grant",
+}
+
+
+def check(case: Case) -> Iterator[Finding]:
+    if not case.url:
+        yield Finding("note", "callout", "the function was not called: no address is given (--url)")
+        return
+    if not case.signing_key:
+        yield Finding("note", "callout", "the function was not called: there is no signing key to sign with")
+        return
+    yield from _judge_stranger(case)
+    body = json.dumps({"event": sample(case), "time": _iso(case), "sandbox": True}).encode()
+    identity = f"msg_{secrets.token_hex(16)}"
+    try:
+        answer = requests.post(
+            case.url, body, headers=_headers(case, identity, body), timeout=SECONDS, allow_redirects=False
+        )
+    except requests.RequestException as error:
+        yield _unreachable(case, type(error).__name__)
+        return
+    said = _json(answer)
+    if answer.status_code == 200 and said.get("id") == identity:
+        yield Finding("ok", "callout", f"{case.url} answered {said.get('status')}; nobody got mail")
+    elif answer.status_code == 202 and said.get("id") == identity:
+        yield from _follow(case, idempotency_key(identity, body), [str(action["name"]) for action in said["actions"]])
+    else:
+        yield _judge_failure(case, answer, said)
+
+
+def _iso(case: Case) -> str:
+    return datetime.fromtimestamp(case.now, UTC).isoformat()
+
+
+def _headers(case: Case, identity: str, body: bytes) -> dict[str, str]:
+    timestamp = str(int(case.now))
+    text = f"{identity}.{timestamp}.".encode() + body
+    signature = base64.b64encode(hmac.digest(signing_key(case.signing_key), text, "sha256")).decode()
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": identity,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": f"v1,{signature}",
+    }
+
+
+def _json(answer: requests.Response) -> dict[str, Any]:
+    try:
+        value = answer.json()
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _unreachable(case: Case, cause: str) -> Finding:
+    fix = f"check the address, and that it answers from here: curl -i {case.url}"
+    return Finding("fault", "callout", f"nothing answers at {case.url}: {cause}", DEAF, fix)
+
+
+def _judge_stranger(case: Case) -> Iterator[Finding]:
+    """A callout that nobody signed must be refused; and the answer's date tells by which time to sign."""
+    try:
+        headers = {"Content-Type": "application/json"}
+        answer = requests.post(case.url, b"{}", headers=headers, timeout=SECONDS, allow_redirects=False)
+    except requests.RequestException:
+        return  # the signed one will say so
+    yield from clock.check(case, answer)
+    if answer.status_code < 300:
+        what = f"{case.url} takes a callout without a signature: this is not the function"
+        yield Finding(
+            "fault", "callout", what, "the Action sends users' data there", "set FUNCTION_URL to the function's own"
+        )
+
+
+def _judge_failure(case: Case, answer: requests.Response, said: dict[str, Any]) -> Finding:
+    error = said.get("error")
+    if isinstance(error, dict):
+        code = str(error.get("code"))
+        fix = FIXES.get(code, LOGS.format("password-notice"))
+        return Finding(
+            "fault", "callout", f"the function answers {answer.status_code} {code}: {error.get('message')}", DEAF, fix
+        )
+    what = f"{case.url} answers {answer.status_code}, but not as the function does"
+    if answer.status_code in (401, 403):
+        return Finding("fault", "callout", f"{what}: it is not public", DEAF, "open it: ./deploy.sh deploy")
+    fix = "check the address (./deploy.sh versions), and the service's ingress: it has to be all"
+    return Finding("fault", "callout", what, DEAF, fix)
+
+
+def _follow(case: Case, key: str, actions: list[str]) -> Iterator[Finding]:
+    """Queue mode: wait until `deliver` has done each task, or has failed with it."""
+    queue = case.environment.get("TASKS_QUEUE", "")
+    if not queue:
+        yield Finding(
+            "note", "callout", "the callout was queued; whether it is delivered was not looked at (no TASKS_QUEUE)"
+        )
+        return
+    endpoint = case.environment.get("CLOUD_TASKS_ENDPOINT") or GOOGLE_TASKS
+    for action in actions:
+        yield _outcome(case, f"{endpoint}/v2/{queue}/tasks/{key}-{action}", action)
+
+
+def _outcome(case: Case, task: str, action: str) -> Finding:
+    for _ in range(QUEUED_POLLS):
+        try:
+            answer = requests.get(task, headers=case.google_headers, timeout=SECONDS)
+        except requests.RequestException as error:
+            return Finding(
+                "note", "callout", f"the callout was queued, but the queue cannot be asked: {type(error).__name__}"
+            )
+        if answer.status_code == 404:
+            return Finding("ok", "callout", f"queued, and deliver has done {action}; nobody got mail")
+        if answer.status_code != 200:
+            return Finding(
+                "note", "callout", f"the callout was queued, but the queue answers {answer.status_code} to you"
+            )
+        status = _json(answer).get("lastAttempt", {}).get("responseStatus")
+        if status:
+            # The sample is of no use to anybody: it must not be tried for a month.
+            requests.delete(task, headers=case.google_headers, timeout=SECONDS)
+            fix = LOGS.format("deliver")
+            return Finding(
+                "fault", "callout", f"queued, but deliver fails with {action}: {status.get('message')}", DEAF, fix
+            )
+        case.clock.sleep(QUEUED_PAUSE)
+    fix = "is it paused? gcloud tasks queues describe, and resume"
+    return Finding("fault", "callout", f"queued, but {action} is not dispatched", "notices wait in the queue", fix)

@@ -1,0 +1,113 @@
+"""Killed after any of its steps, the next run ends in the same state."""
+
+import re
+import signal
+from typing import Any
+
+import pytest
+
+from tests.deploy.conftest import SENDGRID_KEY, Bench, NewBench
+from tests.deploy.gcloud_stand_in import Cloud
+
+STEPS_OF_SETUP, STEPS_OF_DEPLOY, STEPS_OF_PROMOTE, STEPS_OF_REMOVE = 15, 6, 3, 10
+
+
+def state(cloud: Cloud) -> dict[str, Any]:
+    """All of it, but for what cannot be the same: random keys, times, and how often something was deployed."""
+    return {
+        "apis": cloud.apis,
+        "accounts": cloud.accounts,
+        "grants": cloud.grants,
+        "secrets": {
+            name: [re.sub(r"whsec_\S+", "whsec", value) for value in cloud.secrets[name]] for name in cloud.secrets
+        },
+        "queues": cloud.queues,
+        "services": {name: _serving(cloud, name) for name in cloud.services},
+    }
+
+
+def _serving(cloud: Cloud, name: str) -> tuple[object, ...]:
+    service = cloud.services[name]
+    [revision] = [each for each in service.revisions if each["name"] == service.serves]
+    fixed = {flag: value for flag, value in revision["flags"].items() if flag not in ("env-vars-file", "labels")}
+    fixed.pop("no-allow-unauthenticated", None)  # of a first deployment only
+    return fixed, revision["environment"], service.serving == "", service.tags, service.check_off
+
+
+def kill(bench: Bench, step: int, *words: str, given: str = "") -> None:
+    """Runs deploy.sh and kills it, with all that it started, after so many of its changes."""
+    bench.gcloud.deadly = len(bench.gcloud.changes) + step
+    process = bench.start(*words)
+    process.communicate(given, timeout=60)
+    bench.gcloud.deadly = 0
+    assert process.returncode == -signal.SIGKILL
+
+
+def with_key(bench: Bench) -> Bench:
+    bench.succeed("secret", "SENDGRID_API_KEY", given=SENDGRID_KEY)
+    return bench
+
+
+def test_a_set_up_that_dies_after_each_step_gets_there(new_bench: NewBench) -> None:
+    """Every run makes one more step, and dies of it."""
+    whole, broken = with_key(new_bench()), with_key(new_bench())
+    steps = len(whole.succeed("setup"))
+    for _ in range(steps):
+        kill(broken, 1, "setup")
+    assert broken.succeed("setup") == []
+    assert state(broken.cloud) == state(whole.cloud)
+
+
+def test_a_deployment_that_dies_after_any_step_is_completed_by_the_next(new_bench: NewBench) -> None:
+    whole = with_key(new_bench())
+    whole.succeed("setup")
+    steps = len(whole.succeed("deploy"))
+    broken = with_key(new_bench())
+    broken.succeed("setup")
+    assert steps == STEPS_OF_DEPLOY
+    for step in (1, 2, 3, 3, 4):  # a service that is there takes two steps less
+        kill(broken, step, "deploy")
+    broken.succeed("deploy")
+    assert state(broken.cloud) == state(whole.cloud)
+
+
+def test_a_promotion_that_dies_after_any_step_is_completed_by_the_next(new_bench: NewBench) -> None:
+    whole, broken = new_bench(), new_bench()
+    for bench in (whole, broken):
+        bench.set_up()
+        bench.succeed("draft")
+    assert len(whole.succeed("promote")) == STEPS_OF_PROMOTE
+    for step in (1, 2):
+        kill(broken, step, "promote")
+    broken.succeed("promote")
+    assert state(broken.cloud) == state(whole.cloud)
+
+
+def test_a_removal_that_dies_after_each_step_gets_there(bench: Bench) -> None:
+    bench.set_up()
+    left = (
+        len(bench.cloud.services) + len(bench.cloud.queues) + len(bench.cloud.secrets) + len(bench.cloud.accounts) + 1
+    )
+    for _ in range(left - 1):
+        kill(bench, 1, "remove", given="password-notice\n")
+    bench.succeed("remove", given="password-notice\n")
+    assert (bench.cloud.services, bench.cloud.secrets, bench.cloud.accounts) == ({}, {}, set())
+
+
+def test_a_rotation_that_dies_after_its_step_is_the_same_rotation(bench: Bench) -> None:
+    bench.set_up()
+    kill(bench, 1, "rotate-signing-key")
+    assert bench.succeed("rotate-signing-key") == []
+    kill(bench, 1, "rotate-signing-key", "finish")
+    old, both, new = bench.cloud.secrets["callout-signing-key"]
+    assert both == f"{new}\n{old}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", range(1, STEPS_OF_SETUP + STEPS_OF_DEPLOY + 1))
+def test_a_first_run_that_dies_after_any_step_is_completed_by_the_next(new_bench: NewBench, step: int) -> None:
+    whole, broken = new_bench(), with_key(new_bench())
+    whole.set_up()
+    kill(broken, step)
+    broken.succeed()
+    assert state(broken.cloud) == state(whole.cloud)

@@ -1,0 +1,90 @@
+"""The rotation of both kinds of keys, in the order that loses no notice."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.conftest import SENDGRID_KEY, SOURCE, Bench
+
+NEW_KEY = f"SG.{'c' * 22}.{'d' * 43}"
+SIGNING, MAIL = "callout-signing-key", "sendgrid-api-key"
+
+
+def test_the_signing_key_gets_a_new_one_beside_it(bench: Bench) -> None:
+    """The new one first: it is what an Action that is given both signs with."""
+    bench.set_up()
+    [old] = bench.cloud.secrets[SIGNING]
+    done = bench("rotate-signing-key")
+    new, kept = bench.cloud.secrets[SIGNING][-1].split("\n")
+    assert (kept, new != old) == (old, True)
+    assert "gcloud secrets versions access latest --secret=callout-signing-key" in done.stderr
+
+
+def test_a_rotation_under_way_is_not_begun_again(bench: Bench) -> None:
+    bench.set_up()
+    bench.succeed("rotate-signing-key")
+    assert bench.succeed("rotate-signing-key") == []
+
+
+def test_the_end_of_a_rotation_leaves_the_new_key_alone(bench: Bench) -> None:
+    bench.set_up()
+    bench.succeed("rotate-signing-key")
+    new = bench.cloud.secrets[SIGNING][-1].split("\n")[0]
+    bench.succeed("rotate-signing-key", "finish")
+    assert bench.cloud.secrets[SIGNING] == ["", "", new]
+
+
+def test_the_old_signing_key_stays_while_the_queue_holds_anything(bench: Bench) -> None:
+    bench.set_up()
+    bench.succeed("rotate-signing-key")
+    bench.cloud.tasks = ["a-notice"]
+    assert "the queue still holds notices" in bench.fail("rotate-signing-key", "finish")
+
+
+def test_the_old_signing_key_stays_where_the_queue_cannot_be_read(bench: Bench) -> None:
+    bench.set_up()
+    bench.succeed("rotate-signing-key")
+    bench.gcloud.refused["tasks list"] = "PERMISSION_DENIED"
+    assert "cannot be read" in bench.fail("rotate-signing-key", "finish")
+
+
+def test_there_is_nothing_to_finish_without_a_rotation(bench: Bench) -> None:
+    bench.set_up()
+    assert "no rotation is under way" in bench.fail("rotate-signing-key", "finish")
+
+
+@pytest.fixture
+def judged(bench: Bench, tmp_path: Path) -> Path:
+    """SendGrid's verdict on a new key, as the doctor would bring it: what stands in the file is its exit status."""
+    verdict, program = tmp_path / "verdict", tmp_path / "python"
+    real = SOURCE / ".venv" / "bin" / "python"
+    program.write_text(
+        "#!/usr/bin/env bash\n"
+        f'[[ $3 != key ]] || {{ cat >"{verdict}.key" && exit "$(cat "{verdict}")"; }}\n'
+        f'exec "{real}" "$@"\n'
+    )
+    program.chmod(0o755)
+    bench.variables["PYTHON"] = str(program)
+    assert os.access(program, os.X_OK)
+    return verdict
+
+
+def test_a_new_sendgrid_key_is_tried_before_it_is_stored(bench: Bench, judged: Path) -> None:
+    bench.set_up()
+    judged.write_text("1")
+    assert "nothing was stored" in bench.fail("rotate-sendgrid-key", given=NEW_KEY)
+    judged.write_text("0")
+    done = bench("rotate-sendgrid-key", given=f"{NEW_KEY}\n")
+    assert judged.with_name("verdict.key").read_text() == NEW_KEY
+    assert bench.cloud.secrets[MAIL] == [SENDGRID_KEY, NEW_KEY]
+    assert "Delete the old key in SendGrid" in done.stderr
+
+
+def test_the_end_of_a_sendgrid_rotation_disables_the_old_versions(bench: Bench, judged: Path) -> None:
+    bench.set_up()
+    judged.write_text("0")
+    bench.succeed("rotate-sendgrid-key", given=NEW_KEY)
+    bench.succeed("rotate-sendgrid-key", "finish")
+    assert bench.cloud.secrets[MAIL] == ["", NEW_KEY]
+    assert bench.succeed("rotate-sendgrid-key", "finish") == []
