@@ -1,0 +1,77 @@
+"""Callouts as the Auth0 Action sends them, prepared beforehand: each with an id and an address of its own."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+SIGNING_KEY = "whsec_" + base64.b64encode(b"a key for measurements only 32 B").decode()
+
+AGENT = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+)
+
+
+def event(address: str) -> dict[str, Any]:
+    """All that the mail uses is there, in a language that is not the default: the mail is as long as it gets."""
+    return {
+        "tenant": {"id": "example-tenant"},
+        "connection": {"name": "Username-Password-Authentication"},
+        "request": {
+            "ip": "198.51.100.7",
+            "language": "de",
+            "user_agent": AGENT,
+            "geoip": {
+                "cityName": "Stockholm",
+                "countryCode": "SE",
+                "countryName": "Sweden",
+                "timeZone": "Europe/Stockholm",
+            },
+        },
+        "user": {"email": address, "email_verified": True, "user_id": "auth0|5f7c8ec7c33c6c004bbafe82"},
+    }
+
+
+def signed_request() -> bytes:
+    """The whole HTTP request of one callout, signed now."""
+    callout_id, timestamp = f"msg_{uuid.uuid4().hex}", str(int(time.time()))
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+    body = json.dumps({"event": event(f"{callout_id}@example.com"), "time": moment}).encode()
+    key = base64.b64decode(SIGNING_KEY.removeprefix("whsec_"))
+    made = hmac.digest(key, f"{callout_id}.{timestamp}.".encode() + body, hashlib.sha256)
+    headers = {
+        "webhook-id": callout_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": f"v1,{base64.b64encode(made).decode()}",
+    }
+    return _post(body, headers)
+
+
+def plain_request() -> bytes:
+    """The same for a peer that takes the event as the body and asks for no signature."""
+    return _post(json.dumps(event(f"msg_{uuid.uuid4().hex}@example.com")).encode(), {})
+
+
+def _post(body: bytes, headers: dict[str, str]) -> bytes:
+    usual = {"Host": "127.0.0.1", "Content-Type": "application/json", "Content-Length": str(len(body))}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in {**usual, **headers}.items())
+    return f"POST / HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+def write(file: Path, count: int, *, signed: bool) -> None:
+    """`count` requests in the form that callouts.lua reads."""
+    with file.open("wb") as output:
+        output.writelines(_requests(count, signed_request if signed else plain_request))
+
+
+def _requests(count: int, make: Any) -> Iterator[bytes]:
+    for _ in range(count):
+        request = make()
+        yield b"%08d" % len(request)
+        yield request

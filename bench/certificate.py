@@ -1,0 +1,70 @@
+"""A throw-away certificate authority and a certificate for loopback, so that SendGrid's stand-in speaks real TLS."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import certifi
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+HOST = "localhost"
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """`authority` is ours alone, for Node, which has the public ones built in; `authorities` are the public ones and
+    ours, as requests brings them: what it costs to read them is part of each peer's start."""
+
+    authority: Path
+    authorities: Path
+    server: Path  # its key and its certificate
+
+
+def make(folder: Path) -> Certificates:
+    authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority = _certificate("bench authority", authority_key.public_key(), "bench authority", authority_key, ca=True)
+    server = _certificate(HOST, server_key.public_key(), "bench authority", authority_key, ca=False)
+    made = Certificates(folder / "authority.pem", folder / "authorities.pem", folder / "server.pem")
+    ours = authority.public_bytes(serialization.Encoding.PEM)
+    made.authority.write_bytes(ours)
+    made.authorities.write_bytes(Path(certifi.where()).read_bytes() + ours)
+    key = server_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    made.server.write_bytes(key + server.public_bytes(serialization.Encoding.PEM))
+    return made
+
+
+def _certificate(
+    name: str,
+    key: ec.EllipticCurvePublicKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    *,
+    ca: bool,
+) -> x509.Certificate:
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(_name(name))
+        .issuer_name(_name(issuer))
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+    )
+    if not ca:
+        names = x509.SubjectAlternativeName([x509.DNSName(HOST), x509.IPAddress(ip_address("127.0.0.1"))])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])

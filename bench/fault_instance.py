@@ -1,0 +1,86 @@
+"""An instance: one function behind its front, which may be killed and replaced while callouts go on."""
+
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import Self
+
+from bench.fault_front import Front
+from bench.fault_ledger import Ledger
+from emulator.function import Function
+
+GRACE_SECONDS = 10.0  # between Cloud Run's SIGTERM and its SIGKILL
+NO_MORE_SECONDS = 0.3  # until an instance has taken up what the front has handed over
+
+
+class Instance:
+    """A context manager. Times are monotonic seconds.
+
+    `deaths` begin with a kill and end when another instance listens: requests were broken off. In `changes` a new
+    instance, which remembers nothing, takes over.
+    """
+
+    def __init__(self, ledger: Ledger, environment: Mapping[str, str], target: str) -> None:
+        self.deaths: list[tuple[float, float]] = []
+        self.changes: list[tuple[float, float]] = []
+        self._ledger, self._environment, self._target = ledger, environment, target
+        self._front, self._stack = Front(), ExitStack()
+        self._folder = tempfile.TemporaryDirectory(prefix="faults-")
+        self._count = 0
+        self.url = self._front.url
+        self.function = self._new()
+
+    def __enter__(self) -> Self:
+        for part in (self._folder, self._front):
+            self._stack.enter_context(part)
+        self._stack.callback(lambda: self.function.stop(signal.SIGKILL))
+        self._start(self.function)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def kill(self) -> None:
+        """At once, with all that is in flight; then a new one starts, for which the front holds what comes."""
+        began = time.monotonic()
+        self.function.stop(signal.SIGKILL)
+        self.function = self._new()
+        self._start(self.function)
+        self.deaths.append((began, time.monotonic()))
+
+    def replace(self) -> None:
+        """In order: the new one gets what comes, the old one ends what it has."""
+        old, self.function = self.function, self._new()
+        self._start(self.function)
+        time.sleep(NO_MORE_SECONDS)
+        late = threading.Timer(GRACE_SECONDS, self._lose_patience, [old])
+        late.start()
+        old.stop(signal.SIGTERM)
+        late.cancel()
+
+    def _lose_patience(self, old: Function) -> None:
+        now, process = time.monotonic(), old.process
+        if process is not None:
+            self.deaths.append((now, now + 0.5))
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def _start(self, function: Function) -> None:
+        function.start()
+        began = time.monotonic()
+        self.changes.append((began, began))
+        self._front.turn(function.port)
+        self.changes[-1] = (began, time.monotonic())
+
+    def _new(self) -> Function:
+        """With a folder of its own, for gunicorn's control socket."""
+        self._count += 1
+        own = {"XDG_RUNTIME_DIR": tempfile.mkdtemp(dir=self._folder.name)}
+        return Function(self._ledger, {**self._environment, **own}, target=self._target)

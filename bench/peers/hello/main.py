@@ -1,0 +1,7 @@
+"""The floor: what the host itself costs."""
+
+from flask import Request
+
+
+def hello(_: Request) -> str:
+    return "hello"
