@@ -48,4 +48,4 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test lint check fuzz faults preview pictures format
+.PHONY: help run test lint check fuzz faults bench bench-quick preview pictures format

@@ -58,9 +58,9 @@ class _Value:
     read_at: float  # monotonic seconds
     asked_at: float  # later than read_at: the last time there was an outage
 
-    def serves(self, now: float, max_age: float) -> bool:
+    def serves(self, now: float, max_age: float, *, in_outage: bool) -> bool:
         asked_lately = self.asked_at > self.read_at and now - self.asked_at < OUTAGE_SECONDS
-        return now - self.read_at < max_age or asked_lately
+        return now - self.read_at < max_age or (asked_lately and in_outage)
 
 
 class Secrets:
@@ -81,7 +81,9 @@ class Secrets:
         began = self._clock.monotonic()
         with self._lock:
             value = self._values.get(source)
-            if value and value.serves(began, self._max_age if max_age is None else max_age):
+            age = self._max_age if max_age is None else max_age
+            # Who knows that the value is no good (0) has it read, even where the last reading failed a moment ago.
+            if value and value.serves(began, age, in_outage=max_age != 0):
                 return value.text
             reading = self._reading.get(source) or self._start(source, value)
         patience = PATIENCE_SECONDS if value is None or max_age is not None else SHORT_PATIENCE_SECONDS

@@ -43,7 +43,9 @@ def test_every_make_target_that_is_named_exists(document: Path) -> None:
 
 @documents()
 def test_every_file_that_is_named_exists(document: Path) -> None:
-    named = re.findall(r"`((?:actions|notice|emulator|tenant|tests|bench|docs|scripts)/[\w./-]+)`", document.read_text("utf-8"))
+    named = re.findall(
+        r"`((?:actions|notice|emulator|tenant|tests|bench|docs|scripts)/[\w./-]+)`", document.read_text("utf-8")
+    )
     missing = [name for name in named if not (ROOT / name).exists()]
 
     assert not missing

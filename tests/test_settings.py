@@ -57,6 +57,7 @@ def test_settings_are_frozen(settings: Settings) -> None:
     ("name", "text", "field", "value"),
     [
         ("SENDER_EMAIL", " a@b.example \n", "sender_email", "a@b.example"),
+        ("SENDER_EMAIL", "x" * 308 + "@example.com", "sender_email", "x" * 308 + "@example.com"),
         ("SENDER_NAME", "Käse & Söhne", "sender_name", "Käse & Söhne"),
         ("SUPPORT_CONTACT", "https://example.com/help?x=1", "support_contact", "https://example.com/help?x=1"),
         ("PRODUCT_NAME", "x" * 100, "product_name", "x" * 100),
@@ -172,6 +173,83 @@ def test_everything_wrong_is_told_at_once_each_with_its_fix() -> None:
     }
     assert str(caught.value) == "; ".join(f"{f.name} {f.problem}: {f.fix}" for f in caught.value.faults)
     assert all(fault.fix for fault in caught.value.faults)
+
+
+QUEUE_MODE = {
+    "DELIVERY": "queue",
+    "CALLOUT_SIGNING_KEY_SECRET": "projects/p/secrets/callout",
+    "TASKS_QUEUE": "projects/p/locations/europe-west3/queues/notices",
+    "DELIVER_URL": "https://deliver.example.com/",
+    "DELIVER_INVOKER": "invoker@p.iam.gserviceaccount.com",
+}
+
+
+def test_public_side_in_queue_mode_needs_no_mail_setting_and_knows_no_secret() -> None:
+    settings = load({**QUEUE_MODE, "SENDGRID_API_KEY_SECRET": "/a/path", "SLACK_TOKEN_SECRET": "/a/path"})
+
+    assert settings.delivery == "queue"
+    assert settings.tasks_queue == "projects/p/locations/europe-west3/queues/notices"
+    assert settings.deliver_url == "https://deliver.example.com"
+    assert settings.deliver_invoker == "invoker@p.iam.gserviceaccount.com"
+    assert settings.cloud_tasks_endpoint == ""
+    assert settings.secrets == {}
+
+
+def test_public_side_in_queue_mode_needs_the_queues_settings(environment: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({**environment, "DELIVERY": "queue"})
+
+    assert {fault.name for fault in caught.value.faults} == {"TASKS_QUEUE", "DELIVER_URL", "DELIVER_INVOKER"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("TASKS_QUEUE", "notices"),
+        ("TASKS_QUEUE", "projects/p/locations/l/queues/q/tasks"),
+        ("DELIVER_URL", "http://deliver.example.com"),
+        ("DELIVER_URL", "https://deliver.example.com/path"),
+        ("DELIVER_INVOKER", "nobody"),
+        ("CLOUD_TASKS_ENDPOINT", "http://tasks.example.com"),
+    ],
+)
+def test_malformed_setting_of_the_queue_is_one_fault(name: str, text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({**QUEUE_MODE, name: text})
+
+    assert [fault.name for fault in caught.value.faults] == [name]
+
+
+def test_deliver_ignores_delivery_and_the_queues_settings(environment: dict[str, str]) -> None:
+    malformed = {"DELIVERY": "carrier pigeon", "TASKS_QUEUE": "x", "DELIVER_URL": "x", "CLOUD_TASKS_ENDPOINT": "x"}
+
+    settings = load({**environment, **malformed, "FUNCTION_TARGET": "deliver"})
+
+    assert settings.delivery == "direct"
+    assert settings.tasks_queue == settings.deliver_url == settings.cloud_tasks_endpoint == ""
+
+
+def test_deliver_needs_the_mail_settings() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({**QUEUE_MODE, "FUNCTION_TARGET": "deliver"})
+
+    assert {fault.name for fault in caught.value.faults} == {
+        "SENDER_EMAIL",
+        "SUPPORT_CONTACT",
+        "SENDGRID_API_KEY_SECRET",
+    }
+
+
+def test_direct_mode_ignores_the_queues_settings(make_settings: MakeSettings, settings: Settings) -> None:
+    assert make_settings(TASKS_QUEUE="x", DELIVER_URL="x", DELIVER_INVOKER="x", CLOUD_TASKS_ENDPOINT="x") == settings
+
+
+def test_proxy_in_queue_mode_is_for_cloud_tasks() -> None:
+    proxy = {"HTTPS_PROXY": "http://proxy:3128"}
+
+    assert load({**QUEUE_MODE, **proxy}).proxy == "http://proxy:3128"
+    assert load({**QUEUE_MODE, **proxy, "NO_PROXY": "googleapis.com"}).proxy == ""
+    assert load({**QUEUE_MODE, **proxy, "CLOUD_TASKS_ENDPOINT": "http://127.0.0.1:1"}).proxy == ""
 
 
 def test_empty_environment_names_each_required_setting_once() -> None:

@@ -93,6 +93,10 @@ def test_sizes_are_limited_in_bytes(cache: Cache, key: str, value: str, code: st
     assert cache.set(key, value).code == code
 
 
+def test_end_that_is_now_has_passed(cache: Cache, time: FakeTime) -> None:
+    assert cache.set("k", "v", expires_at=time.now * 1000).code == "ItemAlreadyExpired"
+
+
 def test_all_together_may_have_eight_kilobytes(cache: Cache) -> None:
     assert cache.set("a", "v" * 4095).code is None
     assert cache.set("b", "v" * 4096).code == "CacheSizeExceeded"

@@ -221,6 +221,7 @@ def test_signing_key_of_legal_size_is_read(size: int) -> None:
         "whsec_not base64 at all, not at all",
         "whsec_é" + "A" * 40,
         "whsec_" + "A" * 41,
+        SIGNING_KEY[:20] + "!" + SIGNING_KEY[20:],
     ],
 )
 def test_malformed_signing_key_is_a_value_error_without_the_key(text: str) -> None:

@@ -176,12 +176,12 @@ def test_failure_has_code_message_and_headers(error: NoticeError, status: int, h
 def test_answer_is_json_that_nobody_keeps() -> None:
     response = respond(Answer(503, {"a": "é\ud800"}, {"Retry-After": "2"}))
 
+    assert not response.is_streamed
     assert response.status_code == 503
     assert json.loads(response.get_data()) == {"a": "é\ud800"}
     assert response.headers["Content-Type"] == "application/json"
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["Retry-After"] == "2"
-    assert not response.is_streamed
 
 
 def test_answer_to_an_unread_body_is_streamed_and_closes_the_connection() -> None:

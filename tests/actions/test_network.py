@@ -1,5 +1,7 @@
 import datetime
+import gc
 import gzip
+import io
 import ipaddress
 import socket
 import ssl
@@ -7,6 +9,7 @@ import struct
 import threading
 import time as real_time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -186,7 +189,7 @@ def test_waiting_counts_as_network_time(server: Server, network: Network) -> Non
     server.script = lambda connection, number: server.answer(connection, OK)
     with log.scope():
         post(network, server.url)
-        assert log.network_seconds() > 0
+        assert 0 < log.network_seconds() < 30
 
 
 # Connections
@@ -216,6 +219,30 @@ def test_kept_connection_that_ends_without_an_answer_is_replaced_at_once(
 
     assert post(network, server.url).status == 202
     assert (server.connections, len(server.requests)) == (2, 3)
+
+
+def test_all_kept_connections_give_way_where_one_has_ended(server: Server, network: Network) -> None:
+    """What closes one idle connection has closed the others too."""
+    both, given_up = threading.Barrier(2), threading.Event()
+
+    def script(connection: socket.socket, number: int) -> None:
+        server.read(connection)
+        if number < 2:
+            both.wait(60)
+        connection.sendall(OK)
+        try:
+            server.read(connection)  # and ends without an answer
+        except ConnectionAbortedError:
+            given_up.set()
+
+    server.script = script
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: post(network, server.url), range(2)))
+
+    assert post(network, server.url).status == 202
+    gc.collect()
+    assert given_up.wait(60)
+    assert server.connections == 3
 
 
 def test_connection_that_was_closed_while_idle_is_replaced(server: Server, network: Network) -> None:
@@ -334,6 +361,20 @@ def test_deadline_holds_while_bytes_trickle(server: Server, network: Network, st
     assert error.maybe_accepted
     assert steps.now <= 45
     steps.read.release(300)
+
+
+def test_each_read_waits_no_longer_than_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    times, waits = [4.0, 9.0, 10.0], list[float]()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: times.pop(0)))
+    monkeypatch.setattr(module, "_current", SimpleNamespace(ends=10.0, answered=False))
+    raw: Any = io.BytesIO(b"ab")
+    connection: Any = SimpleNamespace(settimeout=waits.append)
+    reader = module._DeadlineReader(raw, connection)
+
+    assert [reader.read(1), reader.read(1)] == [b"a", b"b"]
+    with pytest.raises(TimeoutError):
+        reader.read(1)
+    assert waits == [6.0, 1.0]
 
 
 def test_same_trickle_within_the_deadline_is_an_answer(server: Server, network: Network, steps: Steps) -> None:
@@ -609,6 +650,7 @@ def test_new_tls_connection_that_ends_without_an_answer_may_have_been_accepted(
     network = make_network(REQUESTS_CA_BUNDLE=authority[0])
 
     assert no_reply(network, f"https://127.0.0.1:{server.port}").maybe_accepted
+    assert (server.connections, len(server.requests)) == (1, 1)
 
 
 @pytest.fixture

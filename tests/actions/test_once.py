@@ -117,6 +117,16 @@ def test_partial_success_is_forgotten_after_fifteen_minutes(once: Once, time: Fa
     assert once.run("k", LONG, partly) == FAILED
 
 
+def test_what_is_younger_outlives_what_expires(once: Once, time: FakeTime) -> None:
+    once.run("old", LONG, Work(SENT))
+    time.go_on(10)
+    once.run("young", LONG, Work(SENT))
+    time.go_on(15 * 60 - 10)
+
+    assert once.run("old", LONG, Work(SENT)) == SENT
+    assert once.run("young", LONG, Work(SENT)).body["status"] == "duplicate"
+
+
 def test_ten_thousand_are_kept_and_the_oldest_goes_first(once: Once) -> None:
     for number in range(module.KEPT_ENTRIES):
         once.run(str(number), LONG, Work(SENT))
@@ -217,7 +227,10 @@ def test_who_waits_past_the_own_deadline_hears_in_progress(
     assert once.run("k", LONG, work).body["status"] == "duplicate"
 
 
-def test_wait_is_as_long_as_the_deadline_leaves(once: Once, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("left", "wait"), [(5.5, 5.5), (-1, 0)])
+def test_wait_is_as_long_as_the_deadline_leaves(
+    once: Once, time: FakeTime, monkeypatch: pytest.MonkeyPatch, left: float, wait: float
+) -> None:
     waited: list[float | None] = []
 
     class Never(Future[Answer]):
@@ -228,11 +241,11 @@ def test_wait_is_as_long_as_the_deadline_leaves(once: Once, time: FakeTime, monk
     monkeypatch.setattr(module, "Future", Never)
 
     def again(done: Done) -> Answer:
-        return once.run("k", time.monotonic + 5.5, Work(SENT))
+        return once.run("k", time.monotonic + left, Work(SENT))
 
     with pytest.raises(Unavailable):
         once.run("k", LONG, again)
-    assert waited == [5.5]
+    assert waited == [wait]
 
 
 def test_time_is_the_process_clock_by_default() -> None:

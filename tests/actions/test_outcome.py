@@ -5,7 +5,7 @@ import pytest
 from actions import log
 from actions.callout import Callout
 from actions.errors import CalloutRefused, NoticeError, Rejected, Unavailable
-from actions.outcome import Outcome, combine, internal, severity
+from actions.outcome import Outcome, combine, internal, milliseconds, severity
 from actions.result import Result, skipped
 from tests.conftest import Lines
 
@@ -119,6 +119,10 @@ def test_outcome_is_one_line_of_the_log(lines: Lines, result: Result | NoticeErr
     outcome(result).write()
 
     assert lines() == [{"action": "a", "duration_ms": 1.5, "network_ms": 0.0, **line}]
+
+
+def test_milliseconds_have_one_decimal() -> None:
+    assert milliseconds(1.23456) == 1234.6
 
 
 def test_severity_is_the_callers_or_ours() -> None:

@@ -139,6 +139,16 @@ def test_failure_is_tried_again_and_told(
     ]
 
 
+def test_pause_is_less_by_up_to_a_random_half(mock: responses.RequestsMock, queue: Queue, time: FakeTime) -> None:
+    mock.post(URL, status=503)
+    mock.post(URL, json={})
+    time.chance = 0.5
+
+    add(queue, time)
+
+    assert time.slept == pytest.approx([0.15])
+
+
 @pytest.mark.parametrize(("left", "attempts"), [(100, 5), (0.65, 3), (0, 1)])
 def test_attempts_are_bounded_in_number_and_by_the_deadline(
     mock: responses.RequestsMock, queue: Queue, time: FakeTime, left: float, attempts: int

@@ -212,6 +212,19 @@ def test_outage_is_asked_about_again_only_every_ten_seconds(secrets: Secrets, st
     assert store.asked == 3
 
 
+def test_value_that_is_known_to_be_no_good_is_read_anew_right_after_an_outage(
+    secrets: Secrets, store: Store, time: FakeTime
+) -> None:
+    secrets.get(SOURCE)
+    time.go_on(301)
+    store.error = Outage("503")
+    secrets.get(SOURCE)
+    store.value, store.error = "value-2", None
+
+    assert secrets.get(SOURCE) == "value-1"
+    assert secrets.get(SOURCE, max_age=0) == "value-2"
+
+
 def test_end_of_an_outage_is_noticed(secrets: Secrets, store: Store, time: FakeTime) -> None:
     secrets.get(SOURCE)
     store.error = Outage("503")

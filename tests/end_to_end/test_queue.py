@@ -382,7 +382,7 @@ def test_a_lasting_fault_of_cloud_tasks_is_told_and_the_retry_is_queued(
 # Strangers at deliver
 
 
-def test_a_stranger_at_deliver_mails_nobody(queue: QueueStage) -> None:
+def test_a_strangers_task_is_unauthorized(queue: QueueStage) -> None:
     address = new_address()
     answer = queue.dispatch(notice_to(address), ACTION, key=new_signing_key())
     assert (answer.status, answer.body) == (401, UNAUTHORIZED)
