@@ -14,8 +14,8 @@ from doctor.finding import Finding, as_json, is_well
 from settings import Fault, SettingsError, load
 
 USUAL = ("settings", "secrets", "mail", "domain", "callout", "tenant")
-CHECKS = (*USUAL, "key", "rights-setup", "rights-deploy")
-SETTINGS_ALONE = {"settings", "rights-setup", "rights-deploy"}
+RIGHTS = ("rights-setup", "rights-deploy")
+CHECKS = (*USUAL, "key", *RIGHTS)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,13 +48,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _examine(options: argparse.Namespace) -> Iterator[Finding]:
     checks = options.checks or USUAL
-    values = yield from _settings(options, told="settings" in checks)
-    if values is None:
-        return  # nothing else can be looked at
-    for check in checks:
-        if check.startswith("rights-"):
+    for check in RIGHTS:
+        if check in checks:
             yield from _rights(check.removeprefix("rights-"), options.project)
-    if not SETTINGS_ALONE.issuperset(checks):
+    if set(checks) <= set(RIGHTS):
+        return  # the project alone was asked about
+    values = yield from _settings(options, told="settings" in checks)
+    if values is not None and set(checks) - {"settings", *RIGHTS}:
         yield from _outside(options, checks, values)
 
 
