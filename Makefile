@@ -8,9 +8,11 @@ help: ## list the commands
 run: .venv/emulator ## start the emulator: a password change, the mail it brings, then everything stays up
 	@$(BIN)/python -m emulator
 
-test: .venv/dev ## run all tests, with the coverage of what is deployed
-	$(BIN)/python -m coverage run -m pytest
-	$(BIN)/python -m coverage report
+test: .venv/dev ## run the tests, with the coverage of what is deployed
+	$(BIN)/python -m pytest -m "not slow" --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov
+
+slow: .venv/dev ## the tests that take minutes: the real gcloud, fresh environments, every step interrupted
+	$(BIN)/python -m pytest -m slow --numprocesses=auto --maxprocesses=4
 
 lint: .venv/dev ## formatter, linter, types, shell
 	$(BIN)/ruff format --check .
@@ -18,10 +20,16 @@ lint: .venv/dev ## formatter, linter, types, shell
 	$(BIN)/mypy
 	@if command -v shellcheck >/dev/null; then shellcheck deploy.sh .ci/run; else echo "shellcheck is not installed: deploy.sh is unchecked"; fi
 
-check: lint test ## what a reviewer runs
+check: lint test slow ## what a reviewer runs
 
 fuzz: .venv/dev ## 300,000 hostile requests to the public entry
 	$(BIN)/python -m tests.fuzz
+
+bench: .venv/dev ## measure beside the peers, into docs/performance.md; under fifteen minutes, needs wrk
+	$(BIN)/python -m bench --publish
+
+bench-quick: .venv/dev ## the same at a glance, under two minutes
+	$(BIN)/python -m bench --quick
 
 faults: .venv/dev ## the fault run: 10,000 callouts in each mode while everything around them breaks
 	$(BIN)/python -m bench.fault_run
@@ -48,4 +56,4 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test lint check fuzz faults bench bench-quick preview pictures format
+.PHONY: help run test slow lint check fuzz faults bench bench-quick preview pictures format

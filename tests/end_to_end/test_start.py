@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import settings
+from doctor.env_file import OWN
 from emulator.emulator import SETTINGS
 from emulator.function import SOURCE, Function, FunctionError
 from emulator.journal import Journal
@@ -24,11 +25,22 @@ GOOD = {
     "SENDGRID_API_KEY_SECRET": "projects/p/secrets/sendgrid-api-key",
     "CALLOUT_SIGNING_KEY_SECRET": "projects/p/secrets/callout-signing-key",
 }
+# The example, with what deploy.sh adds for a side.
+DIRECT = {**EXAMPLE, **{name: GOOD[name] for name in GOOD if name.endswith("_SECRET")}, "DELIVERY": "direct"}
+QUEUE = {
+    **DIRECT,
+    "DELIVERY": "queue",
+    "TASKS_QUEUE": "projects/p/locations/l/queues/q",
+    "DELIVER_URL": "https://deliver.example.com",
+    "DELIVER_INVOKER": "invoker@example.com",
+}
 NOT_IN_ENV_YAML = {
     "SECRET_MANAGER_ENDPOINT",  # the emulator's
     "CLOUD_TASKS_ENDPOINT",  # the emulator's
     "FUNCTION_TARGET",  # the host says it
-    "GOOGLE_CLOUD_PROJECT",  # deploy.sh adds it
+    "TASKS_QUEUE",  # deploy.sh knows it
+    "DELIVER_URL",
+    "DELIVER_INVOKER",
     "REQUESTS_CA_BUNDLE",  # what a network may ask for, as everywhere
     "HTTPS_PROXY",
     "NO_PROXY",
@@ -95,7 +107,7 @@ def test_the_emulators_function_tells_why_it_did_not_start() -> None:
 
 def test_it_starts_by_hand_with_the_example_settings_and_mounted_secrets(witness: Witness, tmp_path: Path) -> None:
     ours = {name: value for name, value in EXAMPLE.items() if not name.endswith("_SECRET") and name != "SENDGRID_URL"}
-    with Stage(witness, ours, mounted=tmp_path) as stage:
+    with Stage(witness, {**ours, "DELIVERY": "direct"}, mounted=tmp_path) as stage:
         assert stage.send(notice_to(new_address())).body["status"] == "sent"
 
 
@@ -107,9 +119,11 @@ def test_every_name_of_the_example_is_read_and_every_name_that_is_read_is_in_the
             asked.add(name)
             return super().get(name, default)
 
-    settings.load(Environment(EXAMPLE))
-    assert {name for name in asked if name.isupper()} - NOT_IN_ENV_YAML == EXAMPLE.keys()
+    settings.load(Environment(DIRECT))
+    settings.load(Environment(QUEUE))
+    assert {name for name in asked if name.isupper()} - NOT_IN_ENV_YAML == EXAMPLE.keys() - OWN.keys()
 
 
-def test_the_examples_values_are_good_as_they_stand() -> None:
-    assert settings.load(EXAMPLE).threads == int(EXAMPLE["THREADS"])
+@pytest.mark.parametrize("environment", [DIRECT, QUEUE], ids=["direct", "queue"])
+def test_the_examples_values_are_good_as_they_stand(environment: dict[str, str]) -> None:
+    assert settings.load(environment).threads == int(EXAMPLE["THREADS"])
