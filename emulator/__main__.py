@@ -20,6 +20,7 @@ from emulator.watch import Watch
 from emulator.web import app
 
 PORT = 8765
+DELIVERED_SECONDS = 10.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,8 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     if options.send:
         return _send(options.send, options.port)
     try:
-        with Emulator() as emulator:
+        with Emulator(delivery=options.delivery) as emulator:
             run = emulator.run(example())
+            if emulator.cloud_tasks:
+                emulator.cloud_tasks.wait_until_empty(DELIVERED_SECONDS)
             if options.check:
                 print(_report(run))
                 return 0 if _delivered(run) else 1
@@ -41,13 +44,20 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m emulator",
-        description="Plays Auth0, Secret Manager and SendGrid around the function, with a page to watch and break it.",
+        description="Plays Auth0, Secret Manager, SendGrid and Cloud Tasks around the function, with a page to watch "
+        "and break it.",
     )
     parser.add_argument("--check", action="store_true", help="end after one event: 0 if its mail arrived, else 1")
     parser.add_argument(
         "--send", metavar="FILE", type=Path, help="send FILE's event through an emulator that is running"
     )
     parser.add_argument("--port", type=int, default=PORT, help="where the page and the API listen (%(default)s)")
+    parser.add_argument(
+        "--delivery",
+        choices=("direct", "queue"),
+        default=os.environ.get("DELIVERY") or "direct",
+        help="send within the request, or through Cloud Tasks and `deliver` as deploy.sh sets it up (%(default)s)",
+    )
     own = os.environ.get(FOLDER_VARIABLE)
     parser.add_argument(
         "--events",

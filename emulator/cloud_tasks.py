@@ -91,6 +91,15 @@ class CloudTasks:
                     queue.hasten(task, self._clock.now())
             self._work.changed.notify_all()
 
+    def clear(self) -> None:
+        """Drops every task, whose names are free again, and goes on where it was paused; the queues stay."""
+        with self._work.changed:
+            for name, queue in self._work.queues.items():
+                queue.purge(self._clock.now())
+                self._work.queues[name] = Queue(name, queue.retry, queue.rate)
+            self._work.paused, self._work.duplicates = False, 0
+            self._work.changed.notify_all()
+
     def duplicate_next(self, count: int = 1) -> None:
         """The next `count` dispatches are made twice: the service delivers at least once, and rarely more often."""
         with self._work.changed:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from emulator import switches
 from emulator.action_file import ActionFile
 from emulator.auth0 import Auth0
-from emulator.cloud_run import CloudRun
+from emulator.cloud_run import PUBLIC, CloudRun
 from emulator.cloud_tasks import CloudTasks
 from emulator.function import SOURCE
 from emulator.journal import Journal
@@ -40,27 +40,35 @@ LOG_SECONDS = 0.2
 # Here each run reads the secrets, so that a rotation, or a Secret Manager that is broken on purpose, shows at once.
 HASTY = {"SECRET_MAX_AGE_SECONDS": "0"}
 
+Delivery = Literal["direct", "queue"]
+QUEUE = "projects/emulator/locations/europe-west1/queues/password-notice"
+INVOKER = "deliver-invoker@emulator.iam.gserviceaccount.com"
+# As deploy.sh makes it.
+RETRY = {"retryConfig": {"maxAttempts": -1, "minBackoff": "10s", "maxBackoff": "3600s", "maxDoublings": 16}}
+
 
 class Emulator:
     """A context manager: inside, everything listens. `environment` are settings of the function beside SETTINGS;
-    `source` is the main.py to serve, `action` the code of the Action."""
+    with `delivery` "queue" Cloud Tasks and `deliver` stand behind it; `source` is the main.py to serve, `action` the
+    code of the Action."""
 
     def __init__(
         self,
         environment: Mapping[str, str] | None = None,
         *,
+        delivery: Delivery = "direct",
         source: Path = SOURCE / "main.py",
         action: Path = SOURCE / "tenant" / "code.js",
     ) -> None:
         self.journal = Journal()
         self.secret_manager, self.sendgrid = SecretManager(self.journal), SendGrid(self.journal)
-        self.cloud_tasks: CloudTasks | None = None
+        self.cloud_tasks = CloudTasks(self.journal) if delivery == "queue" else None
         self.action = ActionFile(action, self.journal)
         self.auth0 = Auth0(self.action.path, self.journal, {})
         self.keys = Keys(self.sendgrid, self.secret_manager, self.auth0.secrets)
         self.settings = self._settings(environment or {})
-        self.function = CloudRun(self.journal, self.settings, keys=self.keys, source=source)
-        self.services = [self.function]
+        self.services = list(self._services(source))
+        self.function = self.services[-1]
         self.switches = self._switches()
         self.runs: list[Run] = []
         self._one_at_a_time = threading.RLock()
@@ -121,6 +129,8 @@ class Emulator:
         """As after the start, but for the numbers: no run, no mail, nothing broken, new keys."""
         with self._one_at_a_time:
             self.switches.reset()
+            if self.cloud_tasks:
+                self.cloud_tasks.clear()
             self.sendgrid.clear()
             self.sendgrid.credits = self.sendgrid.rate_limit = None
             self.runs.clear()
@@ -130,6 +140,27 @@ class Emulator:
     def _last_entry(self) -> int:
         entries = self.journal.entries()
         return entries[-1].number if entries else 0
+
+    def _services(self, source: Path) -> Iterator[CloudRun]:
+        """`deliver`, where there is a queue, then the function that Auth0 calls."""
+
+        def service(target: str, **settings: str) -> CloudRun:
+            environment = {**self.settings, **settings}
+            return CloudRun(self.journal, environment, keys=self.keys, target=target, source=source)
+
+        if self.cloud_tasks is None:
+            yield service(PUBLIC, DELIVERY="direct")
+            return
+        deliver = service("deliver")
+        yield deliver
+        yield service(
+            PUBLIC,
+            DELIVERY="queue",
+            TASKS_QUEUE=QUEUE,
+            DELIVER_URL=deliver.url,
+            DELIVER_INVOKER=INVOKER,
+            CLOUD_TASKS_ENDPOINT=self.cloud_tasks.url,
+        )
 
     def _settings(self, environment: Mapping[str, str]) -> dict[str, str]:
         chosen = {name: os.environ.get(name, value) for name, value in {**SETTINGS, **HASTY}.items()}
@@ -153,7 +184,9 @@ class Emulator:
         return all_of_them
 
     def _fill(self) -> None:
-        """What a person sets up once: a verified sender, a key in Secret Manager, the signing key on both sides."""
+        """What a person sets up once: a verified sender, the keys on both sides, the queue."""
+        if self.cloud_tasks:
+            self.cloud_tasks.create_queue(QUEUE, RETRY)
         self.sendgrid.verify(self.settings["SENDER_EMAIL"], AUTH0_SENDER)
         self.auth0.secrets["FUNCTION_URL"] = self.function.url
         self.keys.fill()

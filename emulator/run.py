@@ -1,6 +1,6 @@
 """A run: one changed password on its way through all the parts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,7 +24,10 @@ class Run:
     @property
     def entries(self) -> tuple[Entry, ...]:
         """What happened, and what still happens: a task may be tried long after the execution has ended."""
-        return tuple(self._own())
+        after = self.journal.entries(after=self.first)
+        own = [entry for entry in after if self._is_own(entry)]
+        delivering = [_span(entry) for entry in own if entry.kind == "deliver.exchange"]
+        return tuple(entry for entry in after if entry in own or _is_read_within(delivering, entry))
 
     @property
     def mails(self) -> list[Entry]:
@@ -63,13 +66,20 @@ class Run:
             return ()
         return (self.callout_id, idempotency_key(self.callout_id, self.execution.fetches[0]["body"]))
 
-    def _own(self) -> Iterator[Entry]:
-        for entry in self.journal.entries(after=self.first):
-            named = list(_names(entry))
-            mine = any(mark in name for name in named for mark in self._marks)
-            # A log line of the run before may come late, into this one's time.
-            if mine or (entry.number <= self.last and not (named and entry.kind.endswith(".log"))):
-                yield entry
+    def _is_own(self, entry: Entry) -> bool:
+        named = list(_names(entry))
+        mine = any(mark in name for name in named for mark in self._marks)
+        # A log line of the run before may come late, into this one's time.
+        return mine or (entry.number <= self.last and not (named and entry.kind.endswith(".log")))
+
+
+def _span(exchange: Entry) -> tuple[float, float]:
+    return exchange.at - exchange.data["duration_ms"] / 1000, exchange.at
+
+
+def _is_read_within(spans: Sequence[tuple[float, float]], entry: Entry) -> bool:
+    """A read of a secret names no callout: it belongs to the delivery in whose time it falls."""
+    return entry.kind == "secret_manager.exchange" and any(start <= entry.at <= end for start, end in spans)
 
 
 def _names(entry: Entry) -> Iterator[str]:

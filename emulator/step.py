@@ -167,7 +167,7 @@ def _attempt(entry: Entry) -> Step:
 
 def _task_done(entry: Entry) -> Step:
     how, attempts = entry.data["how"], entry.data["attempts"]
-    return Step(entry.at, "Cloud Tasks", f"task {how} after {attempts} attempts", "ok")
+    return Step(entry.at, "Cloud Tasks", f"task {how} after {attempts} attempt{'s' if attempts > 1 else ''}", "ok")
 
 
 def _sandboxed(entry: Entry) -> Step:
