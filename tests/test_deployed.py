@@ -1,10 +1,7 @@
 """What is deployed is small, complete, and leans on nothing that stays at home."""
 
 import ast
-import json
-import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from emulator.emulator import SETTINGS, new_signing_key
 from emulator.function import SOURCE
-from tests.end_to_end.callouts import new_address, notice_to
+from tests.end_to_end.callouts import callout as callout_of
+from tests.end_to_end.callouts import event, new_address, notice_to
 from tests.end_to_end.stage import Stage
 from tests.end_to_end.witness import Witness
 from tests.gcloud import environment, gcloud, needs_gcloud
 
 LAYERS = ["settings", "actions", "notice", "main"]  # each imports itself and what stands before it
-AT_HOME = {"emulator", "tests", "bench", "tenant"}
+AT_HOME = {"emulator", "doctor", "tests", "bench", "tenant", "scripts"}
 COMMENT = re.compile(r"#.*|\s.*")
 
 
@@ -107,6 +106,46 @@ def test_what_is_uploaded_sends_a_mail_on_its_own(deployed: Path, tmp_path: Path
     witness.check(everything=True)
 
 
+@pytest.mark.slow
+def test_what_is_uploaded_needs_no_more_than_its_requirements(
+    deployed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Cloud Run builds it: in an environment that is new, from requirements.txt alone; both ways to the secrets."""
+    fresh, mounted = tmp_path / "fresh", tmp_path / "secrets"
+    install(fresh, deployed / "requirements.txt")
+    mounted.mkdir()
+    monkeypatch.setattr("emulator.function.sys.executable", str(fresh / "bin" / "python"))
+    witness = Witness()
+    for place in (mounted, None):
+        with Stage(witness, {"PYTHONPATH": ""}, mounted=place, source=deployed / "main.py") as stage:
+            callout, to_nobody = notice_to(new_address()), callout_of(event(None))
+            assert stage.send(callout).body["status"] == "sent"
+            assert stage.send(callout).body["status"] == "duplicate"
+            assert stage.send(to_nobody).body["reason"] == "no_email"
+            assert stage.send(callout, key=new_signing_key()).status == 401
+            assert stage.request(b"", {}, method="GET").status == 405
+            stage.sendgrid.unverify(SETTINGS["SENDER_EMAIL"])
+            assert stage.send(notice_to(new_address())).code == "mail_rejected"
+    witness.check(everything=True)
+    source, installed = size(deployed), size(fresh / "lib")
+    with capsys.disabled():
+        print(f"\ndeployed: {source / 1e6:.2f} MB of source, {installed / 1e6:.0f} MB with what it needs")
+    assert source < 2_000_000
+
+
+def install(folder: Path, requirements: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "--retries=1"]
+    done = subprocess.run([*pip, "install", "-r", str(requirements)], capture_output=True, text=True, check=False)
+    if done.returncode and "connection" in done.stderr.lower():
+        pytest.skip("the package index cannot be reached")
+    assert done.returncode == 0, done.stderr
+
+
+def size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+
+
 def test_every_import_is_of_the_product_the_library_or_what_requirements_bring(deployed: Path) -> None:
     lines = [COMMENT.sub("", line) for line in (deployed / "requirements.txt").read_text("utf-8").splitlines()]
     allowed = with_dependencies(line for line in lines if line)
@@ -129,92 +168,3 @@ def test_imports_point_one_way(layer: str) -> None:
 def test_the_emulator_imports_nothing_of_the_product() -> None:
     files = python_files(SOURCE / "emulator")
     assert {file.name: imports(file) & set(LAYERS) for file in files if imports(file) & set(LAYERS)} == {}
-
-
-# deploy.sh
-
-STAND_IN = """#!/bin/sh
-case "$*" in
-  "config get project") echo demo-proj ;;
-  *)
-    printf '%s\\0' "$@" >>"$RECORD/arguments"
-    printf '\\0' >>"$RECORD/arguments"
-    for word in "$@"; do
-      case "$word" in --env-vars-file=*) cp "${word#*=}" "$RECORD/environment.yaml" ;; esac
-    done ;;
-esac
-"""
-
-
-def deploy(folder: Path, *words: str, env_yaml: str = "") -> subprocess.CompletedProcess[str]:
-    """Runs deploy.sh in a folder of its own, with a gcloud that only writes down what it is asked."""
-    programs = folder / "programs"
-    programs.mkdir(exist_ok=True)
-    (programs / "gcloud").write_text(STAND_IN)
-    (programs / "gcloud").chmod(0o755)
-    shutil.copy(SOURCE / "deploy.sh", folder / "deploy.sh")
-    if env_yaml:
-        (folder / "env.yaml").write_text(env_yaml, "utf-8")
-    inherited = {name: value for name, value in os.environ.items() if name not in ("REGION", "SERVICE")}
-    variables = {**inherited, "RECORD": str(folder), "PATH": f"{programs}:{os.environ['PATH']}"}
-    command = ["bash", str(folder / "deploy.sh"), *words]
-    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-
-
-def commands(folder: Path) -> list[list[str]]:
-    written = (folder / "arguments").read_text("utf-8")
-    return [command.rstrip("\0").split("\0") for command in written.split("\0\0") if command]
-
-
-EXAMPLE = (SOURCE / "env.yaml.example").read_text("utf-8")
-
-
-@pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("deploy")
-    done = deploy(folder, env_yaml=EXAMPLE)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-def test_deploy_matches_the_concurrency_to_the_threads(asked: Path) -> None:
-    [run] = [command for command in commands(asked) if command[:2] == ["run", "deploy"]]
-    threads = re.search(r'^THREADS: "(\d+)"', EXAMPLE, re.MULTILINE)
-    assert threads is not None
-    assert f"--concurrency={threads[1]}" in run
-    assert "--function=on_execute_post_change_password" in run
-    assert "--source=." in run
-
-
-def test_deploy_hands_over_the_settings_and_the_project(asked: Path) -> None:
-    handed = (asked / "environment.yaml").read_text("utf-8")
-    names = re.findall(r"^([A-Z_]+):", handed, re.MULTILINE)
-    assert set(re.findall(r"^([A-Z_]+):", EXAMPLE, re.MULTILINE)) | {"GOOGLE_CLOUD_PROJECT"} == set(names)
-    assert len(set(names)) == len(names)
-    assert 'GOOGLE_CLOUD_PROJECT: "demo-proj"' in handed
-
-
-@needs_gcloud
-def test_gcloud_knows_every_command_of_deploy_with_its_flags(asked: Path, tmp_path: Path) -> None:
-    shutil.copy(asked / "environment.yaml", tmp_path)
-    assert commands(asked)
-    for command in commands(asked):
-        words = [re.sub(r"^--env-vars-file=.*", "--env-vars-file=environment.yaml", word) for word in command]
-        text = shlex.join(["gcloud", *words])
-        done = gcloud(environment(tmp_path), "meta", "lint-gcloud-commands", f"--command-string={text}")
-        [verdict] = json.loads(done.stdout)
-        assert verdict["success"], verdict["error_message"]
-
-
-def test_deploy_says_what_to_do_where_env_yaml_is_missing(tmp_path: Path) -> None:
-    done = deploy(tmp_path)
-    assert done.returncode != 0
-    assert "env.yaml.example" in done.stderr
-    assert not (tmp_path / "arguments").exists()
-
-
-def test_deploy_refuses_threads_that_are_no_number(tmp_path: Path) -> None:
-    done = deploy(tmp_path, env_yaml=re.sub(r"(?m)^THREADS:.*", 'THREADS: "many"', EXAMPLE))
-    assert done.returncode != 0
-    assert "THREADS" in done.stderr
-    assert not (tmp_path / "arguments").exists()
