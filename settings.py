@@ -3,11 +3,9 @@
 import ipaddress
 import os
 import re
-import ssl
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined,unused-ignore]
 
@@ -25,8 +23,7 @@ QUEUE = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/queues/[\w-]+")
 ADDRESS = re.compile(r"[^@\s,;<>()\"\x00-\x1f]+@[^@\s,;<>()\"\x00-\x1f]+")
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """One thing wrong with one setting, and how to mend it."""
 
     name: str
@@ -45,8 +42,7 @@ class SettingsError(Exception):
         super().__init__("; ".join(map(str, self.faults)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """What the environment says, checked. The README's table tells what each name means."""
 
     sender_email: str
@@ -273,10 +269,11 @@ def _queue(text: str) -> str:
 
 def _bundle(text: str) -> str:
     try:
-        ssl.create_default_context(cafile=text)
-    except OSError as error:
-        raise ValueError("is no file of certificates") from error
-    return text
+        if b"-----BEGIN CERTIFICATE-----" in Path(text).read_bytes():
+            return text
+    except OSError:
+        pass
+    raise ValueError("is no file of certificates")
 
 
 def _proxy(reader: _Reader, url: str) -> str:

@@ -5,7 +5,7 @@ Limits and error codes are Auth0's: https://auth0.com/docs/customize/actions/lim
 """
 
 import threading
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from actions.clock import CLOCK, Clock
 
@@ -14,19 +14,17 @@ LONGEST_MILLISECONDS = 24 * 60 * 60 * 1000
 LARGEST_KEY, LARGEST_VALUE, LARGEST_CACHE, MOST_ENTRIES = 64, 4096, 8192, 20  # bytes, bytes, bytes, entries
 
 
-@dataclass(frozen=True)
-class CacheRecord:
+class CacheRecord(NamedTuple):
     value: str
     expires_at: float  # unix milliseconds
 
 
-@dataclass(frozen=True)
-class CacheWrite:
+class CacheWrite(NamedTuple):
     """What a write says: `type` is success or error, `code` one of Auth0's error codes."""
 
     type: str
     code: str | None = None
-    record: CacheRecord | None = field(default=None)
+    record: CacheRecord | None = None
 
 
 class Cache:

@@ -3,11 +3,10 @@
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Clock:
+class Clock(NamedTuple):
     now: Callable[[], float] = time.time  # unix seconds
     monotonic: Callable[[], float] = time.monotonic  # seconds; for deadlines and durations
     sleep: Callable[[float], None] = time.sleep

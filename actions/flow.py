@@ -10,8 +10,8 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from flask import Request, Response
 from werkzeug.datastructures import Headers
@@ -42,8 +42,7 @@ Action = Callable[[Event, Api], Result | None]
 HttpFunction = Callable[[Request], Response]
 
 
-@dataclass(frozen=True)
-class _Received:
+class _Received(NamedTuple):
     """A callout that may be acted on, with what a task needs of it."""
 
     signed: Signed

@@ -18,7 +18,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -29,14 +28,14 @@ _secrets: dict[str, None] = {}
 _writing = threading.Lock()
 
 
-@dataclass
 class Scope:
     """What all lines of one callout have in common, and what is to be masked in them."""
 
-    fields: dict[str, Any] = field(default_factory=dict)
-    masks: dict[str, str] = field(default_factory=dict)  # text, in any case → what stands in its place
-    printed: dict[Severity, str] = field(default_factory=dict)  # of lines that an Action has not ended yet
-    network_seconds: float = 0.0
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.fields = fields
+        self.masks: dict[str, str] = {}  # text, in any case → what stands in its place
+        self.printed: dict[Severity, str] = {}  # of lines that an Action has not ended yet
+        self.network_seconds = 0.0
 
 
 _scope: ContextVar[Scope | None] = ContextVar("scope", default=None)
@@ -53,7 +52,7 @@ def scope(**fields: Any) -> Iterator[Scope]:
 
 
 def _current() -> Scope:
-    return _scope.get() or Scope()
+    return _scope.get() or Scope({})
 
 
 def write(severity: Severity, message: str, **fields: Any) -> None:

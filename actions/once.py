@@ -2,11 +2,11 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from actions.clock import CLOCK, Clock
 from actions.errors import Unavailable
@@ -15,24 +15,23 @@ KEPT_SECONDS = 15 * 60
 KEPT_ENTRIES = 10_000
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """An HTTP answer that is JSON."""
 
     status: int
     body: dict[str, Any]
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 Done = dict[str, Any]  # an Action's name → its outcome, for those that succeeded
 
 
-@dataclass
 class _Entry:
-    until: float
-    done: Done = field(default_factory=dict)
-    answer: Answer | None = None  # only a success is kept
-    running: Future[Answer] | None = None
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.done: Done = {}
+        self.answer: Answer | None = None  # only a success is kept
+        self.running: Future[Answer] | None = None
 
 
 class Once:

@@ -1,7 +1,6 @@
 """The outcome: what came of one Action, and what the outcomes of a flow make together."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from actions import function, log
 from actions.callout import Callout
@@ -18,8 +17,7 @@ TELLING = {
 WORST = {502: 1, 500: 2, 503: 3}  # what may be tried again before what is final
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """`result` of the Action called `name`; with `error` where it failed."""
 
     name: str
@@ -55,7 +53,7 @@ def combine(callout: Callout, outcomes: list[Outcome], seconds: float) -> Answer
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if errors:
         answer = function.failure(max(errors, key=lambda error: WORST.get(error.status, 2)))
-        return replace(answer, body={**answer.body, **common})
+        return answer._replace(body={**answer.body, **common})
     told = min((outcome.result for outcome in outcomes), key=lambda result: TELLING.get(result.status, 2))
     details: dict[str, Any] = {"message_id": told.message_id} if told.status == "sent" else {}
     if told.reason:

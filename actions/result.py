@@ -1,10 +1,9 @@
 """The result: what an Action returns."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """`status` is one word for the answer and the log, such as sent, sandbox or skipped."""
 
     status: str

@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from actions import log
 from actions.clock import CLOCK, Clock
@@ -52,8 +51,7 @@ class Secret(str):
         return self._renew()
 
 
-@dataclass(frozen=True)
-class _Value:
+class _Value(NamedTuple):
     text: str
     read_at: float  # monotonic seconds
     asked_at: float  # later than read_at: the last time there was an outage

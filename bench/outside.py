@@ -1,4 +1,4 @@
-"""The outside: SendGrid over HTTPS with a delay of its own, and Secret Manager, both in one fast process.
+"""The outside: SendGrid over HTTPS with a delay of its own, Secret Manager and Cloud Tasks, all in one fast process.
 
 It answers what the peers ask and nothing else, so that it is not what is measured.
 """
@@ -20,11 +20,12 @@ from bench import callout, certificate
 SENDGRID_KEY = f"SG.{'m' * 22}.{'k' * 43}"
 SECRETS = {"sendgrid-api-key": SENDGRID_KEY, "callout-signing-key": callout.SIGNING_KEY}
 PROJECT = "projects/bench/secrets"
+QUEUE = "projects/bench/locations/europe-west1/queues/notices"
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 class Outside:
-    """A context manager: inside, both answer. `delay` (seconds) is SendGrid's and may be set at any time."""
+    """A context manager: inside, all answer. `delay` (seconds) is SendGrid's and Cloud Tasks'; it may change."""
 
     def __init__(self, folder: Path) -> None:
         self.certificates = certificate.make(folder)
@@ -37,13 +38,14 @@ class Outside:
             name="outside",
             daemon=True,
         )
-        self.sendgrid_url = self.secret_manager_url = ""
+        self.sendgrid_url = self.secret_manager_url = self.cloud_tasks_url = ""
 
     def __enter__(self) -> Self:
         self._process.start()
-        sendgrid, secret_manager = self._ports.recv()
+        sendgrid, secret_manager, cloud_tasks = self._ports.recv()
         self.sendgrid_url = f"https://{certificate.HOST}:{sendgrid}"
         self.secret_manager_url = f"http://127.0.0.1:{secret_manager}"
+        self.cloud_tasks_url = f"https://{certificate.HOST}:{cloud_tasks}"
         return self
 
     def __exit__(
@@ -62,7 +64,7 @@ class Outside:
 
     @property
     def accepted(self) -> int:
-        """How many mails there were in all."""
+        """How many mails and tasks there were in all."""
         return int(self._accepted.value)
 
 
@@ -77,6 +79,7 @@ async def _listen(served: Path, delay: Any, accepted: Any, ports: Connection) ->
     servers = [
         await loop.create_server(lambda: _SendGrid(delay, accepted), "127.0.0.1", 0, ssl=tls, backlog=1024),
         await loop.create_server(_SecretManager, "127.0.0.1", 0, backlog=1024),
+        await loop.create_server(lambda: _CloudTasks(delay, accepted), "127.0.0.1", 0, ssl=tls, backlog=1024),
     ]
     ports.send([server.sockets[0].getsockname()[1] for server in servers])
     await asyncio.gather(*(server.serve_forever() for server in servers))
@@ -112,25 +115,44 @@ class _Service(asyncio.Protocol):
             self._transport.write(data)
 
 
-class _SendGrid(_Service):
-    ACCEPTED = (
-        b"HTTP/1.1 202 Accepted\r\nServer: nginx\r\nContent-Length: 0\r\nConnection: keep-alive\r\n"
-        b"X-Message-Id: bench-0123456789ABCDEFG\r\nStrict-Transport-Security: max-age=31536000\r\n\r\n"
-    )
+class _Taker(_Service):
+    """Takes what is posted, after the delay, and counts it."""
+
     REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+    ACCEPTED = b""
 
     def __init__(self, delay: Any, accepted: Any) -> None:
         super().__init__()
         self._delay, self._accepted = delay, accepted
 
     def answer(self, request: bytes) -> None:
-        good = request.startswith(b"POST /v3/mail/send ") and SENDGRID_KEY.encode() in request
+        good = self.is_good(request)
         self._accepted.value += good  # the only writer
         text = self.ACCEPTED if good else self.REFUSED
         if self._delay.value:
             asyncio.get_running_loop().call_later(self._delay.value, self.write, text)
         else:
             self.write(text)
+
+    def is_good(self, request: bytes) -> bool:
+        raise NotImplementedError
+
+
+class _SendGrid(_Taker):
+    ACCEPTED = (
+        b"HTTP/1.1 202 Accepted\r\nServer: nginx\r\nContent-Length: 0\r\nConnection: keep-alive\r\n"
+        b"X-Message-Id: bench-0123456789ABCDEFG\r\nStrict-Transport-Security: max-age=31536000\r\n\r\n"
+    )
+
+    def is_good(self, request: bytes) -> bool:
+        return request.startswith(b"POST /v3/mail/send ") and SENDGRID_KEY.encode() in request
+
+
+class _CloudTasks(_Taker):
+    ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+    def is_good(self, request: bytes) -> bool:
+        return request.startswith(f"POST /v2/{QUEUE}/tasks ".encode())
 
 
 class _SecretManager(_Service):

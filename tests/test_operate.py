@@ -39,6 +39,7 @@ def test_the_page_has_an_alert_for_each_row_of_its_table() -> None:
     )
 
 
+@pytest.mark.slow
 @needs_gcloud
 def test_gcloud_knows_every_command_of_the_page(tmp_path: Path) -> None:
     def fault(command: str) -> str:

@@ -1,6 +1,5 @@
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
@@ -68,7 +67,7 @@ def mock() -> Iterator[responses.RequestsMock]:
 
 @pytest.fixture
 def callout(time: FakeTime) -> Callout:
-    return replace(CALLOUT, deadline=time.monotonic + 5.5)
+    return CALLOUT._replace(deadline=time.monotonic + 5.5)
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def send(
         sendgrid = SendGrid(settings, clock=time.clock)
         with log.scope():
             log.hide_address(MESSAGE.to, "user 0123")
-            return sendgrid.send(MESSAGE, key=(keys or Keys(KEY)).get(), callout=replace(callout, **changes))
+            return sendgrid.send(MESSAGE, key=(keys or Keys(KEY)).get(), callout=callout._replace(**changes))
 
     return run
 
@@ -133,7 +132,7 @@ def test_account_in_the_eu_is_asked_there(
     clock = Clock()
     sendgrid = SendGrid(make_settings(SENDGRID_URL="https://api.eu.sendgrid.com/"))
 
-    result = sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=replace(callout, deadline=clock.monotonic() + 30))
+    result = sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=callout._replace(deadline=clock.monotonic() + 30))
 
     assert result.status == "sent"
 
@@ -518,7 +517,7 @@ def test_attempts_that_may_have_been_accepted_are_four_at_most(
     sendgrid._network = lost
 
     with pytest.raises(Unavailable) as caught:
-        sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=replace(callout, deadline=time.monotonic + 45))
+        sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=callout._replace(deadline=time.monotonic + 45))
 
     assert len(lost.ends) == 1
     assert caught.value.maybe_accepted
@@ -542,7 +541,7 @@ def test_error_says_whether_any_attempt_may_have_been_accepted(
     deadline = time.monotonic + (0.5 if len(ends) == 1 else 1)
 
     with pytest.raises(Unavailable) as caught:
-        sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=replace(callout, deadline=deadline))
+        sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=callout._replace(deadline=deadline))
 
     assert caught.value.maybe_accepted is maybe_accepted
     assert caught.value.code == "mail_unavailable"
@@ -555,7 +554,7 @@ def test_missing_answer_says_its_cause_in_the_log_alone(settings: Settings, time
     sendgrid._network = lost
 
     with pytest.raises(Unavailable) as caught:
-        sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=replace(callout, deadline=time.monotonic))
+        sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=callout._replace(deadline=time.monotonic))
 
     assert caught.value.message == "SendGrid did not answer"
     assert caught.value.cause == "attempt 1: ConnectionResetError: reset"
