@@ -373,7 +373,7 @@ deploy() {
   serve "$SERVICE" --to-latest --remove-tags=draft
   ! $PLAN || return 0
   say "" "It serves at $(url_of "$SERVICE")" \
-    "Next: ./deploy.sh test, then put the Action into Auth0 (tenant/README.md), then ./deploy.sh doctor."
+    "Next: ./deploy.sh test, then put the Action into Auth0 (docs/deploy.md), then ./deploy.sh doctor."
 }
 
 # deploy_side SERVICE live|draft: one revision of one side. The source and its requirements are the same for both.

@@ -31,13 +31,13 @@ def check(case: Case) -> Iterator[Finding]:
     domain, token = os.environ.get("AUTH0_DOMAIN", ""), os.environ.get("AUTH0_TOKEN", "")
     if not domain or not token:
         yield Finding(
-            "note", "tenant", "the tenant was not looked at: set AUTH0_DOMAIN and AUTH0_TOKEN (tenant/README.md)"
+            "note", "tenant", "the tenant was not looked at: set AUTH0_DOMAIN and AUTH0_TOKEN (docs/deploy.md)"
         )
         return
     try:
         yield from _judge(case, domain, token)
     except Refused as error:
-        fix = "take a new token with the scopes read:actions and create:actions (tenant/README.md)"
+        fix = "take a new token with the scopes read:actions and create:actions (docs/deploy.md)"
         yield Finding("fault", "tenant", f"{domain} answers: {error}", "the Action cannot be looked at", fix)
 
 
@@ -46,12 +46,12 @@ def _judge(case: Case, domain: str, token: str) -> Iterator[Finding]:
     found = _call(domain, token, "GET", f"actions/actions?triggerId={TRIGGER}&actionName={name}")["actions"]
     action = next((each for each in found if each["name"] == name), None)
     if action is None:
-        fix = "create it: tenant/README.md"
+        fix = "create it: docs/deploy.md"
         yield Finding("fault", "tenant", f"the tenant has no Action {name} for {TRIGGER}", SILENT, fix)
         return
     missing = SECRETS - {secret["name"] for secret in action.get("secrets", [])}
     if missing:
-        fix = "add it in the Action's editor (the key symbol), or by tenant/README.md, and deploy the Action"
+        fix = "add it in the Action's editor (the key symbol), or by docs/deploy.md, and deploy the Action"
         yield Finding(
             "fault", "tenant", f"the Action lacks the secret {', '.join(sorted(missing))}", "each run of it fails", fix
         )
@@ -87,7 +87,7 @@ def _judge_run(case: Case, domain: str, token: str, action: dict[str, Any]) -> I
         yield Finding("ok", "tenant", "Auth0 ran the Action, and the function took its callout; nobody got mail")
     elif "invalid_signature" in error:
         what = "the Action signs with another key than the function has (or the clock or ALLOWED_TENANTS is off)"
-        fix = "copy the key again into the Action's secret CALLOUT_SIGNING_KEY, and deploy the Action: tenant/README.md"
+        fix = "copy the key again into the Action's secret CALLOUT_SIGNING_KEY, and deploy the Action: docs/deploy.md"
         yield Finding("fault", "tenant", what, "the function answers 401 to every callout", fix)
     else:
         fix = "check the Action's secret FUNCTION_URL (./deploy.sh versions prints the service), and ./deploy.sh test"

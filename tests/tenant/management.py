@@ -1,6 +1,7 @@
 """A stand-in for Auth0's Management API, as far as Actions go, over https on loopback.
 
-Builds take a moment: an Action is `pending` until it was looked at once, as in the recordings of Deploy CLI's own tests.
+Builds take a moment: an Action is `pending` until it was looked at once, as in the recordings of Deploy
+CLI's own tests.
 """
 
 import datetime
@@ -34,7 +35,7 @@ class Management:
         self.values: dict[str, dict[str, str]] = {}  # an Action's id → its secrets
         self.journal = Journal()
         self.authority = folder / "authority.pem"
-        self._run = run
+        self._run, self._token = run, TOKEN
         self._server = Server("auth0", self._app(), self.journal)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(_certificate(self.authority, folder / "key.pem"), folder / "key.pem")
@@ -48,6 +49,9 @@ class Management:
     def __exit__(self, *error: object) -> None:
         self._server.__exit__(None, None, None)
 
+    def revoke_token(self) -> None:
+        self._token = ""
+
     def bind(self, *names: str) -> None:
         """Binds further Actions, which are made where there are none of these names."""
         for name in names:
@@ -56,6 +60,12 @@ class Management:
             self.bindings.append(
                 {"id": number, "trigger_id": "post-change-password", "display_name": f"{name}!", "action": action}
             )
+
+    def deploy(self, name: str, secrets: dict[str, str]) -> Json:
+        """Makes an Action that is built and deployed, as the editor does."""
+        action = self._made({"name": name, "secrets": [{"name": key, "value": secrets[key]} for key in secrets]})
+        action.update(status="built", deployed_version={"number": 1, "deployed": True}, all_changes_deployed=True)
+        return action
 
     @property
     def bound(self) -> list[tuple[str, str]]:
@@ -106,7 +116,7 @@ class Management:
         return app
 
     def _check_token(self) -> tuple[Response, int] | None:
-        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if request.headers.get("Authorization") != f"Bearer {self._token}":
             return _refusal(401, "Invalid token")
         return None
 

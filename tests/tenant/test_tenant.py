@@ -42,7 +42,7 @@ def bind(auth0: Management, *words: str, given: str = "", **variables: str) -> s
 
 
 def import_tenant(auth0: Management) -> subprocess.CompletedProcess[str]:
-    """As tenant/README.md says."""
+    """As docs/deploy.md says."""
     program = npm_package("auth0-deploy-cli", "8.44.0") / "auth0-deploy-cli" / "lib" / "index.js"
     values = {"FUNCTION_URL": "https://notice.example.com", "CALLOUT_SIGNING_KEY": KEY}
     variables = {
@@ -55,10 +55,6 @@ def import_tenant(auth0: Management) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, env=environment(auth0) | variables, capture_output=True, text=True, timeout=120, check=False
     )
-
-
-def deployed(auth0: Management) -> None:
-    auth0._made({"name": NAME, "secrets": []})["deployed_version"] = {"deployed": True}
 
 
 @pytest.mark.slow
@@ -85,7 +81,7 @@ def test_a_second_import_changes_the_same_action(auth0: Management) -> None:
 
 
 def test_bind_adds_ours_last_and_keeps_the_others_in_order(auth0: Management) -> None:
-    deployed(auth0)
+    auth0.deploy(NAME, {})
     auth0.bind("audit", "crm")
     done = bind(auth0)
     assert done.returncode == 0, done.stderr
@@ -94,7 +90,7 @@ def test_bind_adds_ours_last_and_keeps_the_others_in_order(auth0: Management) ->
 
 
 def test_bind_twice_writes_once(auth0: Management) -> None:
-    deployed(auth0)
+    auth0.deploy(NAME, {})
     for _ in range(2):
         assert bind(auth0).returncode == 0
     writes = [entry for entry in auth0.journal.entries() if entry.data["method"] == "PATCH"]
@@ -103,7 +99,7 @@ def test_bind_twice_writes_once(auth0: Management) -> None:
 
 
 def test_bind_takes_ours_out_again(auth0: Management) -> None:
-    deployed(auth0)
+    auth0.deploy(NAME, {})
     auth0.bind("audit", NAME, "crm")
     assert bind(auth0, "--remove").returncode == 0
     assert auth0.bound == [("audit", "audit!"), ("crm", "crm!")]
