@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import certifi
 import requests
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
@@ -56,12 +57,13 @@ class Network:
         began = time.monotonic()
         _current.ends, _current.connection, _current.answered = ends, "", False
         try:
-            request = requests.Request("POST", url, headers=dict(headers), data=body).prepare()
-            return self._exchange_again_if_stale(request)
+            return self._exchange_again_if_stale(_prepared(url, headers, body))
         except requests.ConnectTimeout as error:
             raise NoReply("no connection in time", maybe_accepted=False) from error
         except (requests.RequestException, HTTPError, OSError) as error:
             raise NoReply(_cause(error), maybe_accepted=_current.connection != "begun") from error
+        except ValueError:  # its text holds the header, which may be a key
+            raise NoReply("a header is malformed", maybe_accepted=False) from None
         finally:
             log.add_network_seconds(time.monotonic() - began)
 
@@ -90,6 +92,14 @@ class Network:
             response.close()
         response.raw.release_conn()
         return Reply(response.status_code, response.headers, body)
+
+
+def _prepared(url: str, headers: Mapping[str, str], body: bytes) -> requests.PreparedRequest:
+    """Put together from what is known to be well-formed: requests would parse and quote it all again for each mail."""
+    request = requests.PreparedRequest()
+    request.method, request.url, request.body = "POST", url, body
+    request.headers = CaseInsensitiveDict({**headers, "Content-Length": str(len(body))})
+    return request
 
 
 def _cause(error: Exception) -> str:
