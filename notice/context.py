@@ -16,6 +16,7 @@ from settings import Settings
 
 LONGEST_NAME = 100  # characters of a name from outside
 LINK = re.compile(r"://|www\.", re.IGNORECASE)
+DOT = re.compile(r"[.\u3002\uff0e\uff61](?=[^\s.]{2})")  # of a domain, in any width; none of "Washington, D.C."
 JOINERS = "\u200c\u200d"  # part of the spelling in Persian and in Indic scripts
 
 
@@ -40,16 +41,21 @@ def context(event: Event, settings: Settings) -> Context:
     return Context(
         time=event.callout.time if "time" in wanted else None,
         local_time=_local(event.callout.time, geoip.timeZone) if in_person and "time" in wanted else None,
-        city=clean(geoip.cityName) if placed else None,
+        city=name(geoip.cityName) if placed else None,
         country_code=_country(geoip.countryCode) if placed else None,
-        country_name=clean(geoip.countryName) if placed else None,
+        country_name=name(geoip.countryName) if placed else None,
         device=agent if in_person and "device" in wanted else None,
         ip=str(address) if address and in_person and "ip" in wanted else None,
     )
 
 
+def name(text: str | None) -> str | None:
+    """A name from outside, cleaned; a domain in it is taken apart, since mail clients make links of bare ones too."""
+    return clean(DOT.sub(". ", text)) if text else None
+
+
 def clean(text: str | None, longest: int = LONGEST_NAME) -> str | None:
-    """Text from outside as one short line that can neither turn the reading direction nor become a link.
+    """Text from outside as one short line that neither turns the reading direction nor holds the beginning of a link.
 
     Not printable, and so a space: control, format (bidi among them), surrogate, private and unassigned characters.
     """

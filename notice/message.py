@@ -13,7 +13,7 @@ from babel.dates import format_date, format_time, get_timezone_name
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from actions.event import Event
-from notice.context import Context, clean, context
+from notice.context import Context, clean, context, name
 from notice.language import Language, choose
 from settings import Settings
 
@@ -59,7 +59,7 @@ def password_changed(event: Event, settings: Settings) -> Message:
 
 def _part(language: Language, event: Event, facts: Context) -> SimpleNamespace:
     """The notice in one language: its words, filled in. The templates put them in order."""
-    connection, address = clean(event.connection.name), clean(event.user.email, LONGEST_ADDRESS) or ""
+    connection, address = name(event.connection.name), clean(event.user.email, LONGEST_ADDRESS) or ""
     before_contact, _, after_contact = language.words["step_contact"].partition("{contact}")
     known = {"address": _apart(language, address)}
     if connection:
@@ -69,16 +69,12 @@ def _part(language: Language, event: Event, facts: Context) -> SimpleNamespace:
         "language": language.tag,
         "direction": language.direction,
         "sentence": _say(language, "sentence" if connection else "sentence_without_connection", **known),
-        "facts": [_line(language, label, value) for label, value in _facts(language, facts)],
+        "facts": list(_facts(language, facts)),
         "before_contact": before_contact,
         "after_contact": after_contact,
-        "reference": _line(language, "reference", _apart(language, event.callout.reference)),
+        "code": _apart(language, event.callout.reference),
     }
     return SimpleNamespace(**part)
-
-
-def _line(language: Language, label: str, value: str) -> str:
-    return _say(language, "line", label=language.words[label], value=value)
 
 
 def _say(language: Language, key: str, **values: str) -> str:
@@ -88,7 +84,7 @@ def _say(language: Language, key: str, **values: str) -> str:
 
 def _apart(language: Language, value: str) -> str:
     """A value that is not in the language keeps its own direction among text of the other (Unicode's isolates)."""
-    turns = language.direction == "rtl" or not (value.isascii() or _is_left_to_right(value))
+    turns = language.direction == "rtl" or any(unicodedata.bidirectional(char) in ("R", "AL") for char in value)
     return f"\u2068{value}\u2069" if turns else value
 
 
@@ -97,43 +93,41 @@ def _together(language: Language, phrase: str) -> str:
     return f"\u2067{phrase}\u2069" if language.direction == "rtl" else phrase
 
 
-def _is_left_to_right(text: str) -> bool:
-    return not any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
-
-
 def _facts(language: Language, facts: Context) -> Iterator[tuple[str, str]]:
-    """Label's key and value of each fact, in words."""
+    """Label and value of each fact, in words."""
+    words = language.words
     if facts.time:
-        yield "when", _when(language, facts.time, facts.local_time)
+        yield words["when"], _when(language, facts.time, facts.local_time)
     place = _place(language, facts)
     if place:
-        yield "where", _say(language, "approximate_place", place=place)
+        yield words["where"], _say(language, "approximate_place", place=place)
     device = [_apart(language, name) for name in facts.device or () if name]
     if len(device) == 2:
-        yield "device", _say(language, "device_in_words", browser=device[0], system=device[1])
+        yield words["device"], _say(language, "device_in_words", browser=device[0], system=device[1])
     elif device:
-        yield "device", device[0]
+        yield words["device"], device[0]
     if facts.ip:
-        yield "ip_address", _apart(language, facts.ip)
+        yield words["ip_address"], _apart(language, facts.ip)
 
 
 def _when(language: Language, utc: datetime, local: datetime | None) -> str:
-    in_utc = _together(language, f"{_moment(language, utc)} UTC")
+    in_utc = _together(language, _moment(language, utc, "UTC"))
     if local is None:
         return in_utc
-    clock = _time(language, local) if local.date() == utc.date() else _moment(language, local)
-    return _say(language, "two_times", utc=in_utc, local=_together(language, f"{clock} {_zone(language, local)}"))
+    told = _clock if local.date() == utc.date() else _moment
+    in_local = _together(language, told(language, local, _zone(language, local)))
+    return _say(language, "two_times", utc=in_utc, local=in_local)
 
 
-def _moment(language: Language, moment: datetime) -> str:
-    together = str(language.locale.datetime_formats["long"])
-    date = format_date(moment, "long", locale=language.locale)
-    return together.replace("'", "").format(_time(language, moment), date)
+def _moment(language: Language, moment: datetime, zone: str) -> str:
+    pattern = str(language.locale.datetime_formats["long"]).replace("'", "")
+    return pattern.format(_clock(language, moment, zone), format_date(moment, "long", locale=language.locale))
 
 
-def _time(language: Language, moment: datetime) -> str:
-    """The time of day; the narrow no-break space of newer data is missing in many fonts."""
-    return format_time(moment, "short", tzinfo=moment.tzinfo, locale=language.locale).replace("\u202f", "\u00a0")
+def _clock(language: Language, moment: datetime, zone: str) -> str:
+    """The time of day and its zone; the narrow no-break space of newer data is missing in many fonts."""
+    time = format_time(moment, "short", tzinfo=moment.tzinfo, locale=language.locale).replace("\u202f", "\u00a0")
+    return f"{_apart(language, time)} {zone}"
 
 
 def _zone(language: Language, local: datetime) -> str:

@@ -107,6 +107,7 @@ DISPENSABLE = {
     "font-size": "the missing units are not used",
     "font-weight": "bold alone is used, which is supported",
     "word-break": "breaks a word that is longer than the screen is wide, in one way or another",
+    "white-space": "keeps the reference on one line; broken, it reads the same",
     "list-style": "an image for it is not used",
     # Structure.
     "<body> element": "replaced by a <div>: language and direction stand on each part too",

@@ -1,5 +1,8 @@
 """What the notice says of the request, and what it leaves out."""
 
+# ruff: noqa: RUF001  (look-alikes of a dot are among what this is about)
+
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.context import LONGEST_NAME, Context, clean, context
+from notice.context import LONGEST_NAME, Context, clean, context, name
 from tests.notice.sample import MOMENT, event, settings
 
 NOTHING_BUT_TIME = Context(MOMENT, None, None, None, None, None, None)
@@ -173,6 +176,36 @@ def test_these_examples_tell_only_the_time(name: str) -> None:
 )
 def test_a_name_from_outside_becomes_one_short_line_that_is_no_link(text: str | None, line: str | None) -> None:
     assert clean(text) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, None),
+        ("evil.example", "evil. example"),
+        ("EVIL.co.uk/login", "EVIL. co. uk/login"),
+        ("www.evil.example", "evil. example"),
+        ("https://evil.example/x", "https evil. example/x"),
+        ("eve@evil.example", "eve@evil. example"),
+        ("evil\u200b.\u200cexample", "evil . \u200cexample"),
+        ("evil．example", "evil. example"),
+        ("evil。example", "evil. example"),
+        ("evil｡example", "evil. example"),
+        ("bücher.рф", "bücher. рф"),
+        ("St. John's", "St. John's"),
+        ("Washington, D.C.", "Washington, D.C."),
+        ("Username-Password-Authentication", "Username-Password-Authentication"),
+    ],
+)
+def test_a_name_holds_no_domain_that_a_mail_client_could_make_a_link_of(text: str | None, told: str | None) -> None:
+    assert name(text) == told
+
+
+@given(
+    st.text() | st.lists(st.sampled_from([".", "．", "。", "a", "evil", "com", "\u200c", "\u200b", " "])).map("".join)
+)
+def test_no_name_has_two_letters_after_a_dot(text: str) -> None:
+    assert not re.search(r"[.．。｡][^\s.]{2}", name(text) or "")
 
 
 @given(

@@ -47,6 +47,7 @@ HOSTILE = {
     "bidi": "\u202egnp.tset\u202c \u2066x\u2069 \u200f",
     "link": "https://evil.example/?a=1 HTTP://evil.example javascript://x",
     "www": "go to www.evil.example or WWW.evil.example",
+    "domain": "evil.example/login, evil\u200b.example, evil．example, evil。example",
     "emoji": "👩‍👩‍👧‍👦 🏳️‍🌈 Ω≈ç√",
     "long": "x" * 10_000,
     "long words": "very " * 2_000,
@@ -82,6 +83,18 @@ def test_the_facts_stand_one_to_a_line() -> None:
         "Device: Firefox on Linux",
         "IP address: 192.0.2.44",
     ]
+
+
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [
+        ("vi", "13:05 UTC 23 tháng 11, 2026 (14:05 Giờ chuẩn Trung Âu)"),
+        ("eu", "2026(e)ko azaroaren 23(a) (13:05 UTC) / 14:05 "),
+        ("he", "14:05\u2069 שעון מרכז אירופה (חורף)\u2069\n"),
+    ],
+)
+def test_utc_stands_at_the_time_wherever_the_date_stands(tag: str, said: str) -> None:
+    assert said in mail_in(tag).text
 
 
 def test_a_local_time_of_another_day_has_its_date() -> None:
@@ -250,7 +263,7 @@ def test_nothing_is_loaded_and_the_contact_is_the_only_link(tag: str) -> None:
     used = {name for name, _ in page(message.html).tags}
     assert used <= {
         *("html", "head", "meta", "title", "style", "body", "main", "div"),
-        *("h1", "h2", "p", "br", "ul", "ol", "li", "a"),
+        *("h1", "h2", "p", "br", "ul", "ol", "li", "a", "span"),
     }
     assert not re.search(r"\burl\(|@import|\bsrc=|<link|http|//", message.html)
 
@@ -300,13 +313,25 @@ def _assert_unharmed(message: Message, usual: Message) -> None:
     assert text_lines(message) == html_lines(message)
     assert len(text_lines(message)) <= len(text_lines(usual))
     shapes = [[(name, sorted(attributes)) for name, attributes in page(each.html).tags] for each in (message, usual)]
-    assert [shape for shape in shapes[0] if shape[0] != "li"] == [shape for shape in shapes[1] if shape[0] != "li"]
+    facts = ("li", "span")
+    assert [shape for shape in shapes[0] if shape[0] not in facts] == [
+        shape for shape in shapes[1] if shape[0] not in facts
+    ]
     for part in (message.text, message.html.split("<body")[1]):
         assert "://" not in part
         assert "www." not in part.lower()
         assert not re.search("[\u202a-\u202e\u200e\u200f\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", part)
         assert part.count("\u2069") == len(re.findall("[\u2066-\u2068]", part))
     assert len(message.html.encode()) < LARGEST_HTML
+
+
+@pytest.mark.parametrize("member", ["connection__name", "request__geoip__cityName", "request__geoip__countryName"])
+def test_a_domain_as_a_name_is_taken_apart(member: str) -> None:
+    """Mail clients make links of bare domains."""
+    message = mail_in("en", request__geoip__countryCode="XX", **{member: HOSTILE["domain"]})
+    told = "evil. example/login, evil . example, evil. example, evil. example"
+    assert told in message.text
+    assert told in message.html
 
 
 def test_an_address_with_nothing_printable_still_makes_a_mail() -> None:
@@ -324,7 +349,8 @@ def test_values_keep_their_direction_among_text_of_the_other() -> None:
     arabic = mail_in("ar").text
     assert "\u2068ada@example.com\u2069" in arabic
     assert "\u2068Stockholm\u2069، \u2068السويد\u2069" in arabic
-    assert re.search("\u2067[^\u2069]* UTC\u2069 \\(\u2067[^\u2069]*\u2069\\)", arabic)
+    assert "، \u20681:05 م\u2069 UTC\u2069 (\u2067\u20682:05 م\u2069" in arabic.replace("\u00a0", " ")
+    assert "\u20681:05 PM\u2069 UTC\u2069" in mail_in("ur").text.replace("\u00a0", " ")
     assert "your \u2068שלום (עולם)\u2069 account" in mail_in("en", connection__name=HOSTILE["Hebrew"]).text
     assert not re.search("[\u2066-\u2069]", mail_in("en", connection__name="Zoë").text)
 
