@@ -33,6 +33,12 @@ class Run:
     def mails(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.kind == "sendgrid.mail"]
 
+    @property
+    def waiting(self) -> bool:
+        """Whether Cloud Tasks still has something of it to deliver."""
+        kinds = [e.kind for e in self.entries if e.kind != "cloud_tasks.exchange" or e.data["status"] == 200]
+        return kinds.count("cloud_tasks.exchange") > kinds.count("cloud_tasks.done")
+
     @cached_property
     def callout_id(self) -> str:
         """Empty where the Action made no callout."""

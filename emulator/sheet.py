@@ -44,6 +44,9 @@ class Sheet:
             return self._made[key]
 
     def _make(self, event: Mapping[str, Any], language: str) -> str:
+        queue = self._emulator.cloud_tasks
+        if queue and queue.paused:
+            raise SheetError("The queue is paused: let it go on, and this mail can be made.")
         request = event.get("request")
         asked = {**(request if isinstance(request, dict) else {}), "language": language}
         callout = callout_of({**event, "request": asked}, sandbox=True)

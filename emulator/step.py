@@ -20,6 +20,7 @@ SERVICES = {
     "sendgrid": "SendGrid",
     "cloud_tasks": "Cloud Tasks",
 }
+TENANT_LOG = {"scp": "scp: success change password"}  # Auth0's codes, where they are no words
 KEPT = 256  # characters of an execution's console that Auth0 keeps
 
 
@@ -127,9 +128,9 @@ def _console(at: float, text: str, kept: int) -> Step:
 
 
 def _tenant_log(entry: Entry) -> Step:
-    failed = entry.data.get("type") != "scp"
-    what = str(entry.data.get("type"))
-    return Step(entry.at, "Auth0 log", what, "fail" if failed else "ok", blocks=(Block("entry", pretty(entry.data)),))
+    kind = str(entry.data.get("type"))
+    state: State = "ok" if kind == "scp" else "fail"
+    return Step(entry.at, "Auth0 log", TENANT_LOG.get(kind, kind), state, blocks=(Block("entry", pretty(entry.data)),))
 
 
 def _mail(entry: Entry) -> Step:
@@ -144,8 +145,10 @@ def _log(entry: Entry, service: str) -> Step:
     side = "deliver" if entry.data.get("side") == "deliver" else service
     who = f"{SERVICES.get(side, side)} {'console' if fields.get('console') else 'log'}"
     cause = f": {fields['cause']}" if "cause" in fields else ""
-    what = f"{severity} {fields.get('message', entry.data['line'])}{cause}".strip()
-    return Step(entry.at, who, what.splitlines()[0] if what else "", bad, blocks=(_line(fields, entry.data["line"]),))
+    said = str(fields.get("message", entry.data["line"])).splitlines() or [""]
+    first = said[-1] if said[0].startswith("Traceback") else said[0]  # of a traceback, what it came to
+    what = f"{severity} {first}{cause}".strip()
+    return Step(entry.at, who, what, bad, blocks=(_line(fields, entry.data["line"]),))
 
 
 def _line(fields: Json, line: str) -> Block:
@@ -202,7 +205,10 @@ def _exchange(entry: Entry, who: str) -> Step:
 def _asked(data: Json) -> str:
     path = data["path"].partition("?")[0]
     secret = re.search(r"/secrets/([^/]+)/versions/([^/]+):access$", path)
-    return f"read {secret[1]}, version {secret[2]}" if secret else f"{data['method']} {path}"
+    if secret:
+        return f"read {secret[1]}, version {secret[2]}"
+    queue = re.search(r"/queues/([^/]+)/tasks$", path)
+    return f"create a task in {queue[1]}" if queue and data["method"] == "POST" else f"{data['method']} {path}"
 
 
 def _on_purpose(data: Json) -> str:

@@ -63,6 +63,7 @@ def _task(task: dict[str, Any]) -> dict[str, Any]:
     under_way = "dispatchTime" in last and "responseTime" not in last
     return {
         "name": task["name"].rpartition("/")[2],
+        "action": task["httpRequest"]["url"].rpartition("/")[2],
         "url": task["httpRequest"]["url"],
         "state": "running" if under_way else "waiting",
         "attempts": task["dispatchCount"],

@@ -13,7 +13,7 @@ from emulator.step import KEPT, Step, steps
 WHY_NO_MAIL = {
     "skipped": "Nobody was mailed: the user has no e-mail address.",
     "sandbox": "Nobody was mailed: it ran in sandbox mode.",
-    "queued": "The notice was accepted; Cloud Tasks delivers it.",
+    "queued": "Nobody was mailed yet: Cloud Tasks has it, and tries until it is delivered.",
     "duplicate": "Nobody was mailed again: it is a repetition.",
 }
 
@@ -62,23 +62,27 @@ def headline(run: Run) -> str:
         return f"{told} But Auth0 counts it as failed: {error['message']}" if error else told
     if error:
         return f"Nobody was told. {error['message']}"
-    return WHY_NO_MAIL.get(_answered(run), "Nobody was mailed.")
+    return WHY_NO_MAIL.get("queued" if run.waiting else _answered(run), "Nobody was mailed.")
 
 
 def _answered(run: Run) -> str:
-    """The status in the function's last answer."""
-    bodies = [e.data["response"]["body"] for e in run.entries if e.kind == "function.exchange"]
+    """The status in the last answer, of the function or of `deliver`."""
+    bodies = [e.data["response"]["body"] for e in run.entries if e.kind in ("function.exchange", "deliver.exchange")]
     try:
         return str(json.loads(bodies[-1])["status"])
     except (IndexError, ValueError, KeyError, TypeError):
         return ""
 
 
-def state(run: Run) -> str:
-    """`fail`, or `ok`; `warn` where it took more than one attempt, or something was broken on purpose."""
+def state(run: Run) -> tuple[str, str]:
+    """`fail`, or `ok`; `warn` where it took more than one attempt, or something was broken on purpose; and its name."""
     if run.execution.error:
-        return "fail"
-    return "warn" if any(step.on_purpose or step.state == "fail" for step in steps(run)) else "ok"
+        return "fail", "failed"
+    if run.waiting:
+        return "warn", "in the queue"
+    if any(step.on_purpose or step.state == "fail" for step in steps(run)):
+        return "warn", "success, with trouble"
+    return "ok", "success"
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from emulator.emulator import Emulator, example
+from emulator.cloud_tasks import CloudTasks
+from emulator.emulator import Delivery, Emulator, example
 from emulator.function import SOURCE
 from emulator.journal import Journal
 from emulator.server import Server
@@ -38,6 +40,11 @@ class Site:
     folder: Path
 
     @property
+    def queue(self) -> CloudTasks:
+        assert self.emulator.cloud_tasks is not None
+        return self.emulator.cloud_tasks
+
+    @property
     def action(self) -> Path:
         return self.folder / "tenant" / "code.js"
 
@@ -61,10 +68,21 @@ class Visitor:
 
 @pytest.fixture(scope="session")
 def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("product")
+    with running(tmp_path_factory.mktemp("product"), "direct") as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def running_queue_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running(tmp_path_factory.mktemp("product"), "queue") as site:
+        yield site
+
+
+@contextmanager
+def running(folder: Path, delivery: Delivery) -> Iterator[Site]:
     copy_product(folder)
     with (
-        Emulator(source=folder / "main.py", action=folder / "tenant" / "code.js") as emulator,
+        Emulator(delivery=delivery, source=folder / "main.py", action=folder / "tenant" / "code.js") as emulator,
         Server("page", app(emulator, folders=[folder / "events"]), Journal()) as server,
     ):
         yield Site(emulator, server.url, folder)
@@ -86,6 +104,15 @@ def site(running_site: Site) -> Site:
     return running_site
 
 
+@pytest.fixture
+def queue_site(running_queue_site: Site) -> Site:
+    """The same, where Cloud Tasks delivers."""
+    running_queue_site.emulator.reset()
+    running_queue_site.emulator.run(example())
+    assert running_queue_site.queue.wait_until_empty(PATIENCE_MS / 1000)
+    return running_queue_site
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Ended with each module: a process can have one Playwright at a time, and other tests have their own."""
@@ -99,7 +126,19 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visitor(browser: Browser, site: Site) -> Iterator[Visitor]:
-    """Fails the test where the browser's console complains."""
+    with visiting(browser, site) as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def queue_visitor(browser: Browser, queue_site: Site) -> Iterator[Visitor]:
+    with visiting(browser, queue_site) as visitor:
+        yield visitor
+
+
+@contextmanager
+def visiting(browser: Browser, site: Site) -> Iterator[Visitor]:
+    """Fails where the browser's console complains."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, user_agent=USER_AGENT)
     context.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)

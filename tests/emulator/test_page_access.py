@@ -1,19 +1,18 @@
 """Every view for everybody: axe-core finds nothing, the console is silent, and 360 pixels are enough."""
 
-from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
 import urllib3
 from playwright.sync_api import Browser, Page, expect
 
-from emulator.cloud_tasks import CloudTasks
 from emulator.emulator import example
 from tests.emulator.npm import npm_package
-from tests.emulator.site import Site, Visitor
+from tests.emulator.site import PATIENCE_MS, Site, Visitor, visiting
 
 AXE = "4.14.1"
-QUEUE = "projects/emulator/locations/europe-west1/queues/notices"
+WIDTHS = (1440, 768, 360)
 VIEWS = (
     "/",
     "/runs/1",
@@ -41,39 +40,57 @@ def axe() -> str:
     return (npm_package("axe-core", AXE) / "axe-core" / "axe.min.js").read_text("utf-8")
 
 
-@pytest.fixture
-def busy_site(site: Site) -> Iterator[Site]:
-    """With a bit of everything to show: a failed run, something broken, a queue with a task."""
-    site.emulator.run(example("full"))
-    site.emulator.switches.turn_on("Callout", "bad signature")
-    site.emulator.run(example())
-    site.emulator.switches.turn_on("SendGrid", "server error", 3)
-    with CloudTasks(site.emulator.journal) as queue:
-        queue.paused = True
-        queue.create_queue(QUEUE)
-        task = {"name": f"{QUEUE}/tasks/{'a' * 64}", "httpRequest": {"url": site.url}}
-        urllib3.request("POST", f"{queue.url}/v2/{QUEUE}/tasks", json={"task": task})
-        site.emulator.cloud_tasks = queue
-        yield site
-        site.emulator.cloud_tasks = None
+@dataclass
+class Found:
+    """In each view, by its address: what axe finds wrong, and the widths of the window that it does not fit."""
+
+    wrong: dict[str, list[str]] = field(default_factory=dict)
+    too_wide: dict[str, list[int]] = field(default_factory=dict)
 
 
-def path_of(site: Site, view: str) -> str:
-    return view.replace("/inbox?", f"/inbox/{site.emulator.sendgrid.inbox()[-1].id}?")
+@pytest.fixture(scope="module")
+def found(browser: Browser, running_queue_site: Site, axe: str) -> Found:
+    """Every view once, with a bit of everything to show: a failed run, something broken, a queue with a task."""
+    site, emulator = running_queue_site, running_queue_site.emulator
+    emulator.reset()
+    emulator.run(example())
+    assert site.queue.wait_until_empty(PATIENCE_MS / 1000)
+    urllib3.request("GET", f"{site.url}/api/runs/1/preview?language=ar")  # while the queue goes on
+    site.queue.paused = True
+    emulator.run(example("full"))
+    emulator.switches.turn_on("Callout", "bad signature")
+    emulator.run(example())
+    emulator.switches.turn_on("SendGrid", "server error", 3)
+    found = Found()
+    with visiting(browser, site) as visitor:
+        latest = emulator.sendgrid.inbox()[-1].id
+        for view in VIEWS:
+            path = view.replace("/inbox?", f"/inbox/{latest}?")
+            found.wrong[view] = [*problems(visitor, path, axe, "light"), *problems(visitor, path, axe, "dark")]
+            found.too_wide[view] = [width for width in WIDTHS if is_wide(visitor.page, width)]
+        visitor.complaints[:] = [said for said in visitor.complaints if "404" not in said]
+    return found
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_wrong_in_any_view(busy_site: Site, visitor: Visitor, axe: str, theme: Any) -> None:
+def problems(visitor: Visitor, path: str, axe: str, theme: Literal["light", "dark"]) -> list[str]:
     visitor.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-    found: dict[str, list[str]] = {}
-    for view in VIEWS:
-        page = visitor.open(path_of(busy_site, view))
-        for closed in page.locator("details").all():
-            closed.evaluate("details => { details.open = true; }")
-        page.evaluate(axe)
-        found[view] = page.evaluate(RUN_AXE)
-    assert {view: wrong for view, wrong in found.items() if wrong} == {}
-    visitor.complaints[:] = [said for said in visitor.complaints if "404" not in said]
+    page = visitor.open(path)  # anew for each theme: else axe reads some colours of the one before
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    page.evaluate(axe)
+    return [f"{theme}: {problem}" for problem in page.evaluate(RUN_AXE)]
+
+
+def is_wide(page: Page, width: int) -> bool:
+    page.set_viewport_size({"width": width, "height": 800})
+    return int(page.evaluate("document.documentElement.scrollWidth")) > width
+
+
+def test_axe_finds_nothing_wrong_in_any_view_light_or_dark(found: Found) -> None:
+    assert {view: wrong for view, wrong in found.wrong.items() if wrong} == {}
+
+
+def test_no_view_is_wider_than_the_window(found: Found) -> None:
+    assert {view: widths for view, widths in found.too_wide.items() if widths} == {}
 
 
 def test_the_result_of_the_test_panel_and_the_arrived_notice_are_as_accessible(visitor: Visitor, axe: str) -> None:
@@ -89,20 +106,6 @@ def test_the_result_of_the_test_panel_and_the_arrived_notice_are_as_accessible(v
     expect(page.get_by_role("heading", name="The notice has arrived")).to_be_visible()
     page.evaluate(axe)
     assert page.evaluate(RUN_AXE) == []
-
-
-@pytest.mark.parametrize("width", [360, 768, 1440])
-def test_no_view_is_wider_than_the_window(busy_site: Site, visitor: Visitor, width: int) -> None:
-    visitor.page.set_viewport_size({"width": width, "height": 800})
-    wide = [view for view in VIEWS if is_wide(visitor.open(path_of(busy_site, view)), width)]
-    assert wide == []
-    visitor.complaints[:] = [said for said in visitor.complaints if "404" not in said]
-
-
-def is_wide(page: Page, width: int) -> bool:
-    for closed in page.locator("details").all():
-        closed.evaluate("details => { details.open = true; }")
-    return int(page.evaluate("document.documentElement.scrollWidth")) > width
 
 
 def test_the_keyboard_reaches_the_content_first(visitor: Visitor) -> None:

@@ -29,6 +29,7 @@ export async function renew(selectors) {
       const now = old.id ? fresh.getElementById(old.id) : $(selector, fresh);
       if (!now || now.outerHTML === old.outerHTML) continue;
       keepOpen(old, now);
+      keepChosen(old, now);
       old.replaceWith(document.adoptNode(now));
     }
   }
@@ -44,6 +45,13 @@ function keyOf(element) {
 function focusLike({ tag, id, name }) {
   const alike = [...document.querySelectorAll(tag)].find((element) => keyOf(element).name === name);
   ((id && document.getElementById(id)) || alike || $('#main')).focus();
+}
+
+function keepChosen(old, now) {
+  for (const { name, value } of old.querySelectorAll('input[type=radio]:checked')) {
+    const same = $(`input[type=radio][name="${name}"][value="${value}"]`, now);
+    if (same) same.checked = true;
+  }
 }
 
 function keepOpen(old, now) {
