@@ -69,6 +69,7 @@ def _part(language: Language, event: Event, facts: Context) -> SimpleNamespace:
         "language": language.tag,
         "direction": language.direction,
         "sentence": _say(language, "sentence" if connection else "sentence_without_connection", **known),
+        "colon": language.words["line"].removeprefix("{label}").removesuffix("{value}"),
         "facts": list(_facts(language, facts)),
         "before_contact": before_contact,
         "after_contact": after_contact,
