@@ -10,13 +10,13 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from emulator.emulator import EVENTS, Emulator, Run, example
-from emulator.examples import FOLDER_VARIABLE
+from emulator.emulator import Emulator, Run
+from emulator.examples import EVENTS, FOLDER_VARIABLE, example
 from emulator.function import FunctionError
 from emulator.journal import Journal
 from emulator.server import Server
 from emulator.timeline import mails, timeline
-from emulator.watch import Watch
+from emulator.watch import watching
 from emulator.web import app
 
 PORT = 8765
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(emulator: Emulator, run: Run, options: argparse.Namespace) -> int:
     """Stay up until Ctrl-C or SIGTERM."""
-    with _server(emulator, options) as server, Watch(emulator.refresh):
+    with _server(emulator, options) as server, watching(emulator.refresh):
         print(f"Open {server.url}/\n\n{_report(run)}\n{_where(emulator, server)}", flush=True)
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -100,11 +100,16 @@ Listening (Ctrl-C ends it all):
   function        {emulator.function.url}
   SendGrid        {emulator.sendgrid.url}
   Secret Manager  {emulator.secret_manager.url}
-  page and API    {server.url}
+{_queue(emulator)}  page and API    {server.url}
 
 Send another event:
   {command}
 """
+
+
+def _queue(emulator: Emulator) -> str:
+    queue = emulator.cloud_tasks
+    return f"  Cloud Tasks     {queue.url}\n  deliver         {emulator.services[0].url}\n" if queue else ""
 
 
 def _report(run: Run) -> str:

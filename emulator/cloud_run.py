@@ -49,9 +49,9 @@ class Revision:
         return Response(answer.data, answer.status, kept)
 
     def end(self) -> None:
-        """In order: what is under way is answered."""
-        self.process.stop()
+        """In order: what is under way is answered. Idle connections first, or the process waits for them."""
         self.http.clear()
+        self.process.stop()
 
 
 class CloudRun:

@@ -1,6 +1,5 @@
 """The emulator: all the outside parts and the function between them, wired as in production."""
 
-import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from emulator.action_file import ActionFile
 from emulator.auth0 import Auth0
 from emulator.cloud_run import PUBLIC, CloudRun
 from emulator.cloud_tasks import CloudTasks
+from emulator.examples import example
 from emulator.function import SOURCE
 from emulator.journal import Journal
 from emulator.keys import SENDGRID_KEY, SIGNING_KEY, Keys, new_signing_key
@@ -23,9 +23,8 @@ from emulator.sendgrid import SendGrid
 from emulator.source import SourceFault
 from emulator.switches import Switches
 
-__all__ = ["EVENTS", "SENDGRID_KEY", "SETTINGS", "SIGNING_KEY", "Emulator", "Run", "example", "new_signing_key"]
+__all__ = ["SENDGRID_KEY", "SETTINGS", "SIGNING_KEY", "Emulator", "Run", "example", "new_signing_key"]
 
-EVENTS = Path(__file__).parent / "events"
 AUTH0_SENDER = "auth0.example"  # from where the tenant sends its own mails
 
 # What env.yaml says in production; a variable of the same name in the environment goes before.
@@ -190,9 +189,3 @@ class Emulator:
         self.sendgrid.verify(self.settings["SENDER_EMAIL"], AUTH0_SENDER)
         self.auth0.secrets["FUNCTION_URL"] = self.function.url
         self.keys.fill()
-
-
-def example(name: str = "auth0-default-sample") -> dict[str, Any]:
-    """An example event, by its file's name. Raises FileNotFoundError."""
-    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
-    return event

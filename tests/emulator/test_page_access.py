@@ -16,7 +16,6 @@ WIDTHS = (1440, 768, 360)
 VIEWS = (
     "/",
     "/runs/1",
-    "/runs/3",
     "/runs/99",
     "/runs/1/sheet?language=ar",
     "/test",
@@ -82,6 +81,7 @@ def problems(visitor: Visitor, path: str, axe: str, theme: Literal["light", "dar
 
 def is_wide(page: Page, width: int) -> bool:
     page.set_viewport_size({"width": width, "height": 800})
+    page.wait_for_function("width => innerWidth === width", arg=width)
     return int(page.evaluate("document.documentElement.scrollWidth")) > width
 
 

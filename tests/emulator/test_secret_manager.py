@@ -291,6 +291,7 @@ def test_a_name_that_is_none_is_the_callers_mistake(secrets: SecretManager, name
         secrets.put(name, VALUE)
 
 
+@pytest.mark.slow
 @needs_gcloud
 def test_gcloud_stores_reads_and_disables_a_value(secrets: SecretManager, tmp_path: Path) -> None:
     env = environment(tmp_path, secretmanager=secrets.url)
@@ -306,6 +307,7 @@ def test_gcloud_stores_reads_and_disables_a_value(secrets: SecretManager, tmp_pa
     assert "is in DISABLED state" in refused.stderr
 
 
+@pytest.mark.slow
 @needs_gcloud
 def test_gcloud_grants_a_role_on_a_secret(secrets: SecretManager, tmp_path: Path) -> None:
     secrets.put(f"projects/{PROJECT}/secrets/key", VALUE)
