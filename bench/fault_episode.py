@@ -20,6 +20,7 @@ from emulator.faults import Fault, Faults
 from emulator.sendgrid_faults import fault
 
 LONGEST_OUTAGE = 1.8  # seconds, where a callout has to outlast it
+WHOLE_SECONDS = 1.6  # between two outages, more than any pause between attempts: else they are one, and longer
 TAKEN_SECONDS = 1.5  # within which requests have to meet a fault that waits for them
 KEY_SECONDS = 20.0  # within which a new signing key has to be taken
 READY_SECONDS = 10.0
@@ -44,7 +45,7 @@ class Episodes:
 
     def __init__(self, world: World, traffic: Traffic, caller: Caller, chance: random.Random, length: Length) -> None:
         self._world, self._traffic, self._caller, self._chance = world, traffic, caller, chance
-        self._length, self._probes = length, 0
+        self._length, self._probes, self._whole_since = length, 0, time.monotonic()
         self.brief = [*self._sendgrid(), *self._sendgrid_outages(), *self._secrets(), *self._rotations()]
         self.breaking = [*self._refused_secrets(), *3 * list(self._deaths(world.public, "the public side"))]
         if world.deliver is None:
@@ -117,7 +118,9 @@ class Episodes:
     def _rotate_signing_key(self) -> None:
         """As the operators' page says: the tenant's key is changed when the function takes the new one."""
         self._world.rotate_signing_key()
-        self._until(self._is_taken, KEY_SECONDS)
+        ends = time.monotonic() + KEY_SECONDS
+        while not self._is_taken() and time.monotonic() < ends:  # also when the last callout has begun
+            time.sleep(0.01)
         self._world.use_newest_signing_key()
 
     def _is_taken(self) -> bool:
@@ -192,9 +195,11 @@ class Episodes:
         """Every request meets it, for as long as chance says."""
 
         def run() -> None:
+            time.sleep(max(0.0, self._whole_since + WHOLE_SECONDS - time.monotonic()))
             faults.add(replace(trouble, count=None))
             time.sleep(self._chance.uniform(0.3, LONGEST_OUTAGE))
             faults.clear()
+            self._whole_since = time.monotonic()
 
         return run
 
