@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from tests.tenant.management import TOKEN, Management
 
 ROOT = Path(__file__).parents[2]
 NAME = "password-notice"
+VERSION = re.search(r"npx auth0-deploy-cli@([0-9.]+) import", (ROOT / "docs" / "deploy.md").read_text("utf-8"))
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
@@ -43,12 +45,13 @@ def bind(auth0: Management, *words: str, given: str = "", **variables: str) -> s
 
 def import_tenant(auth0: Management) -> subprocess.CompletedProcess[str]:
     """As docs/deploy.md says."""
-    program = npm_package("auth0-deploy-cli", "8.44.0") / "auth0-deploy-cli" / "lib" / "index.js"
-    values = {"FUNCTION_URL": "https://notice.example.com", "CALLOUT_SIGNING_KEY": KEY}
+    assert VERSION is not None
+    program = npm_package("auth0-deploy-cli", VERSION[1]) / "auth0-deploy-cli" / "lib" / "index.js"
     variables = {
         "AUTH0_ACCESS_TOKEN": TOKEN,
         "AUTH0_INCLUDED_ONLY": '["actions"]',
-        "AUTH0_KEYWORD_REPLACE_MAPPINGS": json.dumps(values),
+        "FUNCTION_URL": "https://notice.example.com",
+        "CALLOUT_SIGNING_KEY": KEY,
     }
     node = str(Path(sys.executable).with_name("node"))
     command = [node, str(program), "import", "--input_file", str(ROOT / "tenant" / "tenant.yaml")]
