@@ -19,7 +19,7 @@ from actions.errors import CalloutRefused
 
 TOLERANCE_SECONDS = 300
 ID = re.compile(r"[!-~]{1,256}")
-TIMESTAMP = re.compile(r"[0-9]{1,11}")
+TIMESTAMP = re.compile(r"[1-9][0-9]{0,10}")  # one spelling each: what is signed is what stands there
 
 
 class Callout(NamedTuple):

@@ -157,6 +157,8 @@ def test_all_missing_headers_are_named_together() -> None:
         ("a", "1" * 12),
         ("a", "٣"),
         ("a", "0x10"),
+        ("a", "01614265330"),
+        ("a", "0"),
     ],
 )
 def test_malformed_id_or_timestamp_is_refused(webhook_id: str, timestamp: str) -> None:

@@ -66,7 +66,14 @@ def test_an_example_event_becomes_a_mail(stage: Stage, name: str) -> None:
     assert stage.send(callout(example(name))).body["status"] == "sent"
 
 
-@pytest.mark.parametrize("address", ["nobody", " ", "\u202e", "a@b@example.com", "a@example.com\r\nBcc: b@example.com"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("nobody", " ", "\u202e", "a@b@example.com", "a@example.com\r\nBcc: b@example.com"),
+        *("a@b.example,c@d.example", "a@b.example;c@d.example", "a@b.example c@d.example", "Eve <eve@example.com>"),
+        *("<a@b.example>", "a@b.example\0", "a@b.example?cc=c@d.example", "x" * 64 + "@" + "d" * 256 + ".example"),
+    ],
+)
 def test_an_address_that_sendgrid_refuses_is_told_as_its_refusal(stage: Stage, address: str) -> None:
     answer = stage.send(notice_to(address))
     assert (answer.status, answer.code) == (502, "mail_rejected")
@@ -306,6 +313,25 @@ def test_a_body_that_breaks_off_mails_nobody(stage: Stage) -> None:
     assert not stage.mails(address)
 
 
+@pytest.mark.parametrize("size", [b"zz", b"-5", b"0x5", b""])
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_body_that_is_framed_wrongly_is_a_bad_request(stage: Stage, size: bytes, signed: bool) -> None:
+    sent = notice_to(new_address())
+    headers = sent.headers(stage.signing_key) if signed else GOOD
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    head = "\r\n".join(["POST / HTTP/1.1", "Host: x", *lines, "Transfer-Encoding: chunked", "", ""])
+    assert b" 400 " in stage.raw(head.encode() + size + b"\r\n" + sent.body)[:20]
+
+
+def test_a_header_that_stands_twice_is_unauthorized(stage: Stage) -> None:
+    sent = notice_to(new_address())
+    headers = sent.headers(stage.signing_key)
+    for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
+        lines = [f"{name}: {value}" for name, value in [*headers.items(), (name, headers[name])]]
+        head = "\r\n".join(["POST / HTTP/1.1", "Host: x", *lines, f"Content-Length: {len(sent.body)}", "", ""])
+        assert stage.raw(head.encode() + sent.body).startswith(b"HTTP/1.1 401")
+
+
 def test_the_method_is_checked_before_the_type(stage: Stage) -> None:
     assert stage.request(LARGE, {"Content-Type": "text/plain"}, method="PUT").status == 405
 
@@ -346,6 +372,13 @@ def test_a_missing_or_malformed_header_is_unauthorized(stage: Stage, name: str, 
 def test_a_stale_timestamp_is_unauthorized(stage: Stage, seconds: float) -> None:
     answer = stage.send(notice_to(new_address()), at=time.time() + seconds)
     assert (answer.status, answer.body) == (401, UNAUTHORIZED)
+
+
+@pytest.mark.parametrize("spelled", ["0{}", "+{}", "{}.0", "{}e0", " 0{}"])
+def test_a_timestamp_of_another_spelling_is_unauthorized_although_its_number_is_signed(
+    stage: Stage, spelled: str
+) -> None:
+    assert signed_with(stage, timestamp=spelled.format(int(time.time()))).body == UNAUTHORIZED
 
 
 @pytest.mark.parametrize("seconds", [-290, 290])
