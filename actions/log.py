@@ -21,10 +21,12 @@ from contextvars import ContextVar
 from typing import Any, Literal
 from urllib.parse import quote
 
+import markupsafe
+
 Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 
 LONGEST = 8192  # characters of one text in one line; an entry may have 256 KB
-_secrets: dict[str, None] = {}
+_secrets: dict[str, tuple[str, ...]] = {}  # each with its spellings
 _writing = threading.Lock()
 
 
@@ -86,23 +88,31 @@ def hide_address(address: str | None, user: str) -> None:
         # Beyond ASCII a letter's other case may be several letters, which no comparison that ignores case finds.
         cases = [address] if address.isascii() else [address, address.lower(), address.upper(), address.casefold()]
         for text in cases:
-            quoted = (quote(text, safe=safe) for safe in ("", "/", "@"))
-            spellings = (text, json.dumps(text)[1:-1], repr(text)[1:-1], html.escape(text), *quoted)
-            _current().masks.update(dict.fromkeys(spellings, user))
+            _current().masks.update(dict.fromkeys(_spellings(text), user))
 
 
 def hide_secret(value: str) -> None:
-    """From now on `value` is written as `[secret]`, in every scope. The last 100 values are remembered."""
+    """From now on `value` is written as `[secret]` in every scope, however it is spelled or escaped.
+
+    The last 100 values are remembered.
+    """
     if len(value) >= 8:  # a shorter one would hide half of the log
-        _secrets[value] = None
+        _secrets[value] = tuple(dict.fromkeys(_spellings(value)))
     while len(_secrets) > 100:
         del _secrets[next(iter(_secrets))]
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """`text` as it may stand in a line of Python, JSON, HTML (the library's escape, and the templates') or a URL."""
+    yield from (text, repr(text)[1:-1], json.dumps(text)[1:-1], html.escape(text), str(markupsafe.escape(text)))
+    yield from (quote(text, safe=safe) for safe in ("", "/", "@"))
 
 
 def mask(text: str) -> str:
     """The text without secrets and without the address of the callout's user."""
     lowered = text.lower()
-    for hidden, shown in [*_current().masks.items(), *((secret, "[secret]") for secret in list(_secrets))]:
+    secrets = ((spelling, "[secret]") for spellings in list(_secrets.values()) for spelling in spellings)
+    for hidden, shown in [*_current().masks.items(), *secrets]:
         if hidden.lower() in lowered:
             text = re.sub(re.escape(hidden), shown.replace("\\", ""), text, flags=re.IGNORECASE)
     return text
@@ -134,7 +144,8 @@ def end_console() -> None:
 
 
 class _Console(io.TextIOBase):
-    """Standard output or error: inside a callout lines of the log; outside (the host's own words) as it was."""
+    """Standard output or error: inside a callout lines of the log; outside (the host, a thread of an Action) as it was,
+    but for the secrets."""
 
     def __init__(self, severity: Severity, original: Any) -> None:
         self._severity, self._original = severity, original
@@ -145,7 +156,8 @@ class _Console(io.TextIOBase):
     def write(self, text: str) -> int:
         current = _scope.get()
         if current is None:
-            return int(self._original.write(text))
+            self._original.write(mask(text))
+            return len(text)
         whole = mask(current.printed.get(self._severity, "") + text)  # before it is split: an address may hold a \n
         *lines, current.printed[self._severity] = whole.split("\n")
         for line in lines:

@@ -89,6 +89,8 @@ def test_network_seconds_add_up_within_a_scope() -> None:
         ("a/b@example.com", "a%2Fb%40example.com"),
         ("a/b@example.com", "a/b%40example.com"),
         ("o'brien@example.com", "o&#x27;brien@example.com"),
+        ("o'brien@example.com", "o&#39;brien@example.com"),  # as the mail's page has it
+        ('"x y"@example.com', "&#34;x y&#34;@example.com"),
         ("a\x85b@example.com", repr("a\x85b@example.com")[1:-1]),
         ("a@b", "a@b"),
         ('"x y"@example.com', r"\"x y\"@example.com"),
@@ -139,6 +141,15 @@ def test_secret_is_masked_everywhere_in_any_case(lines: Lines) -> None:
     assert first["message"] == "[secret] [secret]"
     assert first["cause"] == "x[secret]x"
     assert second["message"] == "[secret]"
+
+
+@pytest.mark.parametrize(
+    "text", ['pa"ss+w/rd', json.dumps('pa"ss+w/rd')[1:-1], "pa&quot;ss+w/rd", "pa&#34;ss+w/rd", "pa%22ss%2Bw%2Frd"]
+)
+def test_secret_is_masked_however_it_is_spelled(text: str) -> None:
+    log.hide_secret('pa"ss+w/rd')
+
+    assert log.mask(f"<{text}>") == "<[secret]>"
 
 
 def test_short_secret_is_not_masked() -> None:
@@ -244,6 +255,14 @@ def test_outside_a_scope_the_streams_are_as_they_were(lines: Lines, console: Con
 
     assert lines() == []
     assert (streams.out.getvalue(), streams.err.getvalue()) == ("host\n", "host\n")
+
+
+def test_outside_a_scope_a_secret_is_masked_all_the_same(console: Console) -> None:
+    log.hide_secret("S3cret-Value")
+    with console() as streams:
+        print("a thread of an Action: S3cret-Value")
+
+    assert streams.out.getvalue() == "a thread of an Action: [secret]\n"
 
 
 def test_threads_print_into_their_own_scopes(lines: Lines, console: Console) -> None:
