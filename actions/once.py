@@ -81,8 +81,8 @@ class Once:
             entry.running = None
             if answer is not None and answer.status < 300:
                 entry.answer = answer
-            elif not entry.done:
-                self._entries.pop(key, None)
+            elif not entry.done and self._entries.get(key) is entry:  # and not one that came after it was forgotten
+                del self._entries[key]
 
     def _wait(self, running: Future[Answer], deadline: float) -> Answer:
         try:

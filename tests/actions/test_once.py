@@ -195,6 +195,25 @@ def test_same_again_while_the_first_runs_waits_for_its_answer(
     assert work.runs == 1
 
 
+def test_failure_of_a_forgotten_run_leaves_the_next_one_of_its_key_alone(
+    pool: ThreadPoolExecutor, once: Once, waits: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEPT_ENTRIES", 1)
+    forgotten, next_one = Slow(FAILED), Slow(SENT)
+    runs = [pool.submit(once.run, "k", LONG, forgotten)]
+    assert forgotten.running.wait(60)
+    once.run("another", LONG, Work(SENT))
+    runs.append(pool.submit(once.run, "k", LONG, next_one))
+    assert next_one.running.wait(60)
+    forgotten.let.set()
+    assert runs[0].result(60) == FAILED
+
+    third = pool.submit(once.run, "k", LONG, next_one)
+    assert waits.acquire(timeout=60)
+    next_one.let.set()
+    assert (runs[1].result(60), third.result(60), next_one.runs) == (SENT, SENT, 1)
+
+
 def test_who_waits_for_what_breaks_hears_of_it(
     pool: ThreadPoolExecutor, once: Once, waits: threading.Semaphore
 ) -> None:
