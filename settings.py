@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
@@ -269,11 +270,10 @@ def _queue(text: str) -> str:
 
 def _bundle(text: str) -> str:
     try:
-        if b"-----BEGIN CERTIFICATE-----" in Path(text).read_bytes():
-            return text
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(text)
     except OSError:
-        pass
-    raise ValueError("is no file of certificates")
+        raise ValueError("is no file of certificates") from None
+    return text
 
 
 def _proxy(reader: _Reader, url: str) -> str:

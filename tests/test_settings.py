@@ -362,9 +362,12 @@ def test_proxy_of_the_process_does_not_leak_into_another_environment(
     assert make_settings().proxy == ""
 
 
-def test_ca_bundle_without_a_certificate_is_a_fault(faults: Faults, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "no certificate\n", "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n"]
+)
+def test_ca_bundle_without_a_certificate_is_a_fault(faults: Faults, tmp_path: Path, text: str) -> None:
     bundle = tmp_path / "ca.pem"
-    bundle.write_text("no certificate\n")
+    bundle.write_text(text)
 
     (fault,) = faults(REQUESTS_CA_BUNDLE=str(bundle))
 
