@@ -83,7 +83,7 @@ async function post({ url, key, id, body }, signal) {
 function judge({ status, headers }, answer, id) {
   const accepted = status === 200 || status === 202;
   if (accepted && answer?.id === id) return;
-  const error = answer?.error?.code ? answer.error : undefined;
+  const error = typeof answer?.error?.code === 'string' ? answer.error : undefined; // Google's own has a number
   const stranger = accepted ? `HTTP ${status}, but not from the function: check FUNCTION_URL` : `HTTP ${status}`;
   const cause = error ? `${status} ${error.code}: ${error.message}` : stranger;
   const retry = [429, 500, 503, 504].includes(status) || (status === 502 && !error);

@@ -336,6 +336,8 @@ describe('retry', () => {
   const passing = {
     'a 502 that is not ours': answer(502, '<html>Bad Gateway</html>'),
     'a 502 with other JSON': answer(502, { error: 'bad gateway' }),
+    'a 502 of Google\'s own': answer(502, { error: { code: 502, message: 'try again', status: 'UNAVAILABLE' } }),
+    'a 503 with a code that is no text': answer(503, { error: { code: { toString: 1 } } }),
     'a reset connection': reset,
     'an answer cut in the middle': cut,
   };
