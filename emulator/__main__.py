@@ -135,7 +135,8 @@ def _send(file: Path, port: int) -> int:
     except urllib.error.URLError as error:
         print(f"No emulator listens on port {port} ({error.reason}): start one with `make run`.", file=sys.stderr)
         return 1
-    print(f"{run['timeline']}\n\n{run['mail'] or 'No mail was sent.'}")
+    none = "No mail yet: Cloud Tasks delivers it." if run["waiting"] else "No mail was sent."
+    print(f"{run['timeline']}\n\n{run['mail'] or none}")
     return 0 if run["status"] == "success" else 1
 
 

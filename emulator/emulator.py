@@ -66,7 +66,7 @@ class Emulator:
         self.auth0 = Auth0(self.action.path, self.journal, {})
         self.keys = Keys(self.sendgrid, self.secret_manager, self.auth0.secrets)
         self.settings = self._settings(environment or {})
-        self.services = list(self._services(source))
+        self.services = list(self._services(delivery, source))
         self.function = self.services[-1]
         self.switches = self._switches()
         self.runs: list[Run] = []
@@ -104,7 +104,7 @@ class Emulator:
             run = Run(len(self.runs) + 1, event, execution, self.journal, first, self._last_entry())
             run.await_log(LOG_SECONDS)
             self.runs.append(run)
-            self.journal.record("run.ended", number=run.number, status=execution.status)
+            self.journal.record("run.ended", number=run.number, status=execution.status, waiting=run.waiting)
             return run
 
     def refresh(self) -> None:
@@ -140,7 +140,7 @@ class Emulator:
         entries = self.journal.entries()
         return entries[-1].number if entries else 0
 
-    def _services(self, source: Path) -> Iterator[CloudRun]:
+    def _services(self, delivery: Delivery, source: Path) -> Iterator[CloudRun]:
         """`deliver`, where there is a queue, then the function that Auth0 calls."""
 
         def service(target: str, **settings: str) -> CloudRun:
@@ -148,7 +148,7 @@ class Emulator:
             return CloudRun(self.journal, environment, keys=self.keys, target=target, source=source)
 
         if self.cloud_tasks is None:
-            yield service(PUBLIC, DELIVERY="direct")
+            yield service(PUBLIC, DELIVERY=delivery)  # what is neither, the function refuses, with the fix
             return
         deliver = service("deliver")
         yield deliver

@@ -21,10 +21,7 @@ ARGUMENTS = [
 # Name: address, width, theme.
 SHOWN = {
     "run-light": ("/runs/3", 1280, "light"),
-    "run-dark-narrow": ("/runs/3", 360, "dark"),
     "failed-dark": ("/runs/2", 1280, "dark"),
-    "test-light": ("/test?example=full", 1280, "light"),
-    "break-light": ("/break", 1280, "light"),
     "sheet-light": ("/runs/3/sheet", 1280, "light"),
 }
 

@@ -61,7 +61,7 @@ def _event() -> dict[str, Any]:
 
 def _brief(run: Run) -> dict[str, Any]:
     brief = {"number": run.number, "url": f"/runs/{run.number}", "status": run.execution.status}
-    return {**brief, "mails": [entry.data["id"] for entry in run.mails]}
+    return {**brief, "waiting": run.waiting, "mails": [entry.data["id"] for entry in run.mails]}
 
 
 def result(run: Run) -> dict[str, Any]:

@@ -81,5 +81,5 @@ def _told(entry: Entry) -> dict[str, Any]:
     seen = () if entry.kind in UNSEEN else steps_of(entry)
     steps = [{"who": s.who, "what": s.what, "state": s.state, "on_purpose": s.on_purpose} for s in seen]
     mail = {"mail": entry.data["id"]} if entry.kind == "sendgrid.mail" else {}
-    run = {"number": entry.data["number"]} if entry.kind == "run.ended" else {}
+    run = {name: entry.data[name] for name in ("number", "waiting")} if entry.kind == "run.ended" else {}
     return {"kind": entry.kind, "steps": steps, **mail, **run}

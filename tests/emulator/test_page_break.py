@@ -50,6 +50,16 @@ def test_a_count_goes_down_with_each_request_and_ends(visitor: Visitor) -> None:
     assert len(visitor.site.emulator.sendgrid.inbox()) == 2
 
 
+def test_how_often_stays_chosen_from_one_switch_to_the_next(visitor: Visitor) -> None:
+    page = visitor.open("/break")
+    page.get_by_role("radio", name="every request").check()
+    page.get_by_role("button", name="Break SendGrid: reset").press("Enter")
+    page.get_by_role("button", name="Break Callout: bad signature").press("Enter")
+    expect(page.get_by_text("on: every request")).to_have_count(2)
+    waiting = visitor.site.emulator.switches.waiting()
+    assert [(fault["name"], fault["count"]) for fault in waiting] == [("reset", None), ("bad signature", None)]
+
+
 def test_focus_stays_on_the_switch_that_was_pressed(visitor: Visitor) -> None:
     page = visitor.open("/break")
     switch = page.get_by_role("button", name="Break SendGrid: out of credits")

@@ -68,6 +68,15 @@ def test_a_run_that_waits_says_so_and_its_mail_comes_by_itself_once_repaired(que
     expect(heading).to_have_text("Run 2 success, with trouble")
 
 
+def test_a_notice_that_the_queue_holds_back_is_not_called_lost_and_slides_in_later(queue_visitor: Visitor) -> None:
+    queue_visitor.site.queue.paused = True
+    page = queue_visitor.open("/admin")
+    page.get_by_role("button", name="Set a new password").press("Enter")
+    expect(page.get_by_role("status").filter(has_text="Password changed.")).to_be_visible()
+    queue_visitor.site.queue.paused = False
+    expect(page.get_by_role("heading", name="The notice has arrived")).to_be_visible()
+
+
 def test_a_task_is_delivered_twice_on_request_and_the_user_is_mailed_once(queue_visitor: Visitor) -> None:
     emulator = queue_visitor.site.emulator
     page = queue_visitor.open("/queue")

@@ -23,6 +23,8 @@ def test_one_language_is_chosen_in_a_theme_and_in_both_widths(visitor: Visitor) 
     page.get_by_label("Width").select_option("both")
     page.get_by_role("button", name="Show").click()
     expect(page.locator("figcaption")).to_have_text(["Arabic ar · dark · 360 px", "Arabic ar · dark · 600 px"])
+    widths = page.evaluate("[...document.querySelectorAll('iframe')].map((frame) => frame.clientWidth)")
+    assert widths == [360, 600]
     body = page.frame_locator("iframe >> nth=0").locator("body")
     expect(body).to_have_css("background-color", "rgb(20, 23, 26)")
     expect(page.frame_locator("iframe >> nth=0").locator("html")).to_have_attribute("dir", "rtl")

@@ -41,19 +41,20 @@ onSubmit('reset', async (form) => {
 onSubmit('administrator', async (form, say) => {
   changed = true;
   arrived = false;
-  const { url, mails } = await post('/api/passwords/administrator', fields(form));
-  say(mails.length ? 'Password changed.' : 'Password changed; no notice arrived.');
-  if (!mails.length) nothing(url);
+  const { url, mails, waiting } = await post('/api/passwords/administrator', fields(form));
+  const lost = !mails.length && !waiting;
+  say(lost ? 'Password changed; no notice arrived.' : 'Password changed.');
+  if (lost) nothing(url);
 });
 
 // At Auth0 the user does not wait for the Action: the notice comes when it comes.
-listen(async ({ kind, mail, number }) => {
+listen(async ({ kind, mail, number, waiting }) => {
   if (!changed || !document.getElementById('notice')) return;
   if (kind === 'sendgrid.mail') {
     arrived = true;
     const response = await fetch(`/inbox/${mail}/arrived`);
     slideIn(await response.text()); // the server's own, escaped
-  } else if (kind === 'run.ended' && !arrived) {
+  } else if (kind === 'run.ended' && !arrived && !waiting) {
     nothing(`/runs/${number}`);
   }
 });
