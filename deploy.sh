@@ -73,7 +73,10 @@ read_env_yaml() {
 }
 
 python() {
-  [[ -x $PYTHON ]] || make --silent .venv/emulator >&2
+  if [[ ! -x $PYTHON ]]; then
+    echo "first use: what the checks need is installed into .venv" >&2
+    make --silent .venv/emulator >&2
+  fi
   "$PYTHON" "$@"
 }
 
@@ -189,7 +192,11 @@ check_project() {
     die "the project $PROJECT has no billing: https://console.cloud.google.com/billing/linkedaccount?project=$PROJECT"
   say "$SERVICE ($DELIVERY) in $PROJECT, $REGION, as $(who)"
 }
-who() { gcloud config get account 2>/dev/null || echo unknown; }
+who() {
+  local account
+  account=$(gcloud config get account 2>/dev/null) || true
+  echo "${account:-an account that gcloud does not name}"
+}
 
 check_rights() {
   ! $PLAN || return 0
@@ -458,6 +465,7 @@ promote() {
   [[ -n $draft ]] || die "there is no draft: ./deploy.sh draft"
   if [[ $DELIVERY == direct ]]; then
     serve "$SERVICE" --to-revisions="$draft=100" --remove-tags=draft
+    say "The draft serves. To go back: ./deploy.sh revert"
     return
   fi
   # The draft's public side hands its tasks to the draft's `deliver`. What serves must not: the next draft would take
@@ -471,6 +479,7 @@ promote() {
   [[ $latest == *,live ]] || run run services update "$SERVICE" --region="$REGION" \
     --update-env-vars="DELIVER_URL=$(url_of "$DELIVER")" --update-labels=stage=live
   serve "$SERVICE" --to-latest --remove-tags=draft
+  say "The draft serves. To go back: ./deploy.sh revert"
 }
 
 versions() {
@@ -500,6 +509,7 @@ revert() {
   for side in "${SIDES[@]}"; do
     revision=$(revision_in "$side" "$deployment")
     serve "$side" --to-revisions="$revision=100"
+    say "$revision serves."
   done
 }
 # A deployment's name is its time, so that the one before is the next smaller.
@@ -582,6 +592,7 @@ finish_signing_key() {
   fi
   printf '%s' "$1" | store CALLOUT_SIGNING_KEY
   disable_old_versions CALLOUT_SIGNING_KEY
+  say "The new key alone is taken, in five minutes at the latest."
 }
 
 # First the new key is tried, then it is stored, and the old one dies last.
@@ -727,4 +738,5 @@ split_arguments() {
   (($# == 0)) || FURTHER=("${@:2}")
 }
 
-main "$@"
+# On one line: bash reads on in this file when main has ended, and the file may have changed by then.
+main "$@" && exit

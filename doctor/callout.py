@@ -97,19 +97,16 @@ def _judge_stranger(case: Case) -> Iterator[Finding]:
     yield from clock.check(case, answer)
     if answer.status_code < 300:
         what = f"{case.url} takes a callout without a signature: this is not the function"
-        yield Finding(
-            "fault", "callout", what, "the Action sends users' data there", "set FUNCTION_URL to the function's own"
-        )
+        fix = "set FUNCTION_URL to the function's own"
+        yield Finding("fault", "callout", what, "the Action sends users' data there", fix)
 
 
 def _judge_failure(case: Case, answer: requests.Response, said: dict[str, Any]) -> Finding:
     error = said.get("error")
     if isinstance(error, dict):
         code = str(error.get("code"))
-        fix = FIXES.get(code, LOGS.format("password-notice"))
-        return Finding(
-            "fault", "callout", f"the function answers {answer.status_code} {code}: {error.get('message')}", DEAF, fix
-        )
+        said_so = f"the function answers {answer.status_code} {code}: {error.get('message')}"
+        return Finding("fault", "callout", said_so, DEAF, FIXES.get(code, LOGS.format("password-notice")))
     what = f"{case.url} answers {answer.status_code}, but not as the function does"
     if answer.status_code in (401, 403):
         return Finding("fault", "callout", f"{what}: it is not public", DEAF, "open it: ./deploy.sh deploy")
@@ -121,9 +118,7 @@ def _follow(case: Case, key: str, actions: list[str]) -> Iterator[Finding]:
     """Queue mode: wait until `deliver` has done each task, or has failed with it."""
     queue = case.environment.get("TASKS_QUEUE", "")
     if not queue:
-        yield Finding(
-            "note", "callout", "the callout was queued; whether it is delivered was not looked at (no TASKS_QUEUE)"
-        )
+        yield Finding("note", "callout", "queued; whether it is delivered was not looked at (no TASKS_QUEUE)")
         return
     endpoint = case.environment.get("CLOUD_TASKS_ENDPOINT") or GOOGLE_TASKS
     for action in actions:
@@ -135,23 +130,17 @@ def _outcome(case: Case, task: str, action: str) -> Finding:
         try:
             answer = requests.get(task, headers=case.google_headers, timeout=SECONDS)
         except requests.RequestException as error:
-            return Finding(
-                "note", "callout", f"the callout was queued, but the queue cannot be asked: {type(error).__name__}"
-            )
+            return Finding("note", "callout", f"queued, but the queue cannot be asked: {type(error).__name__}")
         if answer.status_code == 404:
             return Finding("ok", "callout", f"queued, and deliver has done {action}; nobody got mail")
         if answer.status_code != 200:
-            return Finding(
-                "note", "callout", f"the callout was queued, but the queue answers {answer.status_code} to you"
-            )
+            return Finding("note", "callout", f"queued, but the queue answers {answer.status_code} to you")
         status = _json(answer).get("lastAttempt", {}).get("responseStatus")
         if status:
             # The sample is of no use to anybody: it must not be tried for a month.
             requests.delete(task, headers=case.google_headers, timeout=SECONDS)
-            fix = LOGS.format("deliver")
-            return Finding(
-                "fault", "callout", f"queued, but deliver fails with {action}: {status.get('message')}", DEAF, fix
-            )
+            what = f"queued, but deliver fails with {action}: {status.get('message')}"
+            return Finding("fault", "callout", what, "no notice goes out until it is mended", LOGS.format("deliver"))
         case.clock.sleep(QUEUED_PAUSE)
     fix = "is it paused? gcloud tasks queues describe, and resume"
     return Finding("fault", "callout", f"queued, but {action} is not dispatched", "notices wait in the queue", fix)

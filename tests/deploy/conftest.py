@@ -30,6 +30,7 @@ class Bench:
     rights: str  # the Resource Manager's address
     missing: set[str] = field(default_factory=set)  # rights that the account has not
     variables: dict[str, str] = field(default_factory=dict)  # of deploy.sh's environment, beside the usual ones
+    program: Path = SOURCE / "deploy.sh"
 
     def env_yaml(self, text: str) -> None:
         (self.folder / "env.yaml").write_text(text, "utf-8")
@@ -61,7 +62,7 @@ class Bench:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [str(SOURCE / "deploy.sh"), "-e", str(self.folder / "env.yaml"), *words],
+            [str(self.program), "-e", str(self.folder / "env.yaml"), *words],
             env=self._environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,12 +1,14 @@
 """Killed after any of its steps, the next run ends in the same state."""
 
 import re
+import shutil
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.deploy.conftest import SENDGRID_KEY, Bench, NewBench
+from tests.deploy.conftest import SENDGRID_KEY, SOURCE, Bench, NewBench
 from tests.deploy.gcloud_stand_in import Cloud
 
 STEPS_OF_KEY, STEPS_OF_SETUP, STEPS_OF_DEPLOY, STEPS_OF_PROMOTE = 3, 13, 6, 3
@@ -104,6 +106,21 @@ def test_a_rotation_that_dies_after_its_step_is_the_same_rotation(bench: Bench) 
     kill(bench, 1, "rotate-signing-key", "finish")
     old, both, new = bench.cloud.secrets["callout-signing-key"]
     assert both == f"{new}\n{old}"
+
+
+def test_a_deploy_sh_that_is_edited_while_it_runs_ends_all_the_same(bench: Bench, tmp_path: Path) -> None:
+    """A pull, say: bash reads a script while it runs it."""
+    bench.set_up()
+    copy, gcloud = tmp_path / "deploy.sh", bench.folder / "gcloud"
+    shutil.copy(SOURCE / "deploy.sh", copy)
+    gcloud.rename(bench.folder / "gcloud-itself")
+    gcloud.write_text(f'#!/bin/sh\necho "echo read on" >>"{copy}"\nexec "{bench.folder}/gcloud-itself" "$@"\n')
+    gcloud.chmod(0o755)
+    bench.program, bench.variables["PYTHON"] = copy, "/bin/true"
+    done = bench("versions")
+    assert done.returncode == 0, done.stderr
+    assert "read on" in copy.read_text("utf-8")
+    assert "read on" not in done.stdout
 
 
 @pytest.mark.parametrize(

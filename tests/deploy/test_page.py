@@ -55,7 +55,7 @@ def test_gcloud_knows_the_pages_commands(tmp_path: Path) -> None:
 
 
 def test_the_sums_of_the_monthly_costs_are_right() -> None:
-    sums = re.findall(r"\| ([0-9(][0-9(), ×−.]+) = ([0-9.]+) \|", PAGE)
+    sums = re.findall(r"\| ([0-9(][0-9(), \u00d7\u2212.]+) = ([0-9.]+) \|", PAGE)
     assert len(sums) == 2
     for terms, told in sums:
-        assert round(eval(terms.replace(",", "").replace("×", "*").replace("−", "-")), 2) == float(told)  # noqa: RUF001
+        assert round(eval(terms.replace(",", "").replace("\u00d7", "*").replace("\u2212", "-")), 2) == float(told)
