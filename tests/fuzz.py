@@ -207,6 +207,7 @@ def spoil_header(hostile: Hostile) -> None:
                 value + "x",
                 value[:-1],
                 value.upper(),
+                "0" + value,
                 value.replace("v1,", "v1a,"),
                 value.replace("v1,", "v2,"),
             ),

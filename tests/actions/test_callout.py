@@ -1,5 +1,6 @@
 import base64
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ def test_one_good_signature_among_several_with_one_good_key_among_several_holds(
         lambda good: "v1a," + good[3:],
         lambda good: "v2," + good[3:],
         lambda good: "V1," + good[3:],
+        lambda good: "v1;" + good[3:],
         lambda good: good[3:],
         lambda good: good[:-1],
         lambda good: good + "=",
@@ -281,6 +283,16 @@ def test_each_form_of_the_time_is_read_as_utc(text: str, hour: int) -> None:
     assert callout.time.tzinfo is UTC
     assert (callout.time.day, callout.time.hour) == (23, hour)
     assert odd == ""
+
+
+def test_time_without_a_zone_is_utc_wherever_this_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        callout, _ = read_body(signed(), b'{"time": "2026-11-23T10:15:00"}', 0)
+    time.tzset()
+
+    assert callout.time == datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -61,10 +61,11 @@ def test_other_keys_run(once: Once) -> None:
     assert work.runs == 2
 
 
-def test_failure_is_never_kept(once: Once) -> None:
-    work = Work(FAILED, SENT)
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_failure_is_never_kept(once: Once, status: int) -> None:
+    work = Work(failed := FAILED._replace(status=status), SENT)
 
-    assert once.run("k", LONG, work) == FAILED
+    assert once.run("k", LONG, work) == failed
     assert once.run("k", LONG, work) == SENT
     assert work.runs == 2
 

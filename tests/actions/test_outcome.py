@@ -41,6 +41,8 @@ def test_single_success_is_the_answer() -> None:
         ([skipped("no_email"), skipped("other")], 200, {"status": "skipped", "reason": "no_email"}),
         ([skipped("no_email"), SENT], 200, {"status": "sent", "message_id": "m"}),
         ([skipped("no_email"), Result("done")], 200, {"status": "done"}),
+        ([Result("sent")], 200, {"status": "sent", "message_id": None}),
+        ([Result("sandbox", message_id="m")], 200, {"status": "sandbox"}),
         ([Result("done"), SENT], 200, {"status": "sent", "message_id": "m"}),
         ([Result("done"), Result("sandbox")], 200, {"status": "sandbox"}),
         ([Result("queued")], 202, {"status": "queued"}),
@@ -53,7 +55,9 @@ def test_single_success_is_the_answer() -> None:
         ),
     ],
 )
-def test_success_that_tells_most_speaks_for_all(results: list[Result], status: int, told: dict[str, str]) -> None:
+def test_success_that_tells_most_speaks_for_all(
+    results: list[Result], status: int, told: dict[str, str | None]
+) -> None:
     answer = combine(CALLOUT, [outcome(result) for result in results], 0)
 
     assert answer.status == status
