@@ -71,10 +71,13 @@ class Secrets:
         self._reading: dict[str, Future[str]] = {}
         self._lock = threading.Lock()
 
-    def get(self, source: str, *, max_age: float | None = None, deadline: float = math.inf) -> str:
+    def get(
+        self, source: str, *, max_age: float | None = None, old_serves: bool = True, deadline: float = math.inf
+    ) -> str:
         """The value at `source`, at most `max_age` seconds old (default: SECRET_MAX_AGE_SECONDS).
 
-        Waits no longer than to `deadline` (monotonic seconds). Raises Unavailable (secret_unavailable).
+        `old_serves`: in an outage an older one will do. Waits no longer than to `deadline` (monotonic seconds).
+        Raises Unavailable (secret_unavailable).
         """
         began = self._clock.monotonic()
         with self._lock:
@@ -83,24 +86,24 @@ class Secrets:
             # Who knows that the value is no good (0) has it read, even where the last reading failed a moment ago.
             if value and value.serves(began, age, in_outage=max_age != 0):
                 return value.text
-            reading = self._reading.get(source) or self._start(source, value)
+            reading = self._reading.get(source) or self._start(source)
         patience = PATIENCE_SECONDS if value is None or max_age is not None else SHORT_PATIENCE_SECONDS
         try:
             return reading.result(min(patience, max(deadline - began, 0)))
-        except FutureTimeoutError:
-            return self._old(source, value, "no answer in time")
+        except (FutureTimeoutError, Outage) as error:
+            return self._old(source, value if old_serves else None, str(error) or "no answer in time")
         finally:
             log.add_network_seconds(self._clock.monotonic() - began)
 
-    def _start(self, source: str, old: _Value | None) -> Future[str]:
+    def _start(self, source: str) -> Future[str]:
         """Read in a thread of its own: whatever hangs outside, who waits has a time-out."""
         reading = self._reading[source] = Future()
-        threading.Thread(target=self._read, args=(source, reading, old), daemon=True).start()
+        threading.Thread(target=self._read, args=(source, reading), daemon=True).start()
         return reading
 
-    def _read(self, source: str, reading: Future[str], old: _Value | None) -> None:
+    def _read(self, source: str, reading: Future[str]) -> None:
         try:
-            result = self._read_now(source, old)
+            result = self._read_now(source)
         except BaseException as error:  # noqa: BLE001  (whoever waits must hear of it)
             self._reading.pop(source)
             reading.set_exception(error)
@@ -108,11 +111,9 @@ class Secrets:
             self._reading.pop(source)
             reading.set_result(result)
 
-    def _read_now(self, source: str, old: _Value | None) -> str:
+    def _read_now(self, source: str) -> str:
         try:
             text = self._fetch(source).strip()
-        except Outage as outage:
-            return self._old(source, old, str(outage))
         except Refused as refused:
             self._values.pop(source, None)
             raise _unavailable(source, str(refused)) from refused
@@ -127,11 +128,12 @@ class Secrets:
         if old is None or now - old.read_at > STALE_SECONDS:
             raise _unavailable(source, cause)
         with self._lock:
-            if self._values.get(source) is old:  # and not read anew, or dropped, in the meantime
+            is_first = self._values.get(source) is old  # and it was not read anew, or dropped, in the meantime
+            if is_first:
                 self._values[source] = _Value(old.text, old.read_at, now)
-        log.write(
-            "WARNING", f"{source}: {cause}; the value read {now - old.read_at:.0f} s ago serves", code="secret_old"
-        )
+        if is_first:
+            age = now - old.read_at
+            log.write("WARNING", f"{source}: {cause}; the value read {age:.0f} s ago serves", code="secret_old")
         return old.text
 
 
@@ -155,9 +157,10 @@ class ActionSecrets(Mapping[str, Secret]):
     def __getitem__(self, name: str) -> Secret:
         return self._get(self._sources[name])
 
-    def _get(self, source: str, max_age: float | None = None) -> Secret:
-        text = self._secrets.get(source, max_age=max_age, deadline=self._deadline)
-        return Secret(text, lambda: self._get(source, 0))
+    def _get(self, source: str, **how: Any) -> Secret:
+        text = self._secrets.get(source, deadline=self._deadline, **how)
+        # Whoever asks anew has been told that this value is none: in an outage it must not stand in for its successor.
+        return Secret(text, lambda: self._get(source, max_age=0, old_serves=False))
 
     def __iter__(self) -> Any:
         return iter(self._sources)

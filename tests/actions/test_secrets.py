@@ -401,6 +401,14 @@ def test_repr_of_secrets_is_masked(action_secrets: ActionSecrets) -> None:
     assert str(action_secrets.SENDGRID_API_KEY) == "value-1"
 
 
+def test_a_secret_that_was_refused_is_never_renewed_by_itself(action_secrets: ActionSecrets, store: Store) -> None:
+    """In an outage the old value is none: whoever renews it has been told so."""
+    key = action_secrets.SENDGRID_API_KEY
+    store.error = Outage("503")
+
+    assert unavailable(key.renewed).cause == f"{SOURCE}: 503"
+
+
 def test_renewed_secret_is_read_past_the_cache_each_time(action_secrets: ActionSecrets, store: Store) -> None:
     key = action_secrets.SENDGRID_API_KEY
     store.value = "value-2"

@@ -43,6 +43,19 @@ def test_the_callout_that_meets_a_rotated_sendgrid_key_succeeds(fresh: Stage) ->
     assert len(fresh.mails(address)) == 1
 
 
+def test_a_rotated_sendgrid_key_that_cannot_be_read_yet_is_asked_for_again(fresh: Stage) -> None:
+    """A final answer would lose the notice, though the new key is there and will be read in a moment."""
+    sent = notice_to(new_address())
+    fresh.send(notice_to(new_address()))
+    old = fresh.sendgrid_key
+    fresh.put_sendgrid_key(fresh.sendgrid.new_key())
+    fresh.sendgrid.revoke(old)
+    with fresh.secret_fault(replace(FAULTS["unavailable"], count=None)):
+        answer = fresh.send(sent)
+        assert (answer.status, answer.code) == (503, "secret_unavailable")
+    assert fresh.send(sent).body["status"] == "sent"
+
+
 def test_many_callouts_that_meet_a_rotated_sendgrid_key_succeed(fresh: Stage) -> None:
     fresh.send(notice_to(new_address()))
     old = fresh.sendgrid_key
