@@ -738,5 +738,5 @@ split_arguments() {
   (($# == 0)) || FURTHER=("${@:2}")
 }
 
-# On one line: bash reads on in this file when main has ended, and the file may have changed by then.
-main "$@" && exit
+# In one: bash would read on in this file when main has ended, and the file may have changed by then.
+{ main "$@"; exit; }
