@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC2317  # main calls most of these functions by the names of commands
 # From clone to production and back. docs/deploy.md tells the whole way.
 set -euo pipefail
 ((BASH_VERSINFO[0] >= 5)) || { echo "deploy.sh needs bash 5 (on a Mac: brew install bash)" >&2 && exit 1; }
