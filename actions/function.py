@@ -62,7 +62,7 @@ def failure(error: NoticeError) -> Answer:
 def respond(answer: Answer, *, unread: bool = False) -> Response:
     """`unread`: the request's body was not read to its end, and must not be: functions-framework reads the rest into
     memory after every answer but a streamed one."""
-    text = json.dumps(answer.body).encode() + b"\n"
+    text = json.dumps(answer.body, default=str).encode() + b"\n"  # an Action may report anything
     headers = {**answer.headers, "Content-Type": "application/json", "Cache-Control": "no-store"}
     if unread:
         return Response(

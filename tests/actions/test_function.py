@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask import Request
@@ -186,6 +187,10 @@ def test_answer_is_json_that_nobody_keeps() -> None:
     assert response.headers["Content-Type"] == "application/json"
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["Retry-After"] == "2"
+
+
+def test_answer_tells_what_is_no_json_as_text() -> None:
+    assert json.loads(respond(Answer(200, {"message_id": UUID(int=0)})).get_data()) == {"message_id": str(UUID(int=0))}
 
 
 def test_answer_to_an_unread_body_is_streamed_and_closes_the_connection() -> None:
