@@ -144,5 +144,6 @@ def test_versions_lists_both_sides_and_what_serves(bench: Bench) -> None:
     bench.set_up()
     bench.succeed("draft")
     said = bench("versions").stdout
+    assert "FUNCTION_URL: https://password-notice-x.a.run.app" in said
     assert "password-notice, serving: password-notice-00001" in said
     assert "password-notice-deliver-00002" in said

@@ -8,8 +8,8 @@ import urllib3
 from playwright.sync_api import Browser, Page, expect
 
 from emulator.emulator import example
-from tests.emulator.npm import npm_package
 from tests.emulator.site import PATIENCE_MS, Site, Visitor, visiting
+from tests.npm import npm_package
 
 AXE = "4.14.1"
 WIDTHS = (1440, 768, 360)

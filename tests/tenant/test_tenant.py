@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.emulator.npm import npm_package
+from tests.npm import npm_package
 from tests.tenant.management import TOKEN, Management
 
 ROOT = Path(__file__).parents[2]
