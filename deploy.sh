@@ -15,7 +15,7 @@ usage: ./deploy.sh [-e FILE] [COMMAND] [-- GCLOUD-FLAGS]
   draft                          deploy a revision without traffic, at an address of its own
   test                           send a signed sample to the draft, or else to what serves; nobody gets mail
   promote                        let the draft serve
-  versions                       list the revisions
+  versions                       the address, and the revisions
   revert [REVISION]              let the deployment of REVISION serve again; without one, the deployment before
   rotate-signing-key [finish]    a new key beside the old; once Auth0 has it: the new one alone
   rotate-sendgrid-key [finish]   a new key, checked first, from standard input; once it works: the old ones off
@@ -485,6 +485,7 @@ promote() {
 
 versions() {
   local side
+  echo "FUNCTION_URL: $(url_of "$SERVICE")"
   for side in "${SIDES[@]}"; do
     echo "$side, serving: $(serving "$side")"
     ask run revisions list --service="$side" --region="$REGION" --sort-by='~metadata.creationTimestamp' \

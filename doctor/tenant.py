@@ -90,7 +90,7 @@ def _judge_run(case: Case, domain: str, token: str, action: dict[str, Any]) -> I
         fix = "copy the key again into the Action's secret CALLOUT_SIGNING_KEY, and deploy the Action: docs/deploy.md"
         yield Finding("fault", "tenant", what, "the function answers 401 to every callout", fix)
     else:
-        fix = "check the Action's secret FUNCTION_URL (./deploy.sh versions prints the service), and ./deploy.sh test"
+        fix = "check the Action's secret FUNCTION_URL (./deploy.sh versions prints it), and ./deploy.sh test"
         yield Finding("fault", "tenant", f"Auth0 ran the Action, and it failed: {error}", "no notice goes out", fix)
 
 
