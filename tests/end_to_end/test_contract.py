@@ -434,8 +434,14 @@ def test_a_tenant_that_is_allowed_is_served(choosy: Stage, tenant: str) -> None:
     assert choosy.send(callout(event(new_address(), tenant={"id": tenant}))).status == 200
 
 
-def test_an_event_without_a_tenant_is_not_of_an_allowed_one(choosy: Stage) -> None:
-    assert choosy.send(callout(event(new_address(), tenant=None))).body == UNAUTHORIZED
+@pytest.mark.parametrize("tenant", [None, "acme", ["acme"], {}, {"id": ["acme"]}, {"id": {}}, {"id": "ACME"}])
+def test_an_event_without_a_tenant_is_not_of_an_allowed_one(choosy: Stage, tenant: object) -> None:
+    assert choosy.send(callout(event(new_address(), tenant=tenant))).body == UNAUTHORIZED
+
+
+@pytest.mark.parametrize("of", [None, [], "acme", {}, {"tenant": {"id": "other"}, "user": {"email": 7}}])
+def test_the_tenant_is_checked_before_the_event(choosy: Stage, of: Any) -> None:
+    assert choosy.send(callout(of)).body == UNAUTHORIZED
 
 
 # Refused: the body
