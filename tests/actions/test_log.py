@@ -57,12 +57,18 @@ def test_line_is_whole_even_where_the_pipe_takes_little_at_once(lines: Lines, mo
 
 
 def test_lines_of_several_threads_never_mix(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda target, data: write(target, data[:50]))
+    write, alone = os.write, []
+
+    def write_little(target: int, data: bytes) -> int:
+        alone.append(log._writing.locked())
+        return write(target, data[:50])
+
+    monkeypatch.setattr(os, "write", write_little)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: log.write("INFO", f"{number}" * 500), range(9)))
     monkeypatch.undo()
 
+    assert all(alone)
     assert sorted(line["message"][0] for line in lines()) == sorted("012345678")
 
 
@@ -102,6 +108,7 @@ def test_network_seconds_add_up_within_a_scope() -> None:
         ("İlker@example.com", "İlker@example.com".lower()),
         ("straße@example.com", "STRASSE@EXAMPLE.COM"),
         ("straße@example.com", "strasse@example.com"),
+        ("STRAẞE@example.com", "strasse@example.com"),
     ],
 )
 def test_address_is_masked_however_it_is_spelled(lines: Lines, address: str, text: str) -> None:

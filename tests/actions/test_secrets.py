@@ -525,6 +525,7 @@ def test_secret_manager_is_asked_where_google_says(
     manager.get(url, json=payload(b"value\n"))
 
     assert Secrets(settings).get(source) == "value"
+    assert manager.calls[0].request.req_kwargs["timeout"] == 2  # type: ignore[attr-defined]
 
 
 def test_endpoint_of_the_emulator_needs_no_google_credentials(
