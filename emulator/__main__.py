@@ -71,11 +71,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(emulator: Emulator, run: Run, options: argparse.Namespace) -> int:
     """Stay up until Ctrl-C or SIGTERM."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     with _server(emulator, options) as server, watching(emulator.refresh):
         print(f"Open {server.url}/\n\n{_report(run)}\n{_where(emulator, server)}", flush=True)
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
         stop.wait()
     return 0
 

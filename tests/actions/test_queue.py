@@ -1,5 +1,6 @@
 import base64
 import json
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -223,12 +224,41 @@ def test_google_gets_an_access_token_which_is_kept_while_it_is_valid(
 ) -> None:
     mock.post(GOOGLE_URL, json={})
     add(at_google, time)
+    time.go_on(60)
     add(at_google, time)
     credentials.valid = False
+    time.go_on(59)
+    add(at_google, time)
+    time.go_on(1)
     add(at_google, time)
 
     tokens = [call.request.headers["Authorization"] for call in mock.calls]
-    assert tokens == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
+    assert tokens == ["Bearer token-1"] * 3 + ["Bearer token-2"]
+
+
+def test_token_serves_on_while_its_successor_cannot_be_had(
+    mock: responses.RequestsMock, at_google: Queue, time: FakeTime, credentials: Credentials
+) -> None:
+    mock.post(GOOGLE_URL, json={})
+    add(at_google, time)
+    credentials.valid, credentials.error = False, RefreshError("no answer")  # type: ignore[no-untyped-call]
+    time.go_on(60)
+
+    assert add(at_google, time)
+    assert mock.calls[1].request.headers["Authorization"] == "Bearer token-1"
+
+
+def test_token_that_does_not_come_is_awaited_no_longer_than_the_deadline(
+    at_google: Queue, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = threading.Event()
+    monkeypatch.setattr(google.auth, "default", lambda scopes: never.wait(60))
+
+    with pytest.raises(Unavailable) as caught:
+        add(at_google, time, 0.01)
+    never.set()
+
+    assert caught.value.cause == "Cloud Tasks: access token: no answer in time"
 
 
 def test_token_that_cannot_be_had_is_unavailable(
@@ -237,9 +267,9 @@ def test_token_that_cannot_be_had_is_unavailable(
     credentials.error = RefreshError("metadata server: a text")  # type: ignore[no-untyped-call]
 
     with pytest.raises(Unavailable) as caught:
-        add(at_google, time, 0.01)
+        add(at_google, time)
 
-    assert caught.value.cause == "Cloud Tasks: no access token: RefreshError"
+    assert caught.value.cause == "Cloud Tasks: access token: RefreshError"
     assert len(mock.calls) == 0
 
 
@@ -252,7 +282,7 @@ def test_account_that_is_not_there_is_unavailable(
     monkeypatch.setattr(google.auth, "default", fail)
 
     with pytest.raises(Unavailable, match="could not be queued"):
-        add(at_google, time, 0.01)
+        add(at_google, time)
 
 
 def test_dispatch_deadline_leaves_deliver_its_time() -> None:

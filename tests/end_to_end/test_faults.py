@@ -208,15 +208,16 @@ class Ordeal:
 @pytest.fixture(scope="module")
 def ordeals(witness: Witness, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ordeal]:
     """All lasting faults at the same time, each at a function of its own: every one takes the whole deadline."""
+    # One by one: Flask's routes need `ast`, no friend of threads.
+    stages = [Stage(witness, mounted=tmp_path_factory.mktemp("secrets")) for _ in LASTING]
     with ThreadPoolExecutor(len(LASTING)) as pool:
-        folders = [tmp_path_factory.mktemp("secrets") for _ in LASTING]
-        return dict(zip(LASTING, pool.map(ordeal, LASTING, folders, [witness] * len(LASTING)), strict=True))
+        return dict(zip(LASTING, pool.map(ordeal, LASTING, stages), strict=True))
 
 
-def ordeal(name: str, folder: Path, witness: Witness) -> Ordeal:
+def ordeal(name: str, stage: Stage) -> Ordeal:
     address = new_address()
     sent = notice_to(address)
-    with Stage(witness, mounted=folder) as stage:
+    with stage:
         with stage.fault(fault(name, count=None)):
             answer, mails = stage.send(sent), len(stage.mails(address))
         return Ordeal(answer, mails, stage.send(sent), len(stage.mails(address)))

@@ -352,15 +352,16 @@ LASTING = ("queue asleep", "not found", "permission denied", "rate limited", "un
 @pytest.fixture(scope="module")
 def refusals(witness: Witness) -> Mapping[str, tuple[Answer, Answer, int]]:
     """All at the same time, each at a stage of its own: some of them take the whole deadline."""
+    stages = [QueueStage(witness) for _ in LASTING]  # one by one: Flask's routes need `ast`, no friend of threads
     with ThreadPoolExecutor(len(LASTING)) as pool:
-        return dict(zip(LASTING, pool.map(lambda name: refusal(name, witness), LASTING), strict=True))
+        return dict(zip(LASTING, pool.map(refusal, LASTING, stages), strict=True))
 
 
-def refusal(name: str, witness: Witness) -> tuple[Answer, Answer, int]:
+def refusal(name: str, stage: QueueStage) -> tuple[Answer, Answer, int]:
     """The answer while the fault lasts, the one after it, and the mails at last."""
     address = new_address()
     sent = notice_to(address)
-    with QueueStage(witness) as stage:
+    with stage:
         with stage.tasks_fault(replace(FAULTS[name], count=None)):
             answer = stage.send(sent)
         again = stage.send(sent)

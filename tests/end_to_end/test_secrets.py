@@ -178,14 +178,15 @@ class Ordeal:
 @pytest.fixture(scope="module")
 def ordeals(witness: Witness) -> Mapping[str, Ordeal]:
     """All at the same time, each at a function of its own: some of them take the whole deadline."""
+    stages = [Stage(witness) for _ in OUTAGES]  # one by one: Flask's routes need `ast`, no friend of threads
     with ThreadPoolExecutor(len(OUTAGES)) as pool:
-        return dict(zip(OUTAGES, pool.map(lambda name: ordeal(name, witness), OUTAGES), strict=True))
+        return dict(zip(OUTAGES, pool.map(ordeal, OUTAGES, stages), strict=True))
 
 
-def ordeal(name: str, witness: Witness) -> Ordeal:
+def ordeal(name: str, stage: Stage) -> Ordeal:
     address = new_address()
     sent = notice_to(address)
-    with Stage(witness) as stage:
+    with stage:
         with stage.secret_fault(replace(FAULTS[name], count=None)):
             first = stage.send(sent)
         return Ordeal(first, tried_again(stage, sent), len(stage.mails(address)))

@@ -1,0 +1,87 @@
+"""main.py as the host loads it: the Action that a user edits."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import functions_framework
+import pytest
+import responses
+
+from actions.clock import CLOCK
+from tests.conftest import SIGNING_KEY, Console, Lines, Sign
+
+MAIN = Path(__file__).parents[1] / "main.py"
+SEND = "https://api.sendgrid.com/v3/mail/send"
+KEY = f"SG.{'k' * 22}.{'v' * 43}"
+EVENT = {"user": {"email": "ada@example.com"}, "connection": {"name": "Users"}}
+Call = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def sendgrid() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock() as sendgrid:
+        yield sendgrid
+
+
+@pytest.fixture
+def call(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: Sign, console: Console
+) -> Call:
+    """A signed callout with an event, answered by the function of that name: its status and its body."""
+    for secret, value in {"SENDGRID_API_KEY": KEY, "CALLOUT_SIGNING_KEY": SIGNING_KEY}.items():
+        (tmp_path / secret).write_text(value)
+        environment[f"{secret}_SECRET"] = str(tmp_path / secret)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    create_app: Any = functions_framework.create_app
+
+    def call(event: object, target: str = "on_execute_post_change_password", path: str = "/") -> tuple[int, Any]:
+        body = json.dumps({"event": event}).encode()
+        headers = sign(body, timestamp=int(CLOCK.now()))
+        monkeypatch.setenv("FUNCTION_TARGET", target)
+        with console():
+            client = create_app(target, str(MAIN)).test_client()
+            answer = client.post(path, data=body, content_type="application/json", headers=headers)
+        return answer.status_code, answer.get_json()
+
+    return call
+
+
+def test_the_user_is_told(call: Call, sendgrid: responses.RequestsMock) -> None:
+    sendgrid.post(SEND, status=202, headers={"X-Message-Id": "m1"})
+
+    status, body = call(EVENT)
+
+    assert (status, body["status"], body["message_id"]) == (200, "sent", "m1")
+    assert (
+        b"The password for your Users account ada@example.com was recently changed." in sendgrid.calls[0].request.body
+    )
+
+
+def test_a_user_without_an_address_is_skipped(call: Call, sendgrid: responses.RequestsMock) -> None:
+    status, body = call({"user": {}})
+
+    assert (status, body["status"], body["reason"]) == (200, "skipped", "no_email")
+
+
+def test_what_fails_is_printed_without_the_address_and_raised(
+    call: Call, sendgrid: responses.RequestsMock, lines: Lines
+) -> None:
+    sendgrid.post(SEND, status=400, json={"errors": [{"message": "no", "field": "subject"}]})
+
+    status, body = call(EVENT)
+
+    assert (status, body["error"]["code"]) == (502, "mail_rejected")
+    printed = next(line["message"] for line in lines() if line.get("console"))
+    assert printed.startswith("Error sending email to user ")
+    assert "SendGrid refused the mail (400: no [subject])" in printed
+
+
+def test_deliver_runs_the_action_that_the_path_names(call: Call, sendgrid: responses.RequestsMock) -> None:
+    sendgrid.post(SEND, status=202)
+
+    status, body = call(EVENT, "deliver", "/on_execute_post_change_password")
+
+    assert (status, body["status"]) == (200, "sent")
