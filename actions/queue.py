@@ -6,7 +6,6 @@ the official client would add its import to every cold start of the public side 
 
 import base64
 import json
-import threading
 from typing import Any
 
 from actions import log
@@ -14,12 +13,14 @@ from actions.callout import Signed
 from actions.clock import CLOCK, Clock
 from actions.errors import Unavailable
 from actions.network import Network, NoReply, Reply
+from actions.secrets import Outage, Secrets
 from settings import GOOGLE_TASKS, Settings
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 DISPATCH_SECONDS = 60  # how long Cloud Tasks waits for `deliver`, which answers within 45
 MOST_ATTEMPTS = 5
 ATTEMPT_SECONDS = 2.0  # for each: its task's name makes another one harmless
+TOKEN_SECONDS = 60  # how long an access token is used unasked; Google's library renews it 225 s before it ends
 FIRST_PAUSE_SECONDS = 0.1  # doubled with each attempt, less a random half
 
 
@@ -29,7 +30,7 @@ class Queue:
     def __init__(self, settings: Settings, *, clock: Clock = CLOCK) -> None:
         self._settings, self._clock = settings, clock
         self._network = Network(settings)
-        self._token = _no_token if settings.cloud_tasks_endpoint else _Token().get
+        self._tokens = Secrets(settings, fetch=_Account().token, clock=clock)
         self._url = f"{settings.cloud_tasks_endpoint or GOOGLE_TASKS}/v2/{settings.tasks_queue}/tasks"
 
     def add(self, signed: Signed, body: bytes, *, key: str, action: str, deadline: float) -> bool:
@@ -73,8 +74,8 @@ class Queue:
         }
 
     def _create(self, task: bytes, deadline: float) -> bool:
+        headers = {"Content-Type": "application/json", **self._authorization(deadline)}
         try:
-            headers = {"Content-Type": "application/json", **self._token()}
             ends = min(deadline, self._clock.monotonic() + ATTEMPT_SECONDS)
             reply = self._network.post(self._url, headers, task, ends=ends)
         except NoReply as error:
@@ -83,33 +84,37 @@ class Queue:
             return reply.status == 200
         raise _unavailable(f"{reply.status} {_status(reply)}", maybe_accepted=reply.status >= 500)
 
+    def _authorization(self, deadline: float) -> dict[str, str]:
+        """Read as secrets are: by one thread, for all, and nobody waits past the own deadline."""
+        if self._settings.cloud_tasks_endpoint:
+            return {}  # the emulator wants none
+        try:
+            token = self._tokens.get("access token", max_age=TOKEN_SECONDS, deadline=deadline)
+        except Unavailable as error:
+            raise _unavailable(error.cause) from error
+        return {"Authorization": f"Bearer {token}"}
 
-class _Token:
-    """The access token of this process's account, by Google's own library: imported when it is first used."""
+
+class _Account:
+    """The account of this process, by Google's own library: imported when it is first used."""
 
     def __init__(self) -> None:
         self._credentials: Any = None
-        self._lock = threading.Lock()
 
-    def get(self) -> dict[str, str]:
+    def token(self, _source: str) -> str:
+        """An access token. Raises Outage: where nothing answers, after twelve seconds and more."""
         import google.auth  # noqa: PLC0415  (a cold start of another mode has no use for it)
         from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
         from google.auth.transport.requests import Request  # noqa: PLC0415
 
         try:
-            with self._lock:
-                if self._credentials is None:
-                    self._credentials, _ = google.auth.default(scopes=[SCOPE])
-                if not self._credentials.valid:
-                    self._credentials.refresh(Request())
-                return {"Authorization": f"Bearer {self._credentials.token}"}
+            if self._credentials is None:
+                self._credentials, _ = google.auth.default(scopes=[SCOPE])
+            if not self._credentials.valid:
+                self._credentials.refresh(Request())
         except GoogleAuthError as error:
-            raise _unavailable(f"no access token: {type(error).__name__}") from error
-
-
-def _no_token() -> dict[str, str]:
-    """The emulator wants none."""
-    return {}
+            raise Outage(type(error).__name__) from error
+        return str(self._credentials.token)
 
 
 def _unavailable(cause: str, *, maybe_accepted: bool = False) -> Unavailable:
