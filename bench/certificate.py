@@ -1,5 +1,7 @@
 """A throw-away certificate authority and a certificate for loopback, so that SendGrid's stand-in speaks real TLS."""
 
+import compileall
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -16,11 +18,11 @@ HOST = "localhost"
 
 @dataclass(frozen=True)
 class Certificates:
-    """`authority` is ours alone, for Node, which has the public ones built in; `authorities` are the public ones and
-    ours, as requests brings them: what it costs to read them is part of each peer's start."""
+    """`authority` is ours alone, for Node, which has the public ones built in; `certifi` is a folder for PYTHONPATH: the
+    package of the public ones, and ours among them. What it costs to read them is part of each peer's start."""
 
     authority: Path
-    authorities: Path
+    certifi: Path
     server: Path  # its key and its certificate
 
 
@@ -28,10 +30,13 @@ def make(folder: Path) -> Certificates:
     authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority = _certificate("bench authority", authority_key.public_key(), "bench authority", authority_key, ca=True)
     server = _certificate(HOST, server_key.public_key(), "bench authority", authority_key, ca=False)
-    made = Certificates(folder / "authority.pem", folder / "authorities.pem", folder / "server.pem")
+    made = Certificates(folder / "authority.pem", folder / "python", folder / "server.pem")
     ours = authority.public_bytes(serialization.Encoding.PEM)
     made.authority.write_bytes(ours)
-    made.authorities.write_bytes(Path(certifi.where()).read_bytes() + ours)
+    shutil.copytree(Path(certifi.__file__).parent, made.certifi / "certifi")
+    compileall.compile_dir(made.certifi, quiet=1)
+    with (made.certifi / "certifi" / Path(certifi.where()).name).open("ab") as authorities:
+        authorities.write(ours)
     key = server_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

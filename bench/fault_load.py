@@ -82,7 +82,7 @@ def _environment(work: Path, outside: Outside) -> dict[str, str]:
         "SENDGRID_API_KEY_SECRET": str(work / "sendgrid-api-key"),
         "CALLOUT_SIGNING_KEY_SECRET": str(work / "callout-signing-key"),
         "SENDGRID_URL": outside.sendgrid_url,
-        "REQUESTS_CA_BUNDLE": str(outside.certificates.authorities),
+        "PYTHONPATH": str(outside.certificates.certifi),
         "THREADS": str(THREADS),
         "XDG_RUNTIME_DIR": str(work),
     }

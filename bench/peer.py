@@ -65,7 +65,7 @@ def peers(work: Path, outside: Outside, tree: Path = ROOT) -> dict[str, Peer]:
         "SENDER_EMAIL": "security@example.com",
         "SENDGRID_API_KEY": SENDGRID_KEY,
     }
-    python = {**mail, "REQUESTS_CA_BUNDLE": str(outside.certificates.authorities)}
+    python = {**mail, "PYTHONPATH": str(outside.certificates.certifi)}
     node = {**mail, "NODE_EXTRA_CA_CERTS": str(outside.certificates.authority), "NODE_ENV": "production"}
     target = "on_execute_post_change_password"
     for name in ("hello", "naive"):

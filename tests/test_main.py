@@ -55,9 +55,8 @@ def test_the_user_is_told(call: Call, sendgrid: responses.RequestsMock) -> None:
     status, body = call(EVENT)
 
     assert (status, body["status"], body["message_id"]) == (200, "sent", "m1")
-    assert (
-        b"The password for your Users account ada@example.com was recently changed." in sendgrid.calls[0].request.body
-    )
+    text = json.loads(sendgrid.calls[0].request.body or b"")["content"][0]["value"]
+    assert "The password for your Users account ada@example.com was recently changed." in text.splitlines()
 
 
 def test_a_user_without_an_address_is_skipped(call: Call, sendgrid: responses.RequestsMock) -> None:
