@@ -1,5 +1,6 @@
 """Once: the same callout again gets the first one's answer, and nothing runs a second time."""
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -27,10 +28,12 @@ Done = dict[str, Any]  # an Action's name → its outcome, for those that succee
 
 
 class _Entry:
+    __slots__ = ("done", "running", "success", "until")
+
     def __init__(self, until: float) -> None:
         self.until = until
         self.done: Done = {}
-        self.answer: Answer | None = None  # only a success is kept
+        self.success = ""  # the answer's body, as JSON: 10,000 of them as objects would take 25 MB
         self.running: Future[Answer] | None = None
 
 
@@ -50,8 +53,8 @@ class Once:
         """
         with self._lock:
             entry = self._entry(key)
-            if entry.answer is not None:
-                return Answer(200, {**entry.answer.body, "status": "duplicate"})
+            if entry.success:
+                return Answer(200, {**json.loads(entry.success), "status": "duplicate"})
             others = entry.running
             if others is None:
                 mine: Future[Answer] = Future()
@@ -80,7 +83,7 @@ class Once:
         with self._lock:
             entry.running = None
             if answer is not None and answer.status < 300:
-                entry.answer = answer
+                entry.success, entry.done = json.dumps(answer.body, default=str), {}
             elif not entry.done and self._entries.get(key) is entry:  # and not one that came after it was forgotten
                 del self._entries[key]
 

@@ -18,8 +18,8 @@ HOST = "localhost"
 
 @dataclass(frozen=True)
 class Certificates:
-    """`authority` is ours alone, for Node, which has the public ones built in; `certifi` is a folder for PYTHONPATH: the
-    package of the public ones, and ours among them. What it costs to read them is part of each peer's start."""
+    """`authority` is ours alone, for Node, which has the public ones built in. `certifi`, a folder for PYTHONPATH, has
+    the package of the public ones, with ours among them, so that reading them is part of each Python peer's start."""
 
     authority: Path
     certifi: Path

@@ -32,7 +32,7 @@ class Plan:
     callouts: int  # of the memory's measurement
 
 
-FULL = Plan(starts=15, rounds=5, seconds=4, sweep_rounds=2, callouts=100_000)
+FULL = Plan(starts=15, rounds=4, seconds=3, sweep_rounds=2, callouts=100_000)
 QUICK = Plan(starts=4, rounds=1, seconds=2, sweep_rounds=0, callouts=10_000)
 
 Case = tuple[str, int, float]  # its name, connections, SendGrid's delay in seconds

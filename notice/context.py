@@ -61,7 +61,9 @@ def clean(text: str | None, longest: int = LONGEST_NAME) -> str | None:
     """
     if not text:
         return None
-    kept = "".join(char if char.isprintable() or char in JOINERS else " " for char in text[: longest * 4])
+    kept = text[: longest * 4]
+    if not kept.isprintable():
+        kept = "".join(char if char.isprintable() or char in JOINERS else " " for char in kept)
     line = " ".join(LINK.sub(" ", kept).split())
     return (line if len(line) <= longest else f"{line[: longest - 1]}…") or None
 

@@ -85,8 +85,12 @@ def _say(language: Language, key: str, **values: str) -> str:
 
 def _apart(language: Language, value: str) -> str:
     """A value that is not in the language keeps its own direction among text of the other (Unicode's isolates)."""
-    turns = language.direction == "rtl" or any(unicodedata.bidirectional(char) in ("R", "AL") for char in value)
+    turns = language.direction == "rtl" or (not value.isascii() and _has_right_to_left(value))
     return f"\u2068{value}\u2069" if turns else value
+
+
+def _has_right_to_left(text: str) -> bool:
+    return any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
 
 
 def _together(language: Language, phrase: str) -> str:
