@@ -3,7 +3,7 @@
 import gc
 
 # A start makes objects that stay. To look for garbage among them again and again would take a tenth of it.
-gc.set_threshold(50_000, 20, 20)
+gc.set_threshold(10_000)
 
 from actions.api import Api  # noqa: E402
 from actions.errors import NoticeError  # noqa: E402
