@@ -211,7 +211,7 @@ class _Adapter(HTTPAdapter):
         return manager
 
     def cert_verify(self, conn: Any, *_: Any) -> None:
-        self._trust.join()
+        self._trust.join(CONNECT_SECONDS)
         conn.cert_reqs = "CERT_REQUIRED"
 
 
