@@ -41,6 +41,9 @@ pictures: .venv/dev ## take the pictures in docs/pictures anew, with the system'
 	@$(BIN)/python -m scripts.pictures
 	@$(BIN)/python -m scripts.emulator_pictures
 
+cldr: .venv/dev ## take Unicode's data on the mail's languages anew, after one was added or Babel was updated
+	@$(BIN)/python -m scripts.cldr
+
 format: .venv/dev ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -56,4 +59,4 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test slow lint check fuzz faults bench bench-quick preview pictures format
+.PHONY: help run test slow lint check fuzz faults bench bench-quick preview pictures cldr format

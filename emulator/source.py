@@ -13,7 +13,7 @@ from emulator.auth0 import node
 
 Versions = Mapping[Path, tuple[int, int]]
 
-KINDS = (".py", ".toml", ".html", ".txt")
+KINDS = (".py", ".toml", ".html", ".txt", ".json")
 PARTS = ("main.py", "settings.py", "actions", "notice")
 
 

@@ -1,27 +1,27 @@
-"""The language: which one a reader gets, its wording (a file in `languages/`), its dates and its names of countries."""
+"""The language: which one a reader gets, its wording (a file in `languages/`) and Unicode's data on it (`cldr/`)."""
 
+import json
 import os
 import tomllib
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import NamedTuple
-
-from babel.core import Locale, get_global
+from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parent / "languages"
+CLDR = Path(__file__).parent / "cldr"  # written by `make cldr`
 MOST_WISHES = 10  # of an Accept-Language list; a browser sends fewer
 
-# What Babel's data does not say: bare Portuguese is Brazil's, as it is Unicode's; who reads Norwegian reads Bokmål.
+# What Unicode's data does not say: bare Portuguese is Brazil's, as it is Unicode's; who reads Norwegian reads Bokmål.
 NEAREST = {"pt": "pt_BR", "no": "nb"}
 
 
 class Language(NamedTuple):
-    """`tag` is the file's name, a BCP 47 tag. `words` are by key."""
+    """`tag` is the file's name, a BCP 47 tag. `words` are by key. `cldr`: its dates, times, zones and countries."""
 
     tag: str
     direction: str  # ltr or rtl
-    locale: Locale
     words: dict[str, str]
+    cldr: dict[str, Any]
 
 
 @cache
@@ -29,13 +29,20 @@ def language(tag: str) -> Language:
     """The language of one file. Raises FileNotFoundError."""
     with (FOLDER / f"{tag}.toml").open("rb") as file:
         words = tomllib.load(file)["notice"]
-    locale = Locale.parse(tag, sep="-", resolve_likely_subtags=False)
-    return Language(tag, locale.text_direction, locale, words)
+    known = cldr(tag) or cldr("en")  # a file that was just added has none yet; its mail must not fail for that
+    return Language(tag, known["direction"], words, known)
+
+
+@cache
+def cldr(name: str) -> dict[str, Any]:
+    """One file of Unicode's data; empty where there is none."""
+    file = CLDR / f"{name}.json"
+    return dict(json.loads(file.read_bytes())) if file.exists() else {}
 
 
 @cache
 def tags() -> dict[str, str]:
-    """Every language that there is: the tag in Babel's spelling → the file's name."""
+    """Every language that there is: the tag in Unicode's spelling → the file's name."""
     names = [name.removesuffix(".toml") for name in os.listdir(FOLDER) if name.endswith(".toml")]  # noqa: PTH208  (faster)
     return {name.replace("-", "_"): name for name in names}
 
@@ -80,21 +87,16 @@ def _match(tag: str) -> str | None:
 
 def _canonical(tag: str) -> str:
     """`ZH-tw` → `zh_Hant_TW`, `iw` → `he`, `no` → `nb`."""
-    parts = tag.replace("_", "-").split("-")
-    language_, rest = parts[0].lower(), parts[1:]
-    language_ = str(get_global("language_aliases").get(language_, language_)).split("_")[0]
+    parts, known = tag.replace("_", "-").split("-"), cldr("common")["tags"]
+    language_, rest = known["aliases"].get(parts[0].lower(), parts[0].lower()), parts[1:]
     script = next((part.title() for part in rest if len(part) == 4 and part.isalpha()), "")
     territory = next((part.upper() for part in rest if len(part) == 2 or (len(part) == 3 and part.isdigit())), "")
-    if not script:
-        likely = get_global("likely_subtags")
-        full = str(likely.get(f"{language_}_{territory}") or likely.get(language_) or "").split("_")
-        # Only where the script decides about the file: zh_Hans or zh_Hant.
-        script = full[1] if len(full) > 1 and f"{language_}_{full[1]}" in tags() else ""
+    if not script:  # only where it decides about the file: zh_Hans or zh_Hant
+        scripts = known["scripts"]
+        script = scripts.get(f"{language_}_{territory}") or scripts.get(language_, "")
     return "_".join(part for part in (language_, script, territory) if part)
 
 
 def _parent(tag: str) -> str | None:
-    parent = get_global("parent_exceptions").get(tag)
-    if parent is None:
-        parent = tag.rpartition("_")[0] or NEAREST.get(tag)
-    return None if parent in ("root", "", None) else str(parent)
+    parent = cldr("common")["tags"]["parents"].get(tag) or tag.rpartition("_")[0] or NEAREST.get(tag)
+    return None if parent == "root" else parent

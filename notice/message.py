@@ -8,13 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
-from babel.core import get_global
-from babel.dates import format_date, format_time, get_timezone_name
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from actions.event import Event
 from notice.context import Context, clean, context, name
-from notice.language import Language, choose
+from notice.language import Language, choose, cldr
 from settings import Settings
 
 LONGEST_ADDRESS = 320
@@ -125,30 +123,27 @@ def _when(language: Language, utc: datetime, local: datetime | None) -> str:
 
 
 def _moment(language: Language, moment: datetime, zone: str) -> str:
-    pattern = str(language.locale.datetime_formats["long"]).replace("'", "")
-    return pattern.format(_clock(language, moment, zone), format_date(moment, "long", locale=language.locale))
+    pattern: str = language.cldr["dates"][moment.month - 1]
+    date = pattern.format(day=moment.day, year=moment.year)
+    return str(language.cldr["date_time"]).format(date=date, time=_clock(language, moment, zone))
 
 
 def _clock(language: Language, moment: datetime, zone: str) -> str:
-    """The time of day and its zone; the narrow no-break space of newer data is missing in many fonts."""
-    time = format_time(moment, "short", tzinfo=moment.tzinfo, locale=language.locale).replace("\u202f", "\u00a0")
-    return f"{_apart(language, time)} {zone}"
+    """The time of day and its zone."""
+    pattern: str = language.cldr["times"][moment.hour]
+    return f"{_apart(language, pattern.format(minute=moment.minute))} {zone}"
 
 
 def _zone(language: Language, local: datetime) -> str:
-    """The name of the time zone. Babel has some under a former name alone (Asia/Calcutta) and does not find them."""
-    name = get_timezone_name(local, locale=language.locale)
-    known, renamed, zone = get_global("meta_zones"), get_global("zone_aliases"), str(local.tzinfo)
-    zone = renamed.get(zone, zone)
-    if zone in known:
-        return name
-    former = next((known[old] for old, new in renamed.items() if new == zone and old in known), None)
-    names = language.locale.meta_zones.get(former, {}).get("long", {})
-    return str(names.get("daylight" if local.dst() else "standard", name))
+    """The name of the time zone, in winter or in summer; its distance from UTC where it has none."""
+    zone = str(local.tzinfo)
+    names: list[str] = language.cldr["zones"].get(cldr("common")["zones"].get(zone, zone), [""])
+    name = names[-1] if local.dst() else names[0]
+    return name or str(language.cldr["zone_offset"]).format(offset=local.isoformat(timespec="minutes")[-6:])
 
 
 def _place(language: Language, facts: Context) -> str | None:
-    country = language.locale.territories.get(facts.country_code or "") or facts.country_name
+    country = language.cldr["countries"].get(facts.country_code) or facts.country_name
     city, country = (name and _apart(language, name) for name in (facts.city, country))
     return _say(language, "place", city=city, country=country) if city and country else city or country
 

@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from babel.core import Locale
+
 import settings
 from actions import event
 from actions.callout import Callout
 from actions.secrets import ActionSecrets
-from notice.language import FOLDER, choose
+from notice.language import FOLDER
 from notice.message import Message, password_changed
 
 ROOT = Path(__file__).parents[1]
@@ -52,12 +54,12 @@ def sheet(folder: Path) -> Path:
     rows = []
     for file in sorted(FOLDER.glob("*.toml")):
         about = tomllib.loads(file.read_text())["about"]
-        language = choose(file.stem, file.stem)[0]
+        name = Locale.parse(file.stem, sep="-").english_name
         message = mail(file.stem)
         for theme in THEMES:
             (folder / f"{file.stem}.{theme}.html").write_text(themed(message.html, theme))
         (folder / f"{file.stem}.txt").write_text(message.text)
-        rows.append(_row(file.stem, f"{about['name']} · {language.locale.english_name}", about, message.subject))
+        rows.append(_row(file.stem, f"{about['name']} · {name}", about, message.subject))
     index = folder / "index.html"
     index.write_text(PAGE.format(rows="\n".join(rows), languages=len(rows), height=HEIGHT))
     return index

@@ -9,7 +9,6 @@ import unicodedata
 from typing import Any
 
 import pytest
-from babel.core import Locale
 
 from notice.language import FOLDER, language
 from tests.notice.sample import TAGS
@@ -121,11 +120,8 @@ class TestEveryLanguage:
         assert before.endswith((": ", "：", "፦ ", "՝ ", "៖ ", "- ", " "))
         assert after == "" or after.startswith(" ")
 
-    def test_is_known_to_babel_with_its_direction(self, tag: str) -> None:
-        found = language(tag)
-        assert found.locale == Locale.parse(tag, sep="-")
-        assert found.direction == ("rtl" if tag in WRITTEN_FROM_RIGHT else "ltr")
-        assert found.locale.territories["SE"] != "SE"
+    def test_has_its_direction(self, tag: str) -> None:
+        assert language(tag).direction == ("rtl" if tag in WRITTEN_FROM_RIGHT else "ltr")
 
     def test_is_written_in_its_own_script(self, tag: str) -> None:
         script = unicodedata.name(ALL[tag]["about"]["name"][0]).split()[0]
