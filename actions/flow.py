@@ -18,7 +18,7 @@ from werkzeug.datastructures import Headers
 
 from actions import callout as callouts
 from actions import event as events
-from actions import function, log
+from actions import function, host, log
 from actions.api import Api
 from actions.callout import Signed
 from actions.clock import CLOCK, Clock
@@ -55,6 +55,7 @@ class _Received(NamedTuple):
 def start() -> Settings:
     """The settings. Where they cannot be worked with, every fault is a line of the log and the process ends."""
     log.install()
+    host.prepare()
     try:
         return load_settings()
     except SettingsError as error:

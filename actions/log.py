@@ -6,7 +6,6 @@ process has read and the user's address are masked.
 Source of the key names: https://cloud.google.com/logging/docs/structured-logging
 """
 
-import html
 import io
 import json
 import logging
@@ -103,8 +102,10 @@ def hide_secret(value: str) -> None:
 
 
 def _spellings(text: str) -> Iterator[str]:
-    """`text` as it may stand in a line of Python, JSON, HTML (the library's escape, and the templates') or a URL."""
-    yield from (text, repr(text)[1:-1], json.dumps(text)[1:-1], html.escape(text), str(markupsafe.escape(text)))
+    """`text` as it may stand in a line of Python, JSON, HTML (the templates', and the standard library's) or a URL."""
+    escaped = str(markupsafe.escape(text))
+    yield from (text, repr(text)[1:-1], json.dumps(text)[1:-1], escaped)
+    yield escaped.replace("&#34;", "&quot;").replace("&#39;", "&#x27;")
     yield from (quote(text, safe=safe) for safe in ("", "/", "@"))
 
 

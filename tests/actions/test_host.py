@@ -1,0 +1,66 @@
+"""What the function asks of gunicorn."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from gunicorn import config
+
+from actions import host
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config.ControlSocketDisable, "default", False)
+
+
+def test_gunicorn_opens_no_control_socket() -> None:
+    host.prepare()
+    assert config.Config().control_socket_disable is True
+
+
+def test_a_gunicorn_without_control_sockets_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(config, "ControlSocketDisable")
+    host.prepare()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux assigns processors")
+class TestProcessors:
+    @pytest.fixture(autouse=True)
+    def _all(self) -> Iterator[None]:
+        before = os.sched_getaffinity(0)
+        yield
+        os.sched_setaffinity(0, before)
+
+    def test_a_worker_keeps_to_one_of_those_it_may_use(self) -> None:
+        before = os.sched_getaffinity(0)
+        host._keep_to_one_processor()
+        assert len(os.sched_getaffinity(0)) == 1
+        assert os.sched_getaffinity(0) <= before
+
+    def test_a_master_keeps_all_and_what_it_forks_has_one(self) -> None:
+        code = """
+import os
+from actions import host
+host.prepare()
+if os.fork() == 0:
+    print(len(os.sched_getaffinity(0)), flush=True)
+    os._exit(0)
+os.wait()
+print(len(os.sched_getaffinity(0)))
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["1", str(len(os.sched_getaffinity(0)))]
+
+    def test_where_it_is_unknown_it_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(os, "sched_getaffinity")
+        host._keep_to_one_processor()
+
+    def test_where_it_is_forbidden_it_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr(os, "sched_setaffinity", refuse)
+        host._keep_to_one_processor()
