@@ -30,9 +30,9 @@ def test_a_gunicorn_without_control_sockets_will_do(monkeypatch: pytest.MonkeyPa
 class TestProcessors:
     @pytest.fixture(autouse=True)
     def _all(self) -> Iterator[None]:
-        before = os.sched_getaffinity(0)
+        before, assign = os.sched_getaffinity(0), os.sched_setaffinity
         yield
-        os.sched_setaffinity(0, before)
+        assign(0, before)
 
     def test_a_worker_keeps_to_one_of_those_it_may_use(self) -> None:
         before = os.sched_getaffinity(0)
