@@ -24,7 +24,7 @@ from settings import Settings
 CONNECT_SECONDS = 2.0
 LARGEST_ANSWER = 65_536
 # Of this thread's request: .ends, the monotonic second by which it must be over; .connection, whether it went out over
-# one that was kept, or one is begun or made for it; .answered, whether a byte of the answer has come.
+# one that was kept, or one is begun or made for it (empty: none yet); .answered, whether a byte of the answer has come.
 _current = threading.local()
 
 
@@ -68,11 +68,14 @@ class Network:
             log.add_network_seconds(time.monotonic() - began)
 
     def _exchange_again_if_stale(self, request: requests.PreparedRequest) -> Reply:
-        """A kept connection may have been closed while idle: then the request goes out once more, on a new one."""
+        """A kept connection may have been closed while idle: then the request goes out once more, on a new one.
+
+        So it does where another thread met such a one, and closed them all before this one had got any.
+        """
         try:
             return self._exchange(request)
         except requests.ConnectionError as error:
-            if isinstance(error, requests.Timeout) or _current.connection != "kept" or _current.answered:
+            if isinstance(error, requests.Timeout) or _current.connection not in ("", "kept") or _current.answered:
                 raise
         self._adapter.close()  # its idle connections; those in use are not touched
         return self._exchange(request)
@@ -147,11 +150,25 @@ class _BoundedConnect:
     port: int
     timeout: float
     sock: socket.socket | None
+    _pieces: list[bytes] | None = None
 
     def request(self, *args: Any, **kwargs: Any) -> None:
+        """In one piece: head and body apart would be two records of TLS, and two packets."""
         if self.sock is not None and not _current.connection:
             _current.connection = "kept"
-        super().request(*args, **kwargs)  # type: ignore[misc]
+        self._pieces = []
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]
+            whole = b"".join(self._pieces)
+        finally:
+            self._pieces = None
+        self.send(whole)
+
+    def send(self, data: bytes) -> None:
+        if self._pieces is None:
+            super().send(data)  # type: ignore[misc]
+        else:
+            self._pieces.append(data)
 
     def connect(self) -> None:
         _current.connection = "begun"
@@ -190,8 +207,10 @@ class _Https(_BoundedConnect, HTTPSConnection):  # type: ignore[misc]
 
 
 class _Adapter(HTTPAdapter):
-    """requests' adapter, whose connections know the deadline and share one TLS context: requests would have each of
-    them read the authorities anew, which takes 20 ms and a megabyte."""
+    """requests' adapter for one service. Its connections know the deadline and share one TLS context: requests would
+    have each of them read the authorities anew, which takes 20 ms and a megabyte."""
+
+    _pool: Any = None  # found once: requests would look for it by every part of the address each time
 
     def __init__(self, connections: int, authorities: str) -> None:
         self._tls = create_urllib3_context()
@@ -209,6 +228,18 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(*args, ssl_context=self._tls, proxy_ssl_context=self._tls, **kwargs)
         _set_connections(manager)
         return manager
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool = self._pool or super().get_connection_with_tls_context(*args, **kwargs)
+        self._pool = pool
+        return pool
+
+    def request_url(self, request: Any, proxies: Any) -> str:  # noqa: ARG002  (requests' signature)
+        return str(request.path_url)  # no proxy is asked for http, which alone would want it whole
+
+    def close(self) -> None:
+        self._pool = None
+        super().close()
 
     def cert_verify(self, conn: Any, *_: Any) -> None:
         self._trust.join(CONNECT_SECONDS)

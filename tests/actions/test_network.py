@@ -1,6 +1,7 @@
 import datetime
 import gc
 import gzip
+import http.client
 import io
 import ipaddress
 import socket
@@ -259,6 +260,28 @@ def test_connection_that_was_closed_while_idle_is_replaced(server: Server, netwo
 
     assert post(network, server.url).status == 202
     assert server.connections == 2
+
+
+def test_request_that_finds_its_connections_closed_by_another_is_sent_on_a_new_one(
+    server: Server, network: Network
+) -> None:
+    server.script = lambda connection, number: server.answer(connection, OK)
+    post(network, server.url)
+    network._adapter._pool.close()
+
+    assert post(network, server.url).status == 202
+    assert (server.connections, len(server.requests)) == (2, 2)
+
+
+def test_head_and_body_go_out_in_one_piece(server: Server, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[bytes] = []
+    send = http.client.HTTPConnection.send
+    monkeypatch.setattr(http.client.HTTPConnection, "send", lambda self, data: (pieces.append(data), send(self, data)))
+    server.script = lambda connection, number: server.answer(connection, OK)
+
+    post(network, server.url)
+
+    assert pieces == server.requests
 
 
 def test_kept_connection_is_replaced_only_once(server: Server, network: Network) -> None:
