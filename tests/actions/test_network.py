@@ -276,7 +276,12 @@ def test_request_that_finds_its_connections_closed_by_another_is_sent_on_a_new_o
 def test_head_and_body_go_out_in_one_piece(server: Server, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     pieces: list[bytes] = []
     send = http.client.HTTPConnection.send
-    monkeypatch.setattr(http.client.HTTPConnection, "send", lambda self, data: (pieces.append(data), send(self, data)))
+
+    def record(self: http.client.HTTPConnection, data: bytes) -> None:
+        pieces.append(data)
+        send(self, data)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "send", record)
     server.script = lambda connection, number: server.answer(connection, OK)
 
     post(network, server.url)
