@@ -1,9 +1,13 @@
-"""The host: what functions-framework leaves at gunicorn's defaults, and this function wants otherwise."""
+"""The host: what functions-framework leaves at the defaults of gunicorn and of the C library, and this function wants
+otherwise. Each holds for a process that runs one thread of Python at a time; docs/performance.md has the figures."""
 
+import ctypes
 import os
 from contextlib import suppress
 
 from gunicorn import config
+
+M_ARENA_MAX = -8  # of mallopt(3)
 
 
 def prepare() -> None:
@@ -11,12 +15,14 @@ def prepare() -> None:
     with suppress(AttributeError):  # gunicorn has it since 25.1
         # Nobody manages an instance through a socket. Its asyncio would compete with the first callout.
         config.ControlSocketDisable.default = True
+    with suppress(AttributeError):  # only glibc has it
+        # An arena for each thread would keep what that thread once needed.
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
     os.register_at_fork(after_in_child=_keep_to_one_processor)
 
 
 def _keep_to_one_processor() -> None:
-    """Python runs one thread at a time. Spread over processors its threads wake each other for their turn, which costs
-    a worker 40 % of what it can carry (docs/performance.md)."""
+    """Spread over processors, threads wake each other for their turn, which takes 40 % of what a worker can carry."""
     with suppress(AttributeError, OSError):  # not everywhere known, or allowed
         processors = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {processors[os.getpid() % len(processors)]})

@@ -1,9 +1,11 @@
 """What the function asks of gunicorn."""
 
+import ctypes
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from gunicorn import config
@@ -23,6 +25,18 @@ def test_gunicorn_opens_no_control_socket() -> None:
 
 def test_a_gunicorn_without_control_sockets_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(config, "ControlSocketDisable")
+    host.prepare()
+
+
+def test_threads_share_one_arena_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *how: asked.append(how)))
+    host.prepare()
+    assert asked == [(-8, 1)]
+
+
+def test_a_c_library_without_arenas_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())
     host.prepare()
 
 
