@@ -51,6 +51,7 @@ class Results:
     starts: dict[str, list[Start]] = field(default_factory=dict)
     loads: dict[str, dict[str, list[Load]]] = field(default_factory=dict)
     sweep: dict[str, dict[int, list[Load]]] = field(default_factory=dict)
+    own_ms: list[float] = field(default_factory=list)  # SendGrid's, with DELAY
     memory: Memory | None = None
     imports: dict[str, dict[str, float]] = field(default_factory=dict)
     sizes: dict[str, float] = field(default_factory=dict)
@@ -85,6 +86,8 @@ class Suite:
         self._starts()
         for number in range(self._plan.rounds):
             say(f"load: round {number + 1} of {self._plan.rounds}")
+            self._outside.delay = DELAY
+            self.results.own_ms.append(1000 * self._outside.own_seconds())
             for name in (HELLO, NODE_PEER, NAIVE, MOUNTED, QUEUED):
                 self._loads(self._peers[name])
         for number in range(self._plan.sweep_rounds):
