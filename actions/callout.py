@@ -1,25 +1,12 @@
-"""The callout: the signed POST that an Auth0 Action makes. Verified first, read second.
+"""The callout: what an Auth0 Action posts. It is read once its signature holds (signing.py)."""
 
-The scheme is Standard Webhooks, https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-"""
-
-import base64
-import binascii
 import hashlib
-import hmac
 import json
-import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Never
 
-from werkzeug.datastructures import Headers
-
 from actions.errors import CalloutRefused
-
-TOLERANCE_SECONDS = 300
-ID = re.compile(r"[!-~]{1,256}")
-TIMESTAMP = re.compile(r"[1-9][0-9]{0,10}")  # one spelling each: what is signed is what stands there
+from actions.signing import Signed
 
 
 class Callout(NamedTuple):
@@ -47,62 +34,12 @@ class Callout(NamedTuple):
         return f"{code[:4]}-{code[4:8]}-{code[8:]}"
 
 
-class Signed(NamedTuple):
-    """What the three webhook headers say; untrusted until `verify`."""
-
-    id: str
-    timestamp: int
-    signatures: tuple[str, ...]
-
-
-def read_headers(headers: Headers) -> Signed:
-    """Raises CalloutRefused (invalid_signature) where a header is missing or malformed."""
-    claimed = {name: headers.get(f"webhook-{name}") or "" for name in ("id", "timestamp", "signature")}
-    missing = [f"webhook-{name}" for name, value in claimed.items() if not value]
-    if missing:
-        raise unauthorized(f"{' and '.join(missing)} missing")
-    if not ID.fullmatch(claimed["id"]):
-        raise unauthorized("webhook-id is malformed")
-    if not TIMESTAMP.fullmatch(claimed["timestamp"]):
-        raise unauthorized("webhook-timestamp is malformed")
-    return Signed(claimed["id"], int(claimed["timestamp"]), tuple(claimed["signature"].split(" ")))
-
-
-def verify_age(signed: Signed, now: float, *, tolerance: float = TOLERANCE_SECONDS) -> None:
-    """Raises CalloutRefused (invalid_signature) where the timestamp is too far from `now` (unix seconds)."""
-    age = int(now) - signed.timestamp
-    if age > tolerance or -age > TOLERANCE_SECONDS:
-        raise unauthorized(
-            f"webhook-timestamp is {age} s old, tolerated: {tolerance:.0f} s and {TOLERANCE_SECONDS} s ahead"
-        )
-
-
-def is_signed(signed: Signed, body: bytes, keys: Iterable[bytes]) -> bool:
-    """Whether any offered signature of the version v1 is one that any of the keys makes. In constant time per pair."""
-    text = f"{signed.id}.{signed.timestamp}.".encode() + body
-    offered = [value[3:].encode("utf-8", "replace") for value in signed.signatures if value.startswith("v1,")]
-    made = [base64.b64encode(hmac.digest(key, text, "sha256")) for key in keys]
-    return any([hmac.compare_digest(mine, theirs) for mine in made for theirs in offered])  # noqa: C419  (no early end)
-
-
-def signing_key(text: str) -> bytes:
-    """The bytes of `whsec_BASE64`. Raises ValueError, without the key, where it is malformed."""
-    prefix, _, encoded = text.partition("_")
-    try:
-        key = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("what follows whsec_ is not base64") from None
-    if prefix != "whsec" or not 24 <= len(key) <= 64:
-        raise ValueError("it is not whsec_ and 24 to 64 bytes in base64")
-    return key
-
-
 def idempotency_key(webhook_id: str, body: bytes) -> str:
     """SHA-256 over id, `.` and body: the same for each retry, whatever its timestamp."""
     return hashlib.sha256(webhook_id.encode() + b"." + body).hexdigest()
 
 
-def read_body(signed: Signed, body: bytes, deadline: float) -> tuple[Callout, str]:
+def read(signed: Signed, body: bytes, deadline: float) -> tuple[Callout, str]:
     """The callout in a verified body, and what is odd about it (empty: nothing).
 
     Raises CalloutRefused: invalid_json (not UTF-8, not JSON, a name twice, NaN, nested too deep) or invalid_event (not
@@ -169,8 +106,3 @@ def _whole_text(value: Any) -> Any:
     if isinstance(value, dict):
         return {_whole_text(name): _whole_text(member) for name, member in value.items()}
     return [_whole_text(item) for item in value] if isinstance(value, list) else value
-
-
-def unauthorized(cause: str) -> CalloutRefused:
-    """One answer for every cause, so that a stranger learns nothing from it; the log has the cause."""
-    return CalloutRefused("invalid_signature", 401, "the signature does not hold", cause=cause)

@@ -20,16 +20,15 @@ from actions import callout as callouts
 from actions import event as events
 from actions import function, host, log
 from actions.api import Api
-from actions.callout import Signed
 from actions.clock import CLOCK, Clock
 from actions.errors import CalloutRefused, NoticeError, Rejected, Unavailable
 from actions.event import Event
-from actions.once import Answer, Done, Once
+from actions.once import Done, Once
 from actions.outcome import Outcome, combine, internal, milliseconds, severity
 from actions.queue import Queue
-from actions.result import Result
+from actions.result import Answer, Result
 from actions.secrets import ActionSecrets, Secrets
-from actions.signing import SigningKeys
+from actions.signing import TOLERANCE_SECONDS, Signed, SigningKeys, unauthorized
 from settings import Settings, SettingsError
 from settings import load as load_settings
 
@@ -91,7 +90,7 @@ class Flow:
 
     def callout(self, request: Request) -> Response:
         """Answer a callout from Auth0. Never raises."""
-        return self._serve(request, DIRECT_SECONDS, callouts.TOLERANCE_SECONDS, self._take)
+        return self._serve(request, DIRECT_SECONDS, TOLERANCE_SECONDS, self._take)
 
     def deliver(self, request: Request) -> Response:
         """Answer Cloud Tasks: run the Action that the path names. Whatever is not 2xx is tried again. Never raises."""
@@ -118,17 +117,15 @@ class Flow:
     def _receive(self, headers: Headers, body: bytes, began: float, seconds: float, tolerance: float) -> _Received:
         """Verified first, read second."""
         deadline = began + seconds
-        signed = callouts.read_headers(headers)
-        callouts.verify_age(signed, self._clock.now(), tolerance=tolerance)
-        self._signing_keys.verify(signed, body, deadline)
+        signed = self._signing_keys.verify(headers, body, tolerance=tolerance, deadline=deadline)
         return _Received(signed, body, self._read(signed, body, deadline), began, deadline)
 
     def _read(self, signed: Signed, body: bytes, deadline: float) -> Event:
         odd: list[str] = []
         try:
-            callout, oddity = callouts.read_body(signed, body, deadline)
+            callout, oddity = callouts.read(signed, body, deadline)
             if self.settings.allowed_tenants and _tenant(callout.event) not in self.settings.allowed_tenants:
-                raise callouts.unauthorized("the tenant is not among ALLOWED_TENANTS")
+                raise unauthorized("the tenant is not among ALLOWED_TENANTS")
             event = events.read(callout, ActionSecrets(self.settings.secrets, self._secrets, deadline), odd.append)
         except RecursionError:
             raise CalloutRefused("invalid_json", 400, "body: nested too deep") from None

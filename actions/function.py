@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from flask import Request, Response
 
 from actions.errors import CalloutRefused, NoticeError, Unavailable
-from actions.once import Answer
+from actions.result import Answer
 
 LARGEST_BODY = 65_536
 TRACE = re.compile(r"(?:00-)?([0-9a-f]{32})[-/]")

@@ -15,7 +15,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ClosedPoolError, HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
 from actions import log
@@ -24,7 +24,7 @@ from settings import Settings
 CONNECT_SECONDS = 2.0
 LARGEST_ANSWER = 65_536
 # Of this thread's request: .ends, the monotonic second by which it must be over; .connection, whether it went out over
-# one that was kept, or one is begun or made for it (empty: none yet); .answered, whether a byte of the answer has come.
+# one that was kept, or one is begun or made for it; .answered, whether a byte of the answer has come.
 _current = threading.local()
 
 
@@ -75,9 +75,11 @@ class Network:
         try:
             return self._exchange(request)
         except requests.ConnectionError as error:
-            if isinstance(error, requests.Timeout) or _current.connection not in ("", "kept") or _current.answered:
+            is_stale = _current.connection == "kept" and not _current.answered
+            if is_stale and not isinstance(error, requests.Timeout):
+                self._adapter.close()  # its idle connections; those in use are not touched
+            elif not isinstance(error.__context__, ClosedPoolError):
                 raise
-        self._adapter.close()  # its idle connections; those in use are not touched
         return self._exchange(request)
 
     def _exchange(self, request: requests.PreparedRequest) -> Reply:

@@ -3,25 +3,17 @@
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from actions.clock import CLOCK, Clock
 from actions.errors import Unavailable
+from actions.result import Answer
 
 KEPT_SECONDS = 15 * 60
 KEPT_ENTRIES = 10_000
-
-
-class Answer(NamedTuple):
-    """An HTTP answer that is JSON."""
-
-    status: int
-    body: dict[str, Any]
-    headers: Mapping[str, str] = MappingProxyType({})
 
 
 Done = dict[str, Any]  # an Action's name → its outcome, for those that succeeded

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 from actions import function, log
 from actions.callout import Callout
 from actions.errors import NoticeError
-from actions.once import Answer
-from actions.result import Result
+from actions.result import Answer, Result
 
 TELLING = {
     "sent": 0,

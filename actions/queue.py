@@ -9,11 +9,11 @@ import json
 from typing import Any
 
 from actions import log
-from actions.callout import Signed
 from actions.clock import CLOCK, Clock
 from actions.errors import Unavailable
 from actions.network import Network, NoReply, Reply
 from actions.secrets import Outage, Secrets
+from actions.signing import Signed
 from settings import GOOGLE_TASKS, Settings
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"

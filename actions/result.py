@@ -1,6 +1,8 @@
-"""The result: what an Action returns."""
+"""The result: what an Action returns; and the answer: what the function returns for all of them."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
 class Result(NamedTuple):
@@ -15,3 +17,11 @@ class Result(NamedTuple):
 def skipped(reason: str) -> Result:
     """Nothing was to be done, and that is right: `reason` is a word for machines, such as no_email."""
     return Result("skipped", reason=reason)
+
+
+class Answer(NamedTuple):
+    """An HTTP answer that is JSON."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str] = MappingProxyType({})

@@ -1,15 +1,83 @@
-"""The signing keys: which callouts they vouch for, and when they are read again."""
+"""The signature: whether a request is a callout of ours, by whichever key is in CALLOUT_SIGNING_KEY now.
 
+The scheme is Standard Webhooks, https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+import base64
+import binascii
+import hmac
 import math
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from werkzeug.datastructures import Headers
 
 from actions import log
-from actions.callout import Signed, is_signed, signing_key, unauthorized
 from actions.clock import CLOCK, Clock
-from actions.errors import Unavailable
+from actions.errors import CalloutRefused, Unavailable
 from actions.secrets import Secrets
 from settings import Settings
 
+TOLERANCE_SECONDS = 300
+ID = re.compile(r"[!-~]{1,256}")
+TIMESTAMP = re.compile(r"[1-9][0-9]{0,10}")  # one spelling each: what is signed is what stands there
 UNKNOWN_SIGNATURE_SECONDS = 10  # a stranger's signature makes us read again no more often than this
+
+
+class Signed(NamedTuple):
+    """What the three webhook headers say; untrusted until `SigningKeys.verify` has returned it."""
+
+    id: str
+    timestamp: int
+    signatures: tuple[str, ...]
+
+
+def read_headers(headers: Headers) -> Signed:
+    """Raises CalloutRefused (invalid_signature) where a header is missing or malformed."""
+    claimed = {name: headers.get(f"webhook-{name}") or "" for name in ("id", "timestamp", "signature")}
+    missing = [f"webhook-{name}" for name, value in claimed.items() if not value]
+    if missing:
+        raise unauthorized(f"{' and '.join(missing)} missing")
+    if not ID.fullmatch(claimed["id"]):
+        raise unauthorized("webhook-id is malformed")
+    if not TIMESTAMP.fullmatch(claimed["timestamp"]):
+        raise unauthorized("webhook-timestamp is malformed")
+    return Signed(claimed["id"], int(claimed["timestamp"]), tuple(claimed["signature"].split(" ")))
+
+
+def verify_age(signed: Signed, now: float, *, tolerance: float = TOLERANCE_SECONDS) -> None:
+    """Raises CalloutRefused (invalid_signature) where the timestamp is too far from `now` (unix seconds)."""
+    age = int(now) - signed.timestamp
+    if age > tolerance or -age > TOLERANCE_SECONDS:
+        raise unauthorized(
+            f"webhook-timestamp is {age} s old, tolerated: {tolerance:.0f} s and {TOLERANCE_SECONDS} s ahead"
+        )
+
+
+def is_signed(signed: Signed, body: bytes, keys: Iterable[bytes]) -> bool:
+    """Whether any offered signature of the version v1 is one that any of the keys makes. In constant time per pair."""
+    text = f"{signed.id}.{signed.timestamp}.".encode() + body
+    offered = [value[3:].encode("utf-8", "replace") for value in signed.signatures if value.startswith("v1,")]
+    made = [base64.b64encode(hmac.digest(key, text, "sha256")) for key in keys]
+    return any([hmac.compare_digest(mine, theirs) for mine in made for theirs in offered])  # noqa: C419  (no early end)
+
+
+def signing_key(text: str) -> bytes:
+    """The bytes of `whsec_BASE64`. Raises ValueError, without the key, where it is malformed."""
+    prefix, _, encoded = text.partition("_")
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("what follows whsec_ is not base64") from None
+    if prefix != "whsec" or not 24 <= len(key) <= 64:
+        raise ValueError("it is not whsec_ and 24 to 64 bytes in base64")
+    return key
+
+
+def unauthorized(cause: str) -> CalloutRefused:
+    """One answer for every cause, so that a stranger learns nothing from it; the log has the cause."""
+    return CalloutRefused("invalid_signature", 401, "the signature does not hold", cause=cause)
 
 
 class SigningKeys:
@@ -20,15 +88,19 @@ class SigningKeys:
         self._read_again_at = -math.inf
         self._reported: str | None = None
 
-    def verify(self, signed: Signed, body: bytes, deadline: float) -> None:
-        """An unknown signature is looked at again with freshly read keys, so that a new key works at once.
+    def verify(self, headers: Headers, body: bytes, *, tolerance: float, deadline: float) -> Signed:
+        """What the headers say of a body that one of the keys has signed, at most `tolerance` seconds ago.
 
+        An unknown signature is looked at again with freshly read keys, so that a new key works at once.
         Raises CalloutRefused (invalid_signature) or Unavailable (secret_unavailable).
         """
+        signed = read_headers(headers)
+        verify_age(signed, self._clock.now(), tolerance=tolerance)
         if not is_signed(signed, body, self._keys(None, deadline)) and not is_signed(
             signed, body, self._keys(self._unknown_signature(), deadline)
         ):
             raise unauthorized("no signature of a known key")
+        return signed
 
     def _unknown_signature(self) -> float:
         """How old the keys may be that judge it: read now, or since an unknown signature last made us read."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import requests
 
-from actions.callout import idempotency_key, signing_key
+from actions.callout import idempotency_key
+from actions.signing import signing_key
 from doctor import clock
 from doctor.case import SECONDS, Case
 from doctor.finding import Finding

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import requests
 
-from actions.callout import signing_key
+from actions.signing import signing_key
 from doctor.case import SECONDS, Case
 from doctor.finding import Finding
 from notice.sendgrid import KEY

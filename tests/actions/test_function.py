@@ -13,7 +13,7 @@ from werkzeug.test import EnvironBuilder
 
 from actions.errors import CalloutRefused, NoticeError, Rejected, Unavailable
 from actions.function import LARGEST_BODY, failure, read, respond, trace
-from actions.once import Answer
+from actions.result import Answer
 
 
 def request(body: bytes = b"{}", *, method: str = "POST", **headers: Any) -> Request:

@@ -7,7 +7,8 @@ import pytest
 from actions import once as module
 from actions.clock import Clock
 from actions.errors import Unavailable
-from actions.once import Answer, Done, Once
+from actions.once import Done, Once
+from actions.result import Answer
 from tests.conftest import FakeTime
 
 SENT = Answer(200, {"status": "sent", "id": "msg_1"})

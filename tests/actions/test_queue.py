@@ -11,10 +11,10 @@ import requests
 import responses
 from google.auth.exceptions import DefaultCredentialsError, RefreshError
 
-from actions.callout import Signed
 from actions.errors import Unavailable
 from actions.network import NoReply, Reply
 from actions.queue import Queue
+from actions.signing import Signed
 from settings import Settings
 from tests.conftest import FakeTime, Lines, MakeSettings
 

@@ -1,15 +1,260 @@
-import pytest
+import base64
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-from actions.callout import Signed
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook
+from werkzeug.datastructures import Headers
+
 from actions.errors import CalloutRefused, Unavailable
 from actions.secrets import Outage, Refused, Secrets
-from actions.signing import SigningKeys
+from actions.signing import Signed, SigningKeys, is_signed, read_headers, signing_key, unauthorized, verify_age
 from settings import Settings
 from tests.conftest import SIGNING_KEY, FakeTime, Lines, Sign
 
 OTHER_KEY = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 BODY = b"{}"
+VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "signature.json").read_text())
+KEY = signing_key(SIGNING_KEY)
+NOW = 1_800_000_000
 LONG = 1e9
+
+
+def signed(id_: str = "msg_1", timestamp: int = NOW, *signatures: str) -> Signed:
+    return Signed(id_, timestamp, signatures)
+
+
+# Signature
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_frozen_vector_verifies(vector: dict[str, Any]) -> None:
+    headers = Headers(
+        {
+            "webhook-id": vector["id"],
+            "webhook-timestamp": str(vector["timestamp"]),
+            "webhook-signature": vector["signature"],
+        }
+    )
+    claimed = read_headers(headers)
+
+    verify_age(claimed, vector["timestamp"])
+    assert is_signed(claimed, vector["body"].encode(), [signing_key(vector["secret"])])
+
+
+@given(st.from_regex(r"[!-~]{1,50}", fullmatch=True), st.text())
+def test_what_the_public_library_signs_verifies(webhook_id: str, body: str) -> None:
+    signature = Webhook(SIGNING_KEY).sign(webhook_id, datetime.fromtimestamp(NOW, UTC), body)
+
+    assert is_signed(signed(webhook_id, NOW, signature), body.encode(), [KEY])
+
+
+def test_changed_id_time_body_or_key_does_not_verify(sign: Sign) -> None:
+    good = sign(BODY, timestamp=NOW)["webhook-signature"]
+
+    assert is_signed(signed("msg_1", NOW, good), BODY, [KEY])
+    assert not is_signed(signed("msg_2", NOW, good), BODY, [KEY])
+    assert not is_signed(signed("msg_1", NOW + 1, good), BODY, [KEY])
+    assert not is_signed(signed("msg_1", NOW, good), BODY + b" ", [KEY])
+    assert not is_signed(signed("msg_1", NOW, good), BODY, [signing_key(OTHER_KEY)])
+    assert not is_signed(signed("msg_1", NOW, good), BODY, [])
+
+
+def test_one_good_signature_among_several_with_one_good_key_among_several_holds(sign: Sign) -> None:
+    good = sign(BODY, timestamp=NOW)["webhook-signature"]
+    several = signed("msg_1", NOW, "v1,AAAA", "v2,whatever", good)
+
+    assert is_signed(several, BODY, [signing_key(OTHER_KEY), KEY])
+    assert is_signed(several, BODY, [KEY, signing_key(OTHER_KEY)])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda good: "v1a," + good[3:],
+        lambda good: "v2," + good[3:],
+        lambda good: "V1," + good[3:],
+        lambda good: "v1;" + good[3:],
+        lambda good: good[3:],
+        lambda good: good[:-1],
+        lambda good: good + "=",
+        lambda good: good.replace("v1,", "v1, "),
+        lambda good: "v1,",
+        lambda good: "v1,é",
+        lambda good: "v1,\ud800",
+        lambda good: "v1,%%%",
+        lambda good: "",
+    ],
+)
+def test_signature_of_another_version_or_malformed_is_none(sign: Sign, change: Any) -> None:
+    good = sign(BODY, timestamp=NOW)["webhook-signature"]
+
+    assert not is_signed(signed("msg_1", NOW, change(good)), BODY, [KEY])
+
+
+def test_several_signatures_are_separated_by_one_space() -> None:
+    headers = Headers({"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,a v1,b"})
+
+    assert read_headers(headers) == Signed("a", 1, ("v1,a", "v1,b"))
+
+
+# Headers
+
+
+@pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_missing_header_is_refused_with_its_name_for_the_log_alone(name: str, value: str | None) -> None:
+    headers = Headers({"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,a"})
+    headers.remove(name)
+    if value is not None:
+        headers[name] = value
+
+    with pytest.raises(CalloutRefused) as caught:
+        read_headers(headers)
+
+    assert caught.value.cause == f"{name} missing"
+    assert caught.value.message == unauthorized("").message
+    assert (caught.value.status, caught.value.code) == (401, "invalid_signature")
+
+
+def test_all_missing_headers_are_named_together() -> None:
+    with pytest.raises(CalloutRefused) as caught:
+        read_headers(Headers())
+
+    assert caught.value.cause == "webhook-id and webhook-timestamp and webhook-signature missing"
+
+
+@pytest.mark.parametrize(
+    ("webhook_id", "timestamp"),
+    [
+        ("two words", "1"),
+        ("é", "1"),
+        ("x" * 257, "1"),
+        ("new\x01", "1"),
+        ("a", "-1"),
+        ("a", "1.5"),
+        ("a", " 1"),
+        ("a", "1" * 12),
+        ("a", "٣"),
+        ("a", "0x10"),
+        ("a", "01614265330"),
+        ("a", "0"),
+    ],
+)
+def test_malformed_id_or_timestamp_is_refused(webhook_id: str, timestamp: str) -> None:
+    headers = Headers({"webhook-id": webhook_id, "webhook-timestamp": timestamp, "webhook-signature": "v1,a"})
+
+    with pytest.raises(CalloutRefused) as caught:
+        read_headers(headers)
+
+    assert caught.value.code == "invalid_signature"
+    assert "malformed" in caught.value.cause
+
+
+def test_longest_id_is_taken() -> None:
+    headers = Headers({"webhook-id": "x" * 256, "webhook-timestamp": "99999999999", "webhook-signature": "v1,a"})
+
+    assert read_headers(headers).timestamp == 99_999_999_999
+
+
+@pytest.mark.parametrize("age", [-300, 0, 300])
+def test_age_within_five_minutes_is_tolerated(age: int) -> None:
+    verify_age(signed(timestamp=NOW - age), NOW + 0.9)
+
+
+@pytest.mark.parametrize("age", [-301, 301])
+def test_age_of_a_second_more_is_refused(age: int) -> None:
+    with pytest.raises(CalloutRefused) as caught:
+        verify_age(signed(timestamp=NOW - age), NOW)
+
+    assert caught.value.code == "invalid_signature"
+    assert f"{age} s old" in caught.value.cause
+
+
+def test_longer_tolerance_is_for_the_past_alone() -> None:
+    month = 31 * 86_400
+
+    verify_age(signed(timestamp=NOW - month), NOW, tolerance=month)
+    with pytest.raises(CalloutRefused):
+        verify_age(signed(timestamp=NOW - month - 1), NOW, tolerance=month)
+    with pytest.raises(CalloutRefused):
+        verify_age(signed(timestamp=NOW + 301), NOW, tolerance=month)
+
+
+# Signing key
+
+
+@pytest.mark.parametrize("size", [24, 64])
+def test_signing_key_of_legal_size_is_read(size: int) -> None:
+    key = bytes(range(size))
+
+    assert signing_key(f"whsec_{base64.b64encode(key).decode()}") == key
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "whsec_",
+        "whsec_" + base64.b64encode(bytes(23)).decode(),
+        "whsec_" + base64.b64encode(bytes(65)).decode(),
+        "secret_" + base64.b64encode(bytes(24)).decode(),
+        base64.b64encode(bytes(24)).decode(),
+        "whsec_not base64 at all, not at all",
+        "whsec_é" + "A" * 40,
+        "whsec_" + "A" * 41,
+        SIGNING_KEY[:20] + "!" + SIGNING_KEY[20:],
+    ],
+)
+def test_malformed_signing_key_is_a_value_error_without_the_key(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^(it is not whsec_|what follows whsec_)") as caught:
+        signing_key(text)
+
+    assert caught.value.__cause__ is None
+    assert not text[6:] or text[6:] not in str(caught.value)
+
+
+latin = st.text(st.characters(exclude_characters="\r\n", max_codepoint=0xFF))
+headers = st.dictionaries(
+    st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature"]),
+    latin | st.from_regex(r"[0-9]{1,13}|v1,[ -~]*", fullmatch=True),
+)
+whole = st.fixed_dictionaries(
+    {
+        "webhook-id": st.from_regex(r"[!-~]{1,256}", fullmatch=True),
+        "webhook-timestamp": st.from_regex(r"[0-9]{1,11}", fullmatch=True),
+        "webhook-signature": latin.filter(bool),
+    }
+)
+
+
+@given(headers | whole, st.binary(), st.integers(0, 2**40))
+def test_any_headers_and_bytes_are_refused_with_401(headers: dict[str, str], body: bytes, now: int) -> None:
+    try:
+        claimed = read_headers(Headers(headers))
+        verify_age(claimed, now)
+    except CalloutRefused as error:
+        status = error.status
+    else:
+        status = 401
+        assert not is_signed(claimed, body, [KEY])
+
+    assert status == 401
+
+
+def test_fresh_signature_of_the_signer_verifies(sign: Sign, time: FakeTime) -> None:
+    claimed = read_headers(Headers(sign(BODY)))
+
+    verify_age(claimed, time.now)
+    assert is_signed(claimed, BODY, [KEY])
+
+
+# The keys of the secret
 
 
 class Store:
@@ -38,56 +283,54 @@ def keys(settings: Settings, store: Store, time: FakeTime) -> SigningKeys:
 
 
 @pytest.fixture
-def good(sign: Sign) -> Signed:
+def good(sign: Sign) -> Headers:
     return signed_by(sign, SIGNING_KEY)
 
 
 @pytest.fixture
-def other(sign: Sign) -> Signed:
+def other(sign: Sign) -> Headers:
     return signed_by(sign, OTHER_KEY)
 
 
-def signed_by(sign: Sign, *keys: str) -> Signed:
-    headers = sign(BODY, keys=keys)
-    signatures = headers["webhook-signature"].split(" ")
-    return Signed(headers["webhook-id"], int(headers["webhook-timestamp"]), tuple(signatures))
+def signed_by(sign: Sign, *keys: str) -> Headers:
+    return Headers(sign(BODY, keys=keys))
 
 
-def refused(keys: SigningKeys, signed: Signed) -> CalloutRefused:
+def refused(keys: SigningKeys, signed: Headers) -> CalloutRefused:
     with pytest.raises(CalloutRefused) as caught:
-        keys.verify(signed, BODY, LONG)
+        keys.verify(signed, BODY, tolerance=math.inf, deadline=LONG)
     assert (caught.value.code, caught.value.status) == ("invalid_signature", 401)
     return caught.value
 
 
-def test_known_signature_holds_and_the_keys_are_read_once(keys: SigningKeys, store: Store, good: Signed) -> None:
-    keys.verify(good, BODY, LONG)
-    keys.verify(good, BODY, LONG)
+def test_known_signature_holds_and_the_keys_are_read_once(keys: SigningKeys, store: Store, good: Headers) -> None:
+    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
+    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
 
     assert store.asked == 1
 
 
-def test_any_of_several_keys_will_do(keys: SigningKeys, store: Store, good: Signed, other: Signed) -> None:
+def test_any_of_several_keys_will_do(keys: SigningKeys, store: Store, good: Headers, other: Headers) -> None:
     store.text = f"{OTHER_KEY}\n\t{SIGNING_KEY} "
 
-    keys.verify(good, BODY, LONG)
-    keys.verify(other, BODY, LONG)
+    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
+    keys.verify(other, BODY, tolerance=math.inf, deadline=LONG)
 
 
 def test_new_key_works_at_once_though_the_old_one_was_just_read(
-    keys: SigningKeys, store: Store, good: Signed, other: Signed
+    keys: SigningKeys, store: Store, good: Headers, other: Headers
 ) -> None:
-    keys.verify(good, BODY, LONG)
+    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
     store.text = OTHER_KEY
 
-    keys.verify(other, BODY, LONG)
+    keys.verify(other, BODY, tolerance=math.inf, deadline=LONG)
     assert store.asked == 2
 
 
 def test_unknown_signature_makes_us_read_at_most_once_in_ten_seconds(
-    keys: SigningKeys, store: Store, time: FakeTime, good: Signed, other: Signed
+    keys: SigningKeys, store: Store, time: FakeTime, good: Headers, other: Headers
 ) -> None:
-    keys.verify(good, BODY, LONG)
+    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
     for _ in range(5):
         refused(keys, other)
     assert store.asked == 2
@@ -102,33 +345,33 @@ def test_unknown_signature_makes_us_read_at_most_once_in_ten_seconds(
 
 
 def test_key_that_came_just_after_a_stranger_works_ten_seconds_later(
-    keys: SigningKeys, store: Store, time: FakeTime, other: Signed
+    keys: SigningKeys, store: Store, time: FakeTime, other: Headers
 ) -> None:
     refused(keys, other)
     store.text = OTHER_KEY
     refused(keys, other)
     time.go_on(10)
 
-    keys.verify(other, BODY, LONG)
+    keys.verify(other, BODY, tolerance=math.inf, deadline=LONG)
 
 
 def test_stranger_hears_the_same_in_an_outage(
-    keys: SigningKeys, store: Store, time: FakeTime, good: Signed, other: Signed
+    keys: SigningKeys, store: Store, time: FakeTime, good: Headers, other: Headers
 ) -> None:
-    keys.verify(good, BODY, LONG)
+    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
     store.error = Outage("503")
 
     assert refused(keys, other).cause == "no signature of a known key"
-    keys.verify(good, BODY, LONG)
+    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
 
 
 def test_malformed_key_beside_a_good_one_is_skipped_and_told_once(
-    keys: SigningKeys, store: Store, good: Signed, time: FakeTime, lines: Lines
+    keys: SigningKeys, store: Store, good: Headers, time: FakeTime, lines: Lines
 ) -> None:
     store.text = f"whsec_short nonsense-of-a-key {SIGNING_KEY}"
-    keys.verify(good, BODY, LONG)
+    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
     time.go_on(300)
-    keys.verify(good, BODY, LONG)
+    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
 
     first, second = lines()
     assert (first["severity"], first["code"]) == ("ERROR", "signing_key_malformed")
@@ -139,17 +382,17 @@ def test_malformed_key_beside_a_good_one_is_skipped_and_told_once(
 
 @pytest.mark.parametrize("text", ["", "nonsense", "whsec_AAAA"])
 def test_no_usable_key_is_unavailable_and_lets_nobody_in(
-    keys: SigningKeys, store: Store, good: Signed, text: str
+    keys: SigningKeys, store: Store, good: Headers, text: str
 ) -> None:
     store.text = text
 
     with pytest.raises(Unavailable) as caught:
-        keys.verify(good, BODY, LONG)
+        keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
     assert (caught.value.code, caught.value.cause) == ("secret_unavailable", "no usable signing key")
 
 
-def test_refused_secret_is_unavailable(keys: SigningKeys, store: Store, good: Signed) -> None:
+def test_refused_secret_is_unavailable(keys: SigningKeys, store: Store, good: Headers) -> None:
     store.error = Refused("403")
 
     with pytest.raises(Unavailable):
-        keys.verify(good, BODY, LONG)
+        keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
