@@ -6,7 +6,6 @@ is an answer: the value is dropped at once.
 
 import math
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -20,7 +19,7 @@ from settings import Settings
 
 STALE_SECONDS = 24 * 3600
 OUTAGE_SECONDS = 10  # how long an old value serves before an outage is asked about again
-ATTEMPT_SECONDS = 2.0
+ATTEMPT_SECONDS, PAUSE_SECONDS = 2.0, 0.1
 PATIENCE_SECONDS = 4.0  # for one reading in all, less than a callout's deadline
 SHORT_PATIENCE_SECONDS = 1.0  # the same where an old value can serve
 
@@ -66,7 +65,7 @@ class Secrets:
 
     def __init__(self, settings: Settings, *, fetch: Callable[[str], str] | None = None, clock: Clock = CLOCK) -> None:
         self._max_age, self._clock = settings.secret_max_age_seconds, clock
-        self._fetch = fetch or _fetcher(settings)
+        self._fetch = fetch or _fetcher(settings, clock)
         self._values: dict[str, _Value] = {}
         self._reading: dict[str, Future[str]] = {}
         self._lock = threading.Lock()
@@ -172,8 +171,8 @@ class ActionSecrets(Mapping[str, Secret]):
         return f"ActionSecrets({', '.join(self._sources)})"
 
 
-def _fetcher(settings: Settings) -> Callable[[str], str]:
-    manager = _SecretManager(settings.secret_manager_endpoint)
+def _fetcher(settings: Settings, clock: Clock) -> Callable[[str], str]:
+    manager = _SecretManager(settings.secret_manager_endpoint, clock)
     return lambda source: _read_file(source) if source.startswith("/") else manager.read(source)
 
 
@@ -193,8 +192,8 @@ class _SecretManager:
     Made at the first reading, in the worker: importing it costs more than all the rest of a start.
     """
 
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: str, clock: Clock) -> None:
+        self._endpoint, self._clock = endpoint, clock
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -203,7 +202,7 @@ class _SecretManager:
         try:
             return self._attempt(resource)
         except Outage:
-            time.sleep(0.1)
+            self._clock.sleep(PAUSE_SECONDS)
             return self._attempt(resource)
 
     def _attempt(self, resource: str) -> str:

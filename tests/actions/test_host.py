@@ -54,6 +54,15 @@ class TestProcessors:
         assert len(os.sched_getaffinity(0)) == 1
         assert os.sched_getaffinity(0) <= before
 
+    def test_neighbours_keep_to_different_ones(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        kept: list[set[int]] = []
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5})
+        monkeypatch.setattr(os, "sched_setaffinity", lambda _, processors: kept.append(processors))
+        for process in (10, 11):
+            monkeypatch.setattr(os, "getpid", lambda process=process: process)
+            host._keep_to_one_processor()
+        assert kept == [{3}, {5}]
+
     def test_a_master_keeps_all_and_what_it_forks_has_one(self) -> None:
         code = """
 import os

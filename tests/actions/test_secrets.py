@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -497,7 +496,6 @@ REGIONAL = "https://secretmanager.europe-west3.rep.googleapis.com/v1"
 @pytest.fixture
 def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[responses.RequestsMock]:
     """Google's side; who asks has credentials."""
-    monkeypatch.setattr("actions.secrets.time", SimpleNamespace(sleep=lambda seconds: None))
     anyone = AnonymousCredentials()  # type: ignore[no-untyped-call]
     monkeypatch.setattr("google.auth.default", lambda **_: (anyone, "p"))
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
@@ -577,21 +575,22 @@ def error(status: int, reason: str = "") -> dict[str, Any]:
         ({"status": 200, "body": "<html>a page</html>"}, "ParseError"),
     ],
 )
-def test_outage_of_secret_manager_is_tried_again_once(
-    manager: responses.RequestsMock, settings: Settings, fault: dict[str, Any], cause: str
+def test_outage_of_secret_manager_is_tried_again_once_after_a_tenth_of_a_second(
+    manager: responses.RequestsMock, settings: Settings, time: FakeTime, fault: dict[str, Any], cause: str
 ) -> None:
     manager.get(f"{GOOGLE}/{SOURCE}/versions/latest:access", **fault)
+    secrets = Secrets(settings, clock=time.clock)
 
-    assert unavailable(lambda: Secrets(settings).get(SOURCE)).cause == f"{SOURCE}: Secret Manager: {cause}"
-    assert len(manager.calls) == 2
+    assert unavailable(lambda: secrets.get(SOURCE)).cause == f"{SOURCE}: Secret Manager: {cause}"
+    assert (len(manager.calls), time.slept) == (2, [0.1])
 
 
-def test_second_attempt_may_succeed(manager: responses.RequestsMock, settings: Settings) -> None:
+def test_second_attempt_may_succeed(manager: responses.RequestsMock, settings: Settings, time: FakeTime) -> None:
     url = f"{GOOGLE}/{SOURCE}/versions/latest:access"
     manager.get(url, **error(503))
     manager.get(url, json=payload(b"value"))
 
-    assert Secrets(settings).get(SOURCE) == "value"
+    assert Secrets(settings, clock=time.clock).get(SOURCE) == "value"
 
 
 @pytest.mark.parametrize(
@@ -616,12 +615,13 @@ def test_refusal_of_secret_manager_is_final_and_its_text_is_not_repeated(
 
 
 def test_missing_credentials_are_an_outage(
-    manager: responses.RequestsMock, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    manager: responses.RequestsMock, settings: Settings, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(**_: object) -> None:
         raise DefaultCredentialsError("none")  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr("google.auth.default", fail)
 
-    cause = unavailable(lambda: Secrets(settings).get(SOURCE)).cause
+    secrets = Secrets(settings, clock=time.clock)
+    cause = unavailable(lambda: secrets.get(SOURCE)).cause
     assert cause == f"{SOURCE}: Secret Manager: DefaultCredentialsError"
