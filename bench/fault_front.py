@@ -7,7 +7,6 @@ import struct
 import threading
 import time
 from collections import Counter
-from types import TracebackType
 from typing import Self
 
 HOLD_SECONDS = 10.0  # how long a request waits for an instance
@@ -31,9 +30,7 @@ class Front:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

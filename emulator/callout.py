@@ -26,6 +26,11 @@ class Callout:
     body: bytes
     id: str = field(default_factory=_new_id)
 
+    @property
+    def idempotency_key(self) -> str:
+        """What the function knows a repetition by; the names of its tasks begin with it."""
+        return hashlib.sha256(self.id.encode() + b"." + self.body).hexdigest()
+
     def headers(self, key: str, at: float | None = None) -> dict[str, str]:
         """Those of one attempt at `at` (unix seconds; None: now), signed with `key`, a whsec_ key."""
         timestamp = str(int(time.time() if at is None else at))
@@ -50,8 +55,3 @@ def sign(key: str, callout_id: str, timestamp: str, body: bytes) -> str:
     secret = base64.b64decode(key.split(maxsplit=1)[0].removeprefix("whsec_"))
     text = f"{callout_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(secret, text, hashlib.sha256).digest()).decode()
-
-
-def idempotency_key(callout_id: str, body: str) -> str:
-    """What the function knows a repetition by; the names of its tasks hold it."""
-    return hashlib.sha256(f"{callout_id}.{body}".encode()).hexdigest()

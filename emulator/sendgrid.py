@@ -42,11 +42,10 @@ class SendGrid(Server):
         self,
         journal: Journal,
         *,
-        port: int = 0,
         verified: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__("sendgrid", self._app(), journal, port=port)
+        super().__init__("sendgrid", self._app(), journal)
         self.credits: int | None = None
         self.rate_limit: int | None = None
         self._clock = clock

@@ -3,16 +3,15 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from hashlib import sha256
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Self
 
+from emulator.callout import Callout
 from emulator.cloud_tasks import CloudTasks
-from emulator.emulator import INVOKER, QUEUE, RETRY, SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key
+from emulator.emulator import QUEUE, RETRY, SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key, queued
 from emulator.faults import Fault
 from emulator.function import SOURCE, Function
-from tests.end_to_end.callouts import Callout
 from tests.end_to_end.stage import LINE_SECONDS, Answer, Stage
 from tests.end_to_end.witness import Witness
 
@@ -40,14 +39,7 @@ class QueueStage(Stage):
         }
         mail = {**SETTINGS, "SENDGRID_API_KEY_SECRET": SENDGRID_KEY, "SENDGRID_URL": self.sendgrid.url}
         self.deliver = Function(self.journal, {**mail, **both, **self._own("deliver")}, target="deliver", source=source)
-        self.public_environment = {
-            "DELIVERY": "queue",
-            "TASKS_QUEUE": QUEUE,
-            "DELIVER_URL": self.deliver.url,
-            "DELIVER_INVOKER": INVOKER,
-            "CLOUD_TASKS_ENDPOINT": self.cloud_tasks.url,
-            **both,
-        }
+        self.public_environment = {**queued(self.deliver.url, self.cloud_tasks.url), **both}
         self.function = Function(self.journal, {**self.public_environment, **self._own("public")}, source=source)
 
     def __enter__(self) -> Self:
@@ -69,7 +61,7 @@ class QueueStage(Stage):
 
     def attempts(self, callout: Callout, action: str = "") -> list[int]:
         """The status of each answer that the tasks of this callout got, or the one of this Action; 0: none came."""
-        task = f"{key(callout)}-{action}"
+        task = f"{callout.idempotency_key}-{action}"
         entries = self.journal.entries(kind="cloud_tasks.attempt")
         return [entry.data["status"] for entry in entries if entry.data["task"].startswith(task)]
 
@@ -122,11 +114,6 @@ class QueueStage(Stage):
             yield
         finally:
             self.cloud_tasks.paused = False
-
-
-def key(callout: Callout) -> str:
-    """The idempotency key, with which the names of its tasks begin."""
-    return sha256(callout.id.encode() + b"." + callout.body).hexdigest()
 
 
 def until(holds: Callable[[], Any]) -> None:

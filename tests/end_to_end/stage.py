@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Any, Self
 
+from emulator.callout import Callout
 from emulator.emulator import SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key
 from emulator.faults import Fault, Faults
 from emulator.function import SOURCE, Function
@@ -19,7 +19,6 @@ from emulator.journal import Entry, Journal
 from emulator.mail import Mail
 from emulator.secret_manager import SecretManager
 from emulator.sendgrid import SendGrid
-from tests.end_to_end.callouts import Callout
 from tests.end_to_end.witness import Witness
 
 ANSWER_SECONDS = 7.0  # what the Action waits for an attempt
@@ -90,9 +89,7 @@ class Stage:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     def put_sendgrid_key(self, key: str) -> None:

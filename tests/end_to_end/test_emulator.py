@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self, cast
 from urllib.parse import urlsplit
 
@@ -76,9 +75,7 @@ class Running:
         self.processes = [self.process.pid, *descendants(self.process.pid)]
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for process in self.left():
             os.kill(process, signal.SIGKILL)
         self.process.wait()

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from emulator.callout import Callout
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, new_signing_key
 from emulator.secret_manager import FAULTS
-from tests.end_to_end.callouts import Callout, callout, event, new_address, notice_to
+from tests.end_to_end.callouts import callout, event, new_address, notice_to
 from tests.end_to_end.stage import Answer, Stage
 from tests.end_to_end.witness import Witness
 
