@@ -39,7 +39,6 @@ preview: .venv/dev ## the mail in every language, light and dark, 320 and 600 px
 
 pictures: .venv/dev ## take the pictures in docs/pictures anew, with the system's Chromium
 	@$(BIN)/python -m scripts.pictures
-	@$(BIN)/python -m scripts.emulator_pictures
 
 format: .venv/dev ## format and fix what can be fixed
 	$(BIN)/ruff format .

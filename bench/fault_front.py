@@ -70,7 +70,7 @@ class Front:
         except TimeoutError:
             return BUSY
         try:
-            return await _message(reader)
+            return await message(reader)
         finally:
             writer.close()
 
@@ -92,11 +92,11 @@ class Front:
 
 async def _request(reader: asyncio.StreamReader) -> bytes:
     """As it came, for a connection that is not kept."""
-    head, end, body = (await _message(reader)).partition(b"\r\n\r\n")
+    head, end, body = (await message(reader)).partition(b"\r\n\r\n")
     return NOT_KEPT.sub(b"", head) + b"\r\nConnection: close" + end + body
 
 
-async def _message(reader: asyncio.StreamReader) -> bytes:
+async def message(reader: asyncio.StreamReader) -> bytes:
     """A whole message. Raises OSError or IncompleteReadError where its end does not come."""
     head = await reader.readuntil(b"\r\n\r\n")
     found = LENGTH.search(head)

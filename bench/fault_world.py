@@ -83,17 +83,14 @@ class World:
 
     def finish(self, seconds: float) -> bool:
         """Let Cloud Tasks send all that it has; False where something is left."""
-        self.clear_faults()
+        for part in (self.sendgrid, self.secret_manager, self.cloud_tasks):
+            part.faults.clear()
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             self.cloud_tasks.run_now()
             if self.cloud_tasks.wait_until_empty(1):
                 return True
         return False
-
-    def clear_faults(self) -> None:
-        for part in (self.sendgrid, self.secret_manager, self.cloud_tasks):
-            part.faults.clear()
 
     def _put_signing_keys(self) -> None:
         self.secret_manager.put(SIGNING_KEY, "\n".join(self._signing_keys))

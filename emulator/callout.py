@@ -15,16 +15,12 @@ from typing import Any
 SENT_HEADERS = ("content-type", "webhook-id", "webhook-timestamp", "webhook-signature")
 
 
-def _new_id() -> str:
-    return f"msg_{secrets.token_hex(16)}"
-
-
 @dataclass(frozen=True)
 class Callout:
     """`body` is what was signed, byte for byte."""
 
     body: bytes
-    id: str = field(default_factory=_new_id)
+    id: str = field(default_factory=lambda: f"msg_{secrets.token_hex(16)}")
 
     @property
     def idempotency_key(self) -> str:

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from emulator import switches
 from emulator.action_file import ActionFile
 from emulator.auth0 import Auth0
 from emulator.cloud_run import PUBLIC, CloudRun
@@ -173,14 +172,14 @@ class Emulator:
         }
 
     def _switches(self) -> Switches:
-        all_of_them = Switches(self.journal)
-        all_of_them.add("SendGrid", self.sendgrid.faults, switches.sendgrid_fault)
-        all_of_them.add("Secret Manager", self.secret_manager.faults, switches.secret_fault)
-        all_of_them.add("Callout", self.function.tricks, switches.trick)
-        all_of_them.add("Function", self.function.faults, switches.function_fault)
-        if self.cloud_tasks:
-            all_of_them.add("Cloud Tasks", self.cloud_tasks.faults, switches.task_fault)
-        return all_of_them
+        parts = {
+            "SendGrid": self.sendgrid.faults,
+            "Secret Manager": self.secret_manager.faults,
+            "Callout": self.function.tricks,
+            "Function": self.function.faults,
+        }
+        queue = {"Cloud Tasks": self.cloud_tasks.faults} if self.cloud_tasks else {}
+        return Switches(self.journal, parts | queue)
 
     def _fill(self) -> None:
         """What a person sets up once: a verified sender, the keys on both sides, the queue."""

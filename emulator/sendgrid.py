@@ -91,9 +91,6 @@ class SendGrid(Server):
         with self._lock:
             return list(self._inbox)
 
-    def mail(self, number: int) -> Mail | None:
-        return next((mail for mail in self.inbox() if mail.id == number), None)
-
     def clear(self) -> None:
         """Empties the inbox; numbers go on."""
         with self._lock:

@@ -151,7 +151,7 @@ def _send_at(mail: Json) -> Iterator[Violation]:
             yield violation("Scheduling more than 72 hours in advance is forbidden.", field)
 
 
-_LESSER_BYPASSES = ("bypass_bounce_management", "bypass_spam_management", "bypass_unsubscribe_management")
+LESSER_BYPASSES = ("bypass_bounce_management", "bypass_spam_management", "bypass_unsubscribe_management")
 
 
 def _settings(mail: Json) -> Iterator[Violation]:
@@ -160,7 +160,7 @@ def _settings(mail: Json) -> Iterator[Violation]:
     That is no slip of this table: sendgrid/docs #6549 and StrongGrid #395 report it.
     """
     settings = mail.get("mail_settings", {})
-    if "bypass_list_management" in settings and any(name in settings for name in _LESSER_BYPASSES):
+    if "bypass_list_management" in settings and any(name in settings for name in LESSER_BYPASSES):
         yield violation(
             "bypass_list_management is mutually exclusive with bypass_bounce_management, bypass_spam_management and "
             "bypass_unsubscribe_management",
