@@ -91,11 +91,6 @@ class CloudRun(Server):
         for thread in self._ending:
             thread.join()
 
-    @property
-    def said(self) -> list[str]:
-        """What the serving revision wrote, line by line."""
-        return self.revision.process.said
-
     def refresh(self) -> None:
         """Where a file was edited: serve it, or say what is wrong with it."""
         with self._lock:

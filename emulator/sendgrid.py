@@ -218,8 +218,8 @@ def _sender(number: int, address: str) -> dict[str, Any]:
     return {**known, **unknown, "verified": True, "locked": False}
 
 
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(compact(value), status, mimetype="application/json")
+def _json(value: Any) -> Response:
+    return Response(compact(value), mimetype="application/json")
 
 
 def _refused(error: RefusedError) -> Response:

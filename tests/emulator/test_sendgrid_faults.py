@@ -107,22 +107,6 @@ def test_a_slow_answer_outlasts_a_time_out_between_bytes(client: Client) -> None
     assert client.sent()
 
 
-def test_a_fault_lasts_as_many_requests_as_it_says(client: Client) -> None:
-    client.sendgrid.faults.add(fault("server error", count=3))
-    assert [client.send().status_code for _ in range(4)] == [500, 500, 500, 202]
-    client.sendgrid.faults.add(fault("server error", count=None))
-    assert [client.send().status_code for _ in range(3)] == [500] * 3
-    client.sendgrid.faults.clear()
-    assert client.send().status_code == 202
-
-
-def test_the_journal_names_the_fault(client: Client) -> None:
-    client.sendgrid.faults.add(fault("unverified sender"))
-    client.send()
-    [entry] = client.sendgrid.journal.entries(kind="sendgrid.exchange")
-    assert (entry.data["fault"], entry.data["status"]) == ("unverified sender", 403)
-
-
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_preset_can_be_made_by_its_name(name: str) -> None:
     assert fault(name, count=2).count == 2
