@@ -39,7 +39,6 @@ preview: .venv/dev ## the mail in every language, light and dark, 320 and 600 px
 
 pictures: .venv/dev ## take the pictures in docs/pictures anew, with the system's Chromium
 	@$(BIN)/python -m scripts.pictures
-	@$(BIN)/python -m scripts.emulator_pictures
 
 cldr: .venv/dev ## take Unicode's data on the mail's languages anew, after one was added or Babel was updated
 	@$(BIN)/python -m scripts.cldr

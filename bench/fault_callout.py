@@ -1,15 +1,13 @@
 """A callout of the fault run: what was sent, what was answered, and when."""
 
-import base64
-import hashlib
-import hmac
 import json
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench import callout
+from bench.callout import event
+from emulator.callout import Callout as Signed
 
 Kind = Literal["action", "duplicate", "late", "concurrent", "reordered", "clock off", "stale", "forged"]
 
@@ -46,7 +44,7 @@ class Callout:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self.id = "" if self.kind == "action" else f"msg_{self.number:08d}"
-        self.body = json.dumps({"event": callout.event(self.address)}).encode()
+        self.body = json.dumps({"event": event(self.address)}).encode()
         if self.id:
             self.know(self.id, self.body)
 
@@ -59,7 +57,7 @@ class Callout:
         return self.kind not in ("stale", "forged")
 
     def know(self, webhook_id: str, body: bytes) -> None:
-        self.id, self.key = webhook_id, hashlib.sha256(webhook_id.encode() + b"." + body).hexdigest()
+        self.id, self.key = webhook_id, Signed(body, webhook_id).idempotency_key
 
     def add(self, attempt: Attempt) -> Attempt:
         with self._lock:
@@ -68,12 +66,4 @@ class Callout:
 
     def headers(self, key: str, clock_off: float = 0.0) -> dict[str, str]:
         """Those of an attempt now, by a clock that is so many seconds off."""
-        timestamp = str(int(time.time() + clock_off))
-        text = f"{self.id}.{timestamp}.".encode() + self.body
-        made = hmac.digest(base64.b64decode(key.removeprefix("whsec_")), text, hashlib.sha256)
-        return {
-            "Content-Type": "application/json",
-            "webhook-id": self.id,
-            "webhook-timestamp": timestamp,
-            "webhook-signature": f"v1,{base64.b64encode(made).decode()}",
-        }
+        return Signed(self.body, self.id).headers(key, time.time() + clock_off)

@@ -7,7 +7,6 @@ import struct
 import threading
 import time
 from collections import Counter
-from types import TracebackType
 from typing import Self
 
 HOLD_SECONDS = 10.0  # how long a request waits for an instance
@@ -31,9 +30,7 @@ class Front:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -73,7 +70,7 @@ class Front:
         except TimeoutError:
             return BUSY
         try:
-            return await _message(reader)
+            return await message(reader)
         finally:
             writer.close()
 
@@ -95,11 +92,11 @@ class Front:
 
 async def _request(reader: asyncio.StreamReader) -> bytes:
     """As it came, for a connection that is not kept."""
-    head, end, body = (await _message(reader)).partition(b"\r\n\r\n")
+    head, end, body = (await message(reader)).partition(b"\r\n\r\n")
     return NOT_KEPT.sub(b"", head) + b"\r\nConnection: close" + end + body
 
 
-async def _message(reader: asyncio.StreamReader) -> bytes:
+async def message(reader: asyncio.StreamReader) -> bytes:
     """A whole message. Raises OSError or IncompleteReadError where its end does not come."""
     head = await reader.readuntil(b"\r\n\r\n")
     found = LENGTH.search(head)

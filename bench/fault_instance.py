@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from types import TracebackType
 from typing import Self
 
 from bench.fault_front import Front
@@ -42,9 +41,7 @@ class Instance:
         self._start(self.function)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     def kill(self) -> None:

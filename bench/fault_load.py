@@ -1,7 +1,6 @@
 """The load: as many callouts at a time as the service is set for, then five times as many, and the memory they take."""
 
 import asyncio
-import re
 import sys
 import tempfile
 import time
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import callout
+from bench.fault_front import message
 from bench.outside import SECRETS, Outside
 from bench.server import Server
 
@@ -19,7 +19,6 @@ LONGEST_ANSWER = 7.0  # what the Action waits
 WARM_UP = 20_000  # callouts: by then the function remembers as many as it ever does, and memory has grown to its size
 STEADY_AFTER = 1 / 4  # of the time: until then memory may grow to the number of callouts at a time
 MOST_GROWTH = 0.05
-LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -132,8 +131,6 @@ async def _post(port: int, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        found = LENGTH.search(head)
-        return head + await reader.readexactly(int(found[1]) if found else 0)
+        return await message(reader)
     finally:
         writer.close()

@@ -2,14 +2,13 @@
 
 import time
 from contextlib import AbstractContextManager, ExitStack
-from types import TracebackType
 from typing import Literal, Self
 
 from bench.fault_instance import Instance
 from bench.fault_ledger import Ledger
 from emulator.auth0 import Auth0
 from emulator.cloud_tasks import CloudTasks
-from emulator.emulator import SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key
+from emulator.emulator import QUEUE, RETRY, SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key, queued
 from emulator.function import SOURCE
 from emulator.secret_manager import SecretManager
 from emulator.sendgrid import SendGrid
@@ -17,9 +16,6 @@ from emulator.sendgrid import SendGrid
 Mode = Literal["direct", "queue"]
 
 THREADS = "80"
-QUEUE = "projects/emulator/locations/europe-west1/queues/password-notice"
-# As deploy.sh makes it.
-RETRY = {"retryConfig": {"maxAttempts": -1, "minBackoff": "10s", "maxBackoff": "3600s", "maxDoublings": 16}}
 SPEED = 60.0  # of Cloud Tasks' time: its hour is a minute
 MAX_AGE_SECONDS = 1  # of a secret, so that it is read often
 KEYS_KEPT = {"direct": 2, "queue": 100}  # in queue mode an old key stays until the queue holds nothing that it signed
@@ -44,7 +40,7 @@ class World:
         }
         mail = {**SETTINGS, **both, "SENDGRID_API_KEY_SECRET": SENDGRID_KEY, "SENDGRID_URL": self.sendgrid.url}
         self.deliver = Instance(self.ledger, mail, "deliver") if mode == "queue" else None
-        side = {**both, **self._queue(self.deliver)} if self.deliver else mail
+        side = {**both, **queued(self.deliver.url, self.cloud_tasks.url)} if self.deliver else mail
         self.public = Instance(self.ledger, side, "on_execute_post_change_password")
         self.auth0 = Auth0(SOURCE / "tenant" / "code.js", self.ledger, {"FUNCTION_URL": self.public.url})
         self._stack = ExitStack()
@@ -62,9 +58,7 @@ class World:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     @property
@@ -89,7 +83,8 @@ class World:
 
     def finish(self, seconds: float) -> bool:
         """Let Cloud Tasks send all that it has; False where something is left."""
-        self.clear_faults()
+        for part in (self.sendgrid, self.secret_manager, self.cloud_tasks):
+            part.faults.clear()
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             self.cloud_tasks.run_now()
@@ -97,18 +92,5 @@ class World:
                 return True
         return False
 
-    def clear_faults(self) -> None:
-        for part in (self.sendgrid, self.secret_manager, self.cloud_tasks):
-            part.faults.clear()
-
     def _put_signing_keys(self) -> None:
         self.secret_manager.put(SIGNING_KEY, "\n".join(self._signing_keys))
-
-    def _queue(self, deliver: Instance) -> dict[str, str]:
-        return {
-            "DELIVERY": "queue",
-            "TASKS_QUEUE": QUEUE,
-            "DELIVER_URL": deliver.url,
-            "DELIVER_INVOKER": "deliver-invoker@emulator.iam.gserviceaccount.com",
-            "CLOUD_TASKS_ENDPOINT": self.cloud_tasks.url,
-        }

@@ -1,21 +1,17 @@
 """The deployed function, called as the Action calls it: signed, with `sandbox`, so that nobody gets mail."""
 
-import base64
-import hmac
 import json
-import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import requests
 
-from actions.callout import idempotency_key
-from actions.signing import signing_key
 from doctor import clock
 from doctor.case import SECONDS, Case
 from doctor.finding import Finding
 from doctor.mail import sample
+from emulator.callout import Callout
 
 QUEUED_POLLS, QUEUED_PAUSE = 40, 1.0
 GOOGLE_TASKS = "https://cloudtasks.googleapis.com"
@@ -41,38 +37,21 @@ def check(case: Case) -> Iterator[Finding]:
         yield Finding("note", "callout", "the function was not called: there is no signing key to sign with")
         return
     yield from _judge_stranger(case)
-    body = json.dumps({"event": sample(case), "time": _iso(case), "sandbox": True}).encode()
-    identity = f"msg_{secrets.token_hex(16)}"
+    moment = datetime.fromtimestamp(case.now, UTC).isoformat()
+    sent = Callout(json.dumps({"event": sample(case), "time": moment, "sandbox": True}).encode())
+    headers = sent.headers(case.signing_key, case.now)
     try:
-        answer = requests.post(
-            case.url, body, headers=_headers(case, identity, body), timeout=SECONDS, allow_redirects=False
-        )
+        answer = requests.post(case.url, sent.body, headers=headers, timeout=SECONDS, allow_redirects=False)
     except requests.RequestException as error:
         yield _unreachable(case, type(error).__name__)
         return
     said = _json(answer)
-    if answer.status_code == 200 and said.get("id") == identity:
+    if answer.status_code == 200 and said.get("id") == sent.id:
         yield Finding("ok", "callout", f"{case.url} answered {said.get('status')}; nobody got mail")
-    elif answer.status_code == 202 and said.get("id") == identity:
-        yield from _follow(case, idempotency_key(identity, body), [str(action["name"]) for action in said["actions"]])
+    elif answer.status_code == 202 and said.get("id") == sent.id:
+        yield from _follow(case, sent.idempotency_key, [str(action["name"]) for action in said["actions"]])
     else:
         yield _judge_failure(case, answer, said)
-
-
-def _iso(case: Case) -> str:
-    return datetime.fromtimestamp(case.now, UTC).isoformat()
-
-
-def _headers(case: Case, identity: str, body: bytes) -> dict[str, str]:
-    timestamp = str(int(case.now))
-    text = f"{identity}.{timestamp}.".encode() + body
-    signature = base64.b64encode(hmac.digest(signing_key(case.signing_key), text, "sha256")).decode()
-    return {
-        "Content-Type": "application/json",
-        "webhook-id": identity,
-        "webhook-timestamp": timestamp,
-        "webhook-signature": f"v1,{signature}",
-    }
 
 
 def _json(answer: requests.Response) -> dict[str, Any]:

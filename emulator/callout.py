@@ -15,16 +15,17 @@ from typing import Any
 SENT_HEADERS = ("content-type", "webhook-id", "webhook-timestamp", "webhook-signature")
 
 
-def _new_id() -> str:
-    return f"msg_{secrets.token_hex(16)}"
-
-
 @dataclass(frozen=True)
 class Callout:
     """`body` is what was signed, byte for byte."""
 
     body: bytes
-    id: str = field(default_factory=_new_id)
+    id: str = field(default_factory=lambda: f"msg_{secrets.token_hex(16)}")
+
+    @property
+    def idempotency_key(self) -> str:
+        """What the function knows a repetition by; the names of its tasks begin with it."""
+        return hashlib.sha256(self.id.encode() + b"." + self.body).hexdigest()
 
     def headers(self, key: str, at: float | None = None) -> dict[str, str]:
         """Those of one attempt at `at` (unix seconds; None: now), signed with `key`, a whsec_ key."""
@@ -50,8 +51,3 @@ def sign(key: str, callout_id: str, timestamp: str, body: bytes) -> str:
     secret = base64.b64decode(key.split(maxsplit=1)[0].removeprefix("whsec_"))
     text = f"{callout_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(secret, text, hashlib.sha256).digest()).decode()
-
-
-def idempotency_key(callout_id: str, body: str) -> str:
-    """What the function knows a repetition by; the names of its tasks hold it."""
-    return hashlib.sha256(f"{callout_id}.{body}".encode()).hexdigest()

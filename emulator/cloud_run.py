@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import urllib3
@@ -54,7 +53,7 @@ class Revision:
         self.process.stop()
 
 
-class CloudRun:
+class CloudRun(Server):
     """The service, as a context manager: the public side, or `deliver`. `fault` says why the newest edit is not used.
 
     `name` is the first word of its entries. `faults` spoil an exchange, `tricks` a callout; some of these need `keys`.
@@ -69,14 +68,13 @@ class CloudRun:
         target: str = PUBLIC,
         source: Path = SOURCE / "main.py",
     ) -> None:
-        self._journal, self._environment, self._keys, self._target = journal, environment, keys, target
+        super().__init__("function" if target == PUBLIC else target, self._serve, journal)
+        self._environment, self._keys, self._target = environment, keys, target
         self._source = source
         # A main.py elsewhere may bring the rest along, or use this project's.
         self._roots = {source.parent} if (source.parent / "actions").is_dir() else {source.parent, SOURCE}
-        self.name, self.tricks = "function" if target == PUBLIC else target, Faults()
+        self.tricks = Faults()
         self.fault: SourceFault | None = None
-        self._server = Server(self.name, self._serve, journal)
-        self.faults, self.url, self.port = self._server.faults, self._server.url, self._server.port
         self._lock = threading.Lock()
         self._ending: list[threading.Thread] = []
         self._seen = versions(*self._roots)
@@ -84,22 +82,14 @@ class CloudRun:
 
     def __enter__(self) -> Self:
         self.revision.process.start()
-        self._server.__enter__()
-        return self
+        return super().__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self._lock:
-            self._server.__exit__(kind, error, trace)
+            super().__exit__(*error)
             self.revision.end()
         for thread in self._ending:
             thread.join()
-
-    @property
-    def said(self) -> list[str]:
-        """What the serving revision wrote, line by line."""
-        return self.revision.process.said
 
     def refresh(self) -> None:
         """Where a file was edited: serve it, or say what is wrong with it."""
@@ -111,10 +101,10 @@ class CloudRun:
             self._seen = now
             self.fault = fault or self._replace()
             changed = {"part": self.name, "revision": self.revision.number}
-            self._journal.record("code.changed", **changed, fault=self.fault and self.fault.as_json())
+            self.journal.record("code.changed", **changed, fault=self.fault and self.fault.as_json())
 
     def _revision(self, number: int) -> Revision:
-        process = Function(self._journal, self._environment, target=self._target, source=self._source)
+        process = Function(self.journal, self._environment, target=self._target, source=self._source)
         return Revision(number, process)
 
     def _replace(self) -> SourceFault | None:

@@ -6,7 +6,6 @@ queues, queues that fall asleep, and the check that an OIDC token's service acco
 
 import secrets
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from flask import Flask, Response, jsonify, request
@@ -28,7 +27,7 @@ FAULTS = api_faults("cloudtasks.googleapis.com", "cloudtasks.tasks.create") | {
 }
 
 
-class CloudTasks:
+class CloudTasks(Server):
     """The stand-in, as a context manager; see FAULTS for what `faults` may be given by name (its API side).
 
     `speed` is how many times as fast as real the time of schedules, backoffs, rates and kept names passes.
@@ -36,24 +35,20 @@ class CloudTasks:
     """
 
     def __init__(
-        self, journal: Journal, *, port: int = 0, speed: float = 1.0, threads: int = 100, longest_attempt: float = 1800
+        self, journal: Journal, *, speed: float = 1.0, threads: int = 100, longest_attempt: float = 1800
     ) -> None:
+        super().__init__("cloud_tasks", self._app(), journal)
         self._clock = Clock(speed)
         self._work = Dispatcher(journal, self._clock, threads=threads, longest_attempt=longest_attempt)
         self._policies = Policies()
         self._deleted: dict[str, float] = {}
-        self._server = Server("cloud_tasks", self._app(), journal, port=port)
-        self.faults, self.url = self._server.faults, self._server.url
 
     def __enter__(self) -> Self:
         self._work.start()
-        self._server.__enter__()
-        return self
+        return super().__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         self._work.stop()
 
     @property
@@ -149,7 +144,10 @@ class CloudTasks:
         return locked
 
     def _queue(self, **names: str) -> Queue:
-        return self._work.queue(_name(**names))
+        name = _name(**names)
+        if name not in self._work.queues:
+            raise ApiError("NOT_FOUND", _NO_QUEUE)
+        return self._work.queues[name]
 
     def _create_queue(self, **names: str) -> Json:
         given, parent = body(), _name(**names)

@@ -10,7 +10,6 @@ from queue import SimpleQueue
 
 import urllib3
 
-from emulator.google_api import ApiError
 from emulator.journal import Journal
 from emulator.queue_settings import RETENTION
 from emulator.task import Answer, Task
@@ -66,13 +65,6 @@ class Dispatcher:
         self._watch.join()
         self._workers.stop()
         self._http.clear()
-
-    def queue(self, name: str) -> Queue:
-        """Raises ApiError 404."""
-        if name not in self.queues:
-            message = "Queue does not exist. If you just created the queue, wait at least a minute for the queue to "
-            raise ApiError("NOT_FOUND", f"{message}initialize.")
-        return self.queues[name]
 
     def run(self, queue: Queue, task: Task) -> None:
         """Sends the task now, whatever the queue's limits and state say."""

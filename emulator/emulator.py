@@ -5,10 +5,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
-from emulator import switches
 from emulator.action_file import ActionFile
 from emulator.auth0 import Auth0
 from emulator.cloud_run import PUBLIC, CloudRun
@@ -41,9 +39,19 @@ HASTY = {"SECRET_MAX_AGE_SECONDS": "0"}
 
 Delivery = Literal["direct", "queue"]
 QUEUE = "projects/emulator/locations/europe-west1/queues/password-notice"
-INVOKER = "deliver-invoker@emulator.iam.gserviceaccount.com"
 # As deploy.sh makes it.
 RETRY = {"retryConfig": {"maxAttempts": -1, "minBackoff": "10s", "maxBackoff": "3600s", "maxDoublings": 16}}
+
+
+def queued(deliver: str, cloud_tasks: str) -> dict[str, str]:
+    """The public side's settings where it hands over to Cloud Tasks; the arguments are addresses."""
+    return {
+        "DELIVERY": "queue",
+        "TASKS_QUEUE": QUEUE,
+        "DELIVER_URL": deliver,
+        "DELIVER_INVOKER": "deliver-invoker@emulator.iam.gserviceaccount.com",
+        "CLOUD_TASKS_ENDPOINT": cloud_tasks,
+    }
 
 
 class Emulator:
@@ -87,9 +95,7 @@ class Emulator:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     def run(self, event: Mapping[str, Any]) -> Run:
@@ -152,14 +158,7 @@ class Emulator:
             return
         deliver = service("deliver")
         yield deliver
-        yield service(
-            PUBLIC,
-            DELIVERY="queue",
-            TASKS_QUEUE=QUEUE,
-            DELIVER_URL=deliver.url,
-            DELIVER_INVOKER=INVOKER,
-            CLOUD_TASKS_ENDPOINT=self.cloud_tasks.url,
-        )
+        yield service(PUBLIC, **queued(deliver.url, self.cloud_tasks.url))
 
     def _settings(self, environment: Mapping[str, str]) -> dict[str, str]:
         chosen = {name: os.environ.get(name, value) for name, value in {**SETTINGS, **HASTY}.items()}
@@ -173,14 +172,14 @@ class Emulator:
         }
 
     def _switches(self) -> Switches:
-        all_of_them = Switches(self.journal)
-        all_of_them.add("SendGrid", self.sendgrid.faults, switches.sendgrid_fault)
-        all_of_them.add("Secret Manager", self.secret_manager.faults, switches.secret_fault)
-        all_of_them.add("Callout", self.function.tricks, switches.trick)
-        all_of_them.add("Function", self.function.faults, switches.function_fault)
-        if self.cloud_tasks:
-            all_of_them.add("Cloud Tasks", self.cloud_tasks.faults, switches.task_fault)
-        return all_of_them
+        parts = {
+            "SendGrid": self.sendgrid.faults,
+            "Secret Manager": self.secret_manager.faults,
+            "Callout": self.function.tricks,
+            "Function": self.function.faults,
+        }
+        queue = {"Cloud Tasks": self.cloud_tasks.faults} if self.cloud_tasks else {}
+        return Switches(self.journal, parts | queue)
 
     def _fill(self) -> None:
         """What a person sets up once: a verified sender, the keys on both sides, the queue."""

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from emulator.journal import Journal
@@ -36,10 +35,9 @@ class Function:
         *,
         target: str = "on_execute_post_change_password",
         source: Path = SOURCE / "main.py",
-        port: int = 0,
     ) -> None:
         self._journal, self._environment, self._target, self._source = journal, environment, target, source
-        self.port = port or free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.said: list[str] = []
         self.process: subprocess.Popen[str] | None = None
@@ -49,9 +47,7 @@ class Function:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     def start(self) -> None:

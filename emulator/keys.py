@@ -9,8 +9,9 @@ from emulator.secret_manager import SecretManager
 from emulator.sendgrid import SendGrid
 from emulator.server import Environ
 
-SENDGRID_KEY = "projects/emulator/secrets/sendgrid-api-key"  # a secret's name, not a secret
-SIGNING_KEY = "projects/emulator/secrets/callout-signing-key"
+PROJECT = "projects/emulator/secrets/"
+SENDGRID_KEY = f"{PROJECT}sendgrid-api-key"  # a secret's name, not a secret
+SIGNING_KEY = f"{PROJECT}callout-signing-key"
 ACTION_SECRET = "CALLOUT_SIGNING_KEY"  # noqa: S105  (its name at Auth0)
 
 

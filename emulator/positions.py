@@ -15,22 +15,19 @@ def lines(text: str) -> dict[Path, int]:
 
     `text` must be JSON.
     """
-    return {path: text.count("\n", 0, at) + 1 for path, at in _Walk(text).positions()}
+    return {path: text.count("\n", 0, at) + 1 for path, at in _Walk(text).value(())}
 
 
 class _Walk:
     def __init__(self, text: str) -> None:
         self._text, self._at = text, 0
 
-    def positions(self) -> Iterator[tuple[Path, int]]:
-        yield from self._value(())
-
     def _peek(self) -> str:
         match = _SPACE.match(self._text, self._at)
         self._at = match.end() if match else self._at
         return self._text[self._at : self._at + 1]
 
-    def _value(self, path: Path, at: int | None = None) -> Iterator[tuple[Path, int]]:
+    def value(self, path: Path, at: int | None = None) -> Iterator[tuple[Path, int]]:
         """`at`: where the member's name begins, which is what a person looks for."""
         first = self._peek()
         yield path, self._at if at is None else at
@@ -49,7 +46,7 @@ class _Walk:
             at, name = self._at, self._string()
             self._peek()
             self._at += 1  # the colon
-            yield from self._value((*path, name), at)
+            yield from self.value((*path, name), at)
             self._comma()
         self._at += 1
 
@@ -57,7 +54,7 @@ class _Walk:
         self._at += 1
         index = 0
         while self._peek() not in ("]", ""):
-            yield from self._value((*path, index))
+            yield from self.value((*path, index))
             self._comma()
             index += 1
         self._at += 1

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from emulator.auth0 import Execution
-from emulator.callout import Callout, callout_of, idempotency_key
+from emulator.callout import Callout, callout_of
 from emulator.journal import Entry, Journal
 
 
@@ -70,7 +70,8 @@ class Run:
         """What in an entry says that it is about this run."""
         if not self.callout_id:
             return ()
-        return (self.callout_id, idempotency_key(self.callout_id, self.execution.fetches[0]["body"]))
+        body = self.execution.fetches[0]["body"].encode()
+        return (self.callout_id, Callout(body, self.callout_id).idempotency_key)
 
     def _is_own(self, entry: Entry) -> bool:
         named = list(_names(entry))

@@ -9,8 +9,6 @@ import json
 import re
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from flask import Flask, Response, jsonify, request
 
@@ -38,24 +36,14 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _SECRET_NAME = re.compile(r"projects/(?P<project>[^/]+)(/locations/(?P<location>[^/]+))?/secrets/(?P<secret>[^/]+)")
 
 
-class SecretManager:
+class SecretManager(Server):
     """The stand-in, as a context manager; see FAULTS for what `faults` may be given by name."""
 
-    def __init__(self, journal: Journal, *, port: int = 0) -> None:
+    def __init__(self, journal: Journal) -> None:
+        super().__init__("secret_manager", self._app(), journal, redact=without_payload)
         self._secrets: dict[str, Secret] = {}
         self._policies = Policies()
         self._lock = threading.RLock()
-        self._server = Server("secret_manager", self._app(), journal, port=port, redact=without_payload)
-        self.faults, self.url = self._server.faults, self._server.url
-
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.__exit__(kind, error, trace)
 
     def put(self, name: str, value: str | bytes) -> int:
         """Adds a version to the secret called `name` (made when absent) and returns its number."""

@@ -42,11 +42,10 @@ class SendGrid(Server):
         self,
         journal: Journal,
         *,
-        port: int = 0,
         verified: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__("sendgrid", self._app(), journal, port=port)
+        super().__init__("sendgrid", self._app(), journal)
         self.credits: int | None = None
         self.rate_limit: int | None = None
         self._clock = clock
@@ -91,9 +90,6 @@ class SendGrid(Server):
         """Oldest first."""
         with self._lock:
             return list(self._inbox)
-
-    def mail(self, number: int) -> Mail | None:
-        return next((mail for mail in self.inbox() if mail.id == number), None)
 
     def clear(self) -> None:
         """Empties the inbox; numbers go on."""
@@ -222,8 +218,8 @@ def _sender(number: int, address: str) -> dict[str, Any]:
     return {**known, **unknown, "verified": True, "locked": False}
 
 
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(compact(value), status, mimetype="application/json")
+def _json(value: Any) -> Response:
+    return Response(compact(value), mimetype="application/json")
 
 
 def _refused(error: RefusedError) -> Response:

@@ -1,7 +1,7 @@
 """The switches: everything that can be broken on purpose, counted, in one list, with one way to repair it all."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -81,48 +81,37 @@ class Switch:
     what: str
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where the faults of a part go, and how one is made from its name and a count."""
-
-    faults: Faults
-    make: Callable[[str, int | None], Fault]
-
-
-def _from(presets: Mapping[str, Fault]) -> Callable[[str, int | None], Fault]:
-    return lambda name, count: replace(presets[name], count=count)
+_PRESETS: Mapping[str, Mapping[str, Fault]] = {
+    "Secret Manager": secret_manager.FAULTS,
+    "Callout": callout_faults.TRICKS,
+    "Function": callout_faults.FAULTS,
+    "Cloud Tasks": cloud_tasks.FAULTS,
+}
 
 
 class Switches:
-    """What is added can be turned on, by the names of WHAT."""
+    """`parts`: of the parts of WHAT those that are there, each with where its faults go."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._places: dict[tuple[str, str], _Place] = {}
+    def __init__(self, journal: Journal, parts: Mapping[str, Faults]) -> None:
+        self._journal, self._parts = journal, parts
         self._lock = threading.RLock()  # what is changed while all is set aside, is changed after
 
-    def add(self, part: str, faults: Faults, make: Callable[[str, int | None], Fault], *names: str) -> None:
-        """`names`: those of the part that go to these `faults`; none: all of them."""
-        for name in names or WHAT[part]:
-            self._places[part, name] = _Place(faults, make)
-
     def all(self) -> list[Switch]:
-        return [Switch(part, name, WHAT[part][name]) for part, name in self._places]
+        return [Switch(part, name, what) for part in self._parts for name, what in WHAT[part].items()]
 
     def turn_on(self, part: str, name: str, count: int | None = 1) -> None:
         """For the next `count` requests; None: until reset. Raises ValueError for a name or a count that is none."""
-        if (part, name) not in self._places:
+        if part not in self._parts or name not in WHAT[part]:
             raise ValueError(f"no switch {name!r} of {part!r}; GET /api/switches lists them")
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 9999):
             raise ValueError(f"count must be a whole number from 1 to 9999, or null until reset, not {count!r}")
-        place = self._places[part, name]
         with self._lock:
-            place.faults.add(place.make(name, count))
+            self._parts[part].add(_fault(part, name, count))
         self._journal.record("switches.changed", part=part, name=name, count=count)
 
     def reset(self) -> None:
         with self._lock:
-            for _, faults in self._queues():
+            for faults in self._parts.values():
                 faults.clear()
         self._journal.record("switches.changed")
 
@@ -130,7 +119,7 @@ class Switches:
         """Those that are on, each part's in the order in which they act."""
         return [
             {"part": part, "name": fault.name, "count": fault.count}
-            for part, faults in self._queues()
+            for part, faults in self._parts.items()
             for fault in faults.waiting()
         ]
 
@@ -138,7 +127,7 @@ class Switches:
     def aside(self) -> Iterator[None]:
         """Inside, nothing is broken and no count goes down; after it, everything is as before."""
         with self._lock:
-            kept = [(faults, faults.waiting()) for _, faults in self._queues()]
+            kept = [(faults, faults.waiting()) for faults in self._parts.values()]
             for faults, _ in kept:
                 faults.clear()
             try:
@@ -147,16 +136,8 @@ class Switches:
                 for faults, waiting in kept:
                     faults.add(*waiting)
 
-    def _queues(self) -> list[tuple[str, Faults]]:
-        """Each queue of faults once."""
-        return list({id(place.faults): (part, place.faults) for (part, _), place in self._places.items()}.values())
 
-
-def sendgrid_fault(name: str, count: int | None) -> Fault:
-    return sendgrid_faults.fault(name, count=count)
-
-
-secret_fault = _from(secret_manager.FAULTS)
-trick = _from(callout_faults.TRICKS)
-function_fault = _from(callout_faults.FAULTS)
-task_fault = _from(cloud_tasks.FAULTS)
+def _fault(part: str, name: str, count: int | None) -> Fault:
+    if part == "SendGrid":
+        return sendgrid_faults.fault(name, count=count)
+    return replace(_PRESETS[part][name], count=count)

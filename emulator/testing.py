@@ -16,12 +16,11 @@ import pytest
 from emulator.emulator import Emulator, Run, example
 from emulator.faults import Fault
 from emulator.function import SOURCE
+from emulator.keys import PROJECT
 from emulator.mail import Mail
 from emulator.stand_in import StandIn
 
 __all__ = ["Emulated", "Fault", "Options", "Run", "emulator", "example"]
-
-PROJECT = "projects/emulator/secrets/"
 
 
 @dataclass(frozen=True)

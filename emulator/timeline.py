@@ -32,5 +32,5 @@ def _mail(mail: Mapping[str, Any]) -> str:
     return "\n".join([*head, "", *str(mail["text"]).splitlines()])
 
 
-def person(address: Mapping[str, str]) -> str:
-    return f"{address['name']} <{address['email']}>" if address.get("name") else address["email"]
+def person(address: Mapping[str, Any]) -> str:
+    return f"{address['name']} <{address['email']}>" if address.get("name") else str(address["email"])

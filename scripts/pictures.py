@@ -1,12 +1,16 @@
-"""The pictures of the mail in docs/pictures, made from the real mail by the system's Chromium: `make pictures`."""
+"""The pictures in docs/pictures, of the mail and of the emulator's page, by the system's Chromium: `make pictures`."""
 
 import shutil
-import sys
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
+from emulator.emulator import Emulator, example
+from emulator.journal import Journal
+from emulator.server import Server
+from emulator.web import app
 from scripts.preview import ROOT, mail
 
 FOLDER = ROOT / "docs" / "pictures"
@@ -15,39 +19,73 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
+Theme = Literal["light", "dark"]
 
 
-class Picture(NamedTuple):
+class MailPicture(NamedTuple):
     name: str
     wish: str
     default: str
-    theme: Literal["light", "dark"]
+    theme: Theme
     width: int
 
 
-PICTURES = (
-    Picture("en-light", "en", "en", "light", 600),
-    Picture("en-dark-narrow", "en", "en", "dark", 320),
-    Picture("de-and-en", "de", "en", "light", 600),
-    Picture("ja-light", "ja", "ja", "light", 600),
-    Picture("ar-light", "ar", "ar", "light", 600),
+MAILS = (
+    MailPicture("en-light", "en", "en", "light", 600),
+    MailPicture("en-dark-narrow", "en", "en", "dark", 320),
+    MailPicture("de-and-en", "de", "en", "light", 600),
+    MailPicture("ja-light", "ja", "ja", "light", 600),
+    MailPicture("ar-light", "ar", "ar", "light", 600),
 )
+# Name: address, theme.
+VIEWS: dict[str, tuple[str, Theme]] = {
+    "emulator-run-light": ("/runs/3", "light"),
+    "emulator-failed-dark": ("/runs/2", "dark"),
+    "emulator-sheet-light": ("/runs/3/sheet", "light"),
+}
 
 
-def take(pictures: tuple[Picture, ...], folder: Path) -> None:
-    """A PNG of each whole mail."""
-    folder.mkdir(parents=True, exist_ok=True)
+def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        for picture in pictures:
-            size = {"width": picture.width, "height": 400}
-            page = browser.new_page(viewport=size, color_scheme=picture.theme)  # type: ignore[arg-type]
-            page.set_content(mail(picture.wish, picture.default).html)
-            page.screenshot(path=folder / f"{picture.name}.png", full_page=True)
-            page.close()
+        _take_mails(browser)
+        _take_views(browser)
         browser.close()
+    print(FOLDER)
+
+
+def _take_mails(browser: Browser) -> None:
+    for name, wish, default, theme, width in MAILS:
+        page = browser.new_page(viewport={"width": width, "height": 400}, color_scheme=theme)
+        page.set_content(mail(wish, default).html)
+        page.screenshot(path=FOLDER / f"{name}.png", full_page=True)
+        page.close()
+
+
+def _take_views(browser: Browser) -> None:
+    with _site() as url:
+        for name, (path, theme) in VIEWS.items():
+            page = browser.new_page(
+                viewport={"width": 1280, "height": 820}, color_scheme=theme, reduced_motion="reduce"
+            )
+            page.goto(url + path)
+            page.evaluate("() => new Promise(requestAnimationFrame)")  # the mails' frames have their height
+            page.screenshot(path=FOLDER / f"{name}.png")
+            page.close()
+
+
+@contextmanager
+def _site() -> Iterator[str]:
+    """A page with a run of each kind: one that went well, one that failed, one that met trouble."""
+    with Emulator() as emulator:
+        emulator.run(example())
+        emulator.switches.turn_on("SendGrid", "unverified sender")
+        emulator.run(example("full"))
+        emulator.switches.turn_on("SendGrid", "server error", 2)
+        emulator.run(example("full"))
+        with Server("page", app(emulator), Journal()) as server:
+            yield server.url
 
 
 if __name__ == "__main__":
-    take(PICTURES, FOLDER)
-    sys.stdout.write(f"{FOLDER}\n")
+    main()

@@ -14,6 +14,7 @@ import settings
 from actions import event
 from actions.callout import Callout
 from actions.secrets import ActionSecrets
+from emulator.sheet import in_theme
 from notice.language import FOLDER
 from notice.message import Message, password_changed
 
@@ -21,7 +22,6 @@ ROOT = Path(__file__).parents[1]
 SHEET = ROOT / ".work" / "preview"
 EXAMPLE = ROOT / "emulator" / "events" / "full.json"
 THEMES, WIDTHS, HEIGHT = ("light", "dark"), (320, 600), 980
-DARK = "@media (prefers-color-scheme: dark)"
 ENVIRONMENT = {
     "SENDER_EMAIL": "security@acme.example",
     "SUPPORT_CONTACT": "help@acme.example",
@@ -41,13 +41,6 @@ def mail(wish: str, default: str = "") -> Message:
     return password_changed(happened, settings.load({**ENVIRONMENT, "DEFAULT_LANGUAGE": default or wish}))
 
 
-def themed(page: str, theme: str) -> str:
-    """The page as a client shows it that asks for this theme, whatever the viewer's own."""
-    if DARK not in page:
-        raise AssertionError("the template's rule for dark mode is worded otherwise")
-    return page.replace(DARK, "@media all" if theme == "dark" else "@media not all")
-
-
 def sheet(folder: Path) -> Path:
     """Write the page and the mails that it frames."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +50,7 @@ def sheet(folder: Path) -> Path:
         name = Locale.parse(file.stem, sep="-").english_name
         message = mail(file.stem)
         for theme in THEMES:
-            (folder / f"{file.stem}.{theme}.html").write_text(themed(message.html, theme))
+            (folder / f"{file.stem}.{theme}.html").write_text(in_theme(message.html, theme))
         (folder / f"{file.stem}.txt").write_text(message.text)
         rows.append(_row(file.stem, f"{about['name']} · {name}", about, message.subject))
     index = folder / "index.html"

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response
@@ -10,10 +10,9 @@ from flask import Blueprint, Response
 from emulator.api import body
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, Emulator
 from emulator.google_api import ApiError
-from emulator.keys import masked
+from emulator.keys import PROJECT, masked
 from emulator.secret import Secret, Version
 
-PROJECT = "projects/emulator/secrets/"
 _DECLARED = re.compile(re.escape(PROJECT) + r"([\w-]+)")
 
 
@@ -92,16 +91,11 @@ def shown(emulator: Emulator) -> list[dict[str, Any]]:
 def _declared(environment: Mapping[str, str]) -> dict[str, list[str]]:
     """A secret's name, and as what the function reads it: `X_SECRET` declares X."""
     found: dict[str, list[str]] = {}
-    for variable, name in _names(environment):
-        found.setdefault(name, []).append(variable.removesuffix("_SECRET"))
-    return found
-
-
-def _names(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for variable, value in environment.items():
         match = _DECLARED.match(value)
         if variable.endswith("_SECRET") and match:
-            yield variable, match[1]
+            found.setdefault(match[1], []).append(variable.removesuffix("_SECRET"))
+    return found
 
 
 def _secret(secret: Secret) -> dict[str, Any]:

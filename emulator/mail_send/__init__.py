@@ -14,7 +14,6 @@ from emulator.mail_send.violation import Json, Violation, violation
 
 _ADDRESS = {"email": "string", "name": "string"}
 _ENABLE = {"enable": "boolean"}
-_BYPASSES = ("bypass_bounce_management", "bypass_spam_management", "bypass_unsubscribe_management")
 _ANALYTICS = ("utm_source", "utm_medium", "utm_term", "utm_content", "utm_campaign")
 
 SHAPE: Json = {
@@ -51,7 +50,7 @@ SHAPE: Json = {
     "ip_pool_name": "string",
     "mail_settings": {
         "bypass_list_management": _ENABLE,
-        **dict.fromkeys(_BYPASSES, _ENABLE),
+        **dict.fromkeys(content.LESSER_BYPASSES, _ENABLE),
         "footer": {**_ENABLE, "text": "string", "html": "string"},
         "sandbox_mode": _ENABLE,
     },

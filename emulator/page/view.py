@@ -9,6 +9,7 @@ from typing import Any
 from emulator.auth0 import Execution
 from emulator.run import Run
 from emulator.step import KEPT, Step, steps
+from emulator.timeline import person
 
 WHY_NO_MAIL = {
     "skipped": "Nobody was mailed: the user has no e-mail address.",
@@ -100,9 +101,5 @@ def console(execution: Execution) -> Console:
     return Console(execution.kept, text[len(execution.kept) :], len(text))
 
 
-def address(person: Mapping[str, Any]) -> str:
-    return f"{person['name']} <{person['email']}>" if person.get("name") else str(person["email"])
-
-
 def addresses(people: list[Mapping[str, Any]]) -> str:
-    return ", ".join(address(person) for person in people)
+    return ", ".join(person(each) for each in people)

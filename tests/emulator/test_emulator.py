@@ -1,16 +1,12 @@
 """The emulator as a whole: what belongs to a run, and what a reset leaves."""
 
 import json
-import os
-import subprocess
-import sys
 import urllib.request
 
 import pytest
 
 from emulator.callout import callout_of
 from emulator.emulator import Emulator, example
-from emulator.function import SOURCE
 from emulator.step import steps
 from emulator.timeline import mails, timeline
 from tests.emulator.site import Site
@@ -98,26 +94,6 @@ def test_of_a_traceback_the_timeline_says_what_it_came_to(emulator: Emulator) ->
     fields = {"callout": run.callout_id, "severity": "ERROR", "message": "Traceback:\n  File x\nKeyError: 'nme'\n"}
     emulator.journal.record("function.log", side="on_execute_post_change_password", line="{}", fields=fields)
     assert [step.what for step in steps(run)][-1] == "ERROR KeyError: 'nme'"
-
-
-@pytest.mark.parametrize(("environment", "options"), [({}, ["--delivery", "queue"]), ({"DELIVERY": "queue"}, [])])
-def test_the_check_goes_through_the_queue_where_asked(environment: dict[str, str], options: list[str]) -> None:
-    done = check(environment, *options)
-    assert done.returncode == 0, done.stderr
-    assert "Cloud Tasks      task delivered after 1 attempt" in done.stdout
-    assert "recently changed." in done.stdout
-
-
-def test_a_delivery_that_is_none_is_told_with_its_fix() -> None:
-    done = check({"DELIVERY": "pigeon"})
-    assert done.returncode == 1
-    assert "use direct or queue" in done.stderr
-
-
-def check(environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "emulator", "--check", *options]
-    env = {**os.environ, **environment}
-    return subprocess.run(command, cwd=SOURCE, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_callout_while_the_function_is_replaced_is_answered(site: Site) -> None:

@@ -1,8 +1,6 @@
 """SendGrid's faults, as a plain client sees them."""
 
-import math
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import requests
@@ -109,43 +107,7 @@ def test_a_slow_answer_outlasts_a_time_out_between_bytes(client: Client) -> None
     assert client.sent()
 
 
-def test_a_fault_lasts_as_many_requests_as_it_says(client: Client) -> None:
-    client.sendgrid.faults.add(fault("server error", count=3))
-    assert [client.send().status_code for _ in range(4)] == [500, 500, 500, 202]
-    client.sendgrid.faults.add(fault("server error", count=None))
-    assert [client.send().status_code for _ in range(3)] == [500] * 3
-    client.sendgrid.faults.clear()
-    assert client.send().status_code == 202
-
-
-def test_the_journal_names_the_fault(client: Client) -> None:
-    client.sendgrid.faults.add(fault("unverified sender"))
-    client.send()
-    [entry] = client.sendgrid.journal.entries(kind="sendgrid.exchange")
-    assert (entry.data["fault"], entry.data["status"]) == ("unverified sender", 403)
-
-
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_preset_can_be_made_by_its_name(name: str) -> None:
     assert fault(name, count=2).count == 2
     assert fault(name).name == name
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "complaint"),
-    [
-        ("unverfied sender", {}, "no fault is called 'unverfied sender'; there are: wrong key, "),
-        ("reset", {"count": 0}, "count must be a whole number above 0"),
-        ("reset", {"count": True}, "count must be a whole number above 0"),
-        ("reset", {"count": 1.5}, "count must be a whole number above 0"),
-        ("reset", {"seconds": 1}, "the fault 'reset' takes no seconds"),
-        ("time-out", {"seconds": -1}, "seconds must be a number from 0"),
-        ("time-out", {"seconds": 0}, "takes more than 0 seconds"),
-        ("time-out", {"seconds": math.nan}, "seconds must be a number from 0"),
-        ("time-out", {"seconds": math.inf}, "seconds must be a number from 0"),
-        ("time-out", {"seconds": "1"}, "seconds must be a number from 0"),
-    ],
-)
-def test_a_wrong_name_or_number_is_refused_clearly(name: str, arguments: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        fault(name, **arguments)

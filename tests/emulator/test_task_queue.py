@@ -29,8 +29,8 @@ def task(name: str = "t", scheduled: float = 0.0) -> Task:
     return Task(NAME, f"{NAME}/tasks/{name}", "http://a", "POST", {}, b"", None, 0.0, scheduled, 600.0)
 
 
-def queue(tasks: int = 1, retry: Retry | None = None, rate: Rate | None = None) -> Queue:
-    made = Queue(NAME, retry or Retry(max_attempts=-1), rate or Rate())
+def queue(tasks: int = 1, rate: Rate | None = None) -> Queue:
+    made = Queue(NAME, Retry(max_attempts=-1), rate or Rate())
     for number in range(tasks):
         made.add(task(f"t{number}"), 0.0)
     return made

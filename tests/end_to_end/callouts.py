@@ -1,42 +1,11 @@
-"""Callouts as an Auth0 Action makes them, signed with the standard library alone."""
+"""Events and callouts of a user of whom no other test knows."""
 
-import base64
-import hashlib
-import hmac
 import json
-import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-
-def _new_id() -> str:
-    return f"msg_{uuid.uuid4().hex}"
-
-
-@dataclass(frozen=True)
-class Callout:
-    """An id and the bytes of a body: what stays the same when it is sent again."""
-
-    body: bytes
-    id: str = field(default_factory=_new_id)
-
-    def headers(self, key: str, at: float | None = None) -> dict[str, str]:
-        """Those of one attempt, at `at` (unix seconds; None: now)."""
-        timestamp = str(int(time.time() if at is None else at))
-        return {
-            "Content-Type": "application/json",
-            "webhook-id": self.id,
-            "webhook-timestamp": timestamp,
-            "webhook-signature": sign(key, self.id, timestamp, self.body),
-        }
-
-
-def sign(key: str, callout_id: str, timestamp: str, body: bytes) -> str:
-    secret = base64.b64decode(key.removeprefix("whsec_"))
-    text = f"{callout_id}.{timestamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.new(secret, text, hashlib.sha256).digest()).decode()
+from emulator.callout import Callout
 
 
 def new_address() -> str:

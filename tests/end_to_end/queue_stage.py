@@ -2,18 +2,17 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from hashlib import sha256
+from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+from emulator.callout import Callout
 from emulator.cloud_tasks import CloudTasks
-from emulator.emulator import INVOKER, QUEUE, RETRY, SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key
+from emulator.emulator import QUEUE, RETRY, SENDGRID_KEY, SETTINGS, SIGNING_KEY, queued
 from emulator.faults import Fault
 from emulator.function import SOURCE, Function
-from tests.end_to_end.callouts import Callout
-from tests.end_to_end.stage import LINE_SECONDS, Answer, Stage
+from tests.end_to_end.stage import LINE_SECONDS, Answer, Stage, having
 from tests.end_to_end.witness import Witness
 
 SPEED = 50.0  # ten seconds of Cloud Tasks' are a fifth of a real one
@@ -40,28 +39,10 @@ class QueueStage(Stage):
         }
         mail = {**SETTINGS, "SENDGRID_API_KEY_SECRET": SENDGRID_KEY, "SENDGRID_URL": self.sendgrid.url}
         self.deliver = Function(self.journal, {**mail, **both, **self._own("deliver")}, target="deliver", source=source)
-        self.public_environment = {
-            "DELIVERY": "queue",
-            "TASKS_QUEUE": QUEUE,
-            "DELIVER_URL": self.deliver.url,
-            "DELIVER_INVOKER": INVOKER,
-            "CLOUD_TASKS_ENDPOINT": self.cloud_tasks.url,
-            **both,
-        }
+        self.public_environment = {**queued(self.deliver.url, self.cloud_tasks.url), **both}
         self.function = Function(self.journal, {**self.public_environment, **self._own("public")}, source=source)
-
-    def __enter__(self) -> Self:
-        self.put_sendgrid_key(self.sendgrid.new_key())
-        self.put_signing_key(new_signing_key())
-        self.sendgrid.verify(SETTINGS["SENDER_EMAIL"])
-        with ExitStack() as stack:
-            for part in (self._runtime, self.secret_manager, self.sendgrid, self.cloud_tasks):
-                stack.enter_context(part)
-            for function in (self.deliver, self.function):
-                self._witness.listen(function.url, function.said)
-                stack.enter_context(function)
-            self._stack = stack.pop_all()
-        return self
+        self.outside.append(self.cloud_tasks)
+        self.functions = [self.deliver, self.function]
 
     def finish(self) -> None:
         """Return when Cloud Tasks has no task any more."""
@@ -69,7 +50,7 @@ class QueueStage(Stage):
 
     def attempts(self, callout: Callout, action: str = "") -> list[int]:
         """The status of each answer that the tasks of this callout got, or the one of this Action; 0: none came."""
-        task = f"{key(callout)}-{action}"
+        task = f"{callout.idempotency_key}-{action}"
         entries = self.journal.entries(kind="cloud_tasks.attempt")
         return [entry.data["status"] for entry in entries if entry.data["task"].startswith(task)]
 
@@ -105,14 +86,9 @@ class QueueStage(Stage):
         folder.mkdir(exist_ok=True)
         return {"XDG_RUNTIME_DIR": str(folder)}
 
-    @contextmanager
-    def tasks_fault(self, *faults: Fault) -> Iterator[None]:
+    def tasks_fault(self, *faults: Fault) -> AbstractContextManager[None]:
         """Cloud Tasks has them next, where tasks are made; those that are left at the end are cleared."""
-        self.cloud_tasks.faults.add(*faults)
-        try:
-            yield
-        finally:
-            self.cloud_tasks.faults.clear()
+        return having(self.cloud_tasks.faults, faults)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -122,11 +98,6 @@ class QueueStage(Stage):
             yield
         finally:
             self.cloud_tasks.paused = False
-
-
-def key(callout: Callout) -> str:
-    """The idempotency key, with which the names of its tasks begin."""
-    return sha256(callout.id.encode() + b"." + callout.body).hexdigest()
 
 
 def until(holds: Callable[[], Any]) -> None:

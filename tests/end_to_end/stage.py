@@ -4,14 +4,14 @@ import json
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Any, Self
 
+from emulator.callout import Callout
 from emulator.emulator import SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key
 from emulator.faults import Fault, Faults
 from emulator.function import SOURCE, Function
@@ -19,7 +19,6 @@ from emulator.journal import Entry, Journal
 from emulator.mail import Mail
 from emulator.secret_manager import SecretManager
 from emulator.sendgrid import SendGrid
-from tests.end_to_end.callouts import Callout
 from tests.end_to_end.witness import Witness
 
 ANSWER_SECONDS = 7.0  # what the Action waits for an attempt
@@ -76,6 +75,8 @@ class Stage:
             **(environment or {}),
         }
         self.function = Function(self.journal, settings, source=source)
+        self.outside: list[AbstractContextManager[object]] = [self._runtime, self.secret_manager, self.sendgrid]
+        self.functions = [self.function]
         self.sendgrid_key = self.signing_key = ""
         self._stack = ExitStack()
 
@@ -83,21 +84,27 @@ class Stage:
         self.put_sendgrid_key(self.sendgrid.new_key())
         self.put_signing_key(new_signing_key())
         self.sendgrid.verify(SETTINGS["SENDER_EMAIL"])
-        self._witness.listen(self.function.url, self.function.said)
         with ExitStack() as stack:
-            for part in (self._runtime, self.secret_manager, self.sendgrid, self.function):
+            for part in self.outside:
                 stack.enter_context(part)
+            for function in self.functions:
+                self._witness.listen(function.url, function.said)
+                stack.enter_context(function)
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     def put_sendgrid_key(self, key: str) -> None:
         self._put("sendgrid-api-key", SENDGRID_KEY, key)
         self.sendgrid_key = key
+
+    def rotate_sendgrid_key(self) -> None:
+        """The old key is revoked at once."""
+        old = self.sendgrid_key
+        self.put_sendgrid_key(self.sendgrid.new_key())
+        self.sendgrid.revoke(old)
 
     def put_signing_key(self, *keys: str) -> None:
         """Several while they are being rotated; callouts are signed with the first."""
@@ -146,16 +153,12 @@ class Stage:
             lambda entry: entry.kind == "function.log" and fits(entry.data["fields"]), timeout=LINE_SECONDS
         )
 
-    @contextmanager
-    def fault(self, *faults: Fault) -> Iterator[None]:
+    def fault(self, *faults: Fault) -> AbstractContextManager[None]:
         """SendGrid has them next; those that are left at the end are cleared."""
-        with _having(self.sendgrid.faults, faults):
-            yield
+        return having(self.sendgrid.faults, faults)
 
-    @contextmanager
-    def secret_fault(self, *faults: Fault) -> Iterator[None]:
-        with _having(self.secret_manager.faults, faults):
-            yield
+    def secret_fault(self, *faults: Fault) -> AbstractContextManager[None]:
+        return having(self.secret_manager.faults, faults)
 
     def _place(self, file: str, resource: str) -> str:
         return str(self._mounted / file) if self._mounted else resource
@@ -183,7 +186,7 @@ class Stage:
 
 
 @contextmanager
-def _having(waiting: Faults, faults: Iterable[Fault]) -> Iterator[None]:
+def having(waiting: Faults, faults: Iterable[Fault]) -> Iterator[None]:
     waiting.add(*faults)
     try:
         yield

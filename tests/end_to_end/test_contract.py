@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from emulator.callout import Callout, sign
 from emulator.emulator import example
 from emulator.sendgrid_faults import fault
-from tests.end_to_end.callouts import Callout, callout, event, new_address, notice_to, sign
+from tests.end_to_end.callouts import callout, event, new_address, notice_to
 from tests.end_to_end.stage import Answer, Stage
 from tests.end_to_end.witness import Witness
 
@@ -236,7 +237,7 @@ def test_half_a_character_loses_no_notice(stage: Stage) -> None:
 
 # Refused: 405, 415, 413, 401, 400, in this order
 
-GOOD = {"Content-Type": "application/json"}
+GOOD = {"content-type": "application/json"}
 LARGE = b"x" * (LARGEST + 1)
 
 
@@ -259,17 +260,17 @@ def test_only_post_is_allowed(stage: Stage, method: str) -> None:
     "headers",
     [
         {},
-        {"Content-Type": ""},
-        {"Content-Type": "text/plain"},
-        {"Content-Type": "application/x-www-form-urlencoded"},
-        {"Content-Type": "application/json-patch+json"},
+        {"content-type": ""},
+        {"content-type": "text/plain"},
+        {"content-type": "application/x-www-form-urlencoded"},
+        {"content-type": "application/json-patch+json"},
         {**GOOD, "Content-Encoding": "gzip"},
         {**GOOD, "Content-Encoding": "identity"},
     ],
 )
 def test_another_type_or_any_encoding_is_refused(stage: Stage, headers: dict[str, str]) -> None:
     sent = notice_to(new_address())
-    signed = {name: value for name, value in sent.headers(stage.signing_key).items() if name != "Content-Type"}
+    signed = {name: value for name, value in sent.headers(stage.signing_key).items() if name != "content-type"}
     answer = stage.request(sent.body, {**signed, **headers})
     assert (answer.status, answer.code) == (415, "unsupported_media_type")
 
@@ -277,7 +278,7 @@ def test_another_type_or_any_encoding_is_refused(stage: Stage, headers: dict[str
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON", "application/json ;x=y"])
 def test_the_types_spelling_does_not_matter(stage: Stage, kind: str) -> None:
     sent = notice_to(new_address())
-    answer = stage.request(sent.body, {**sent.headers(stage.signing_key), "Content-Type": kind})
+    answer = stage.request(sent.body, {**sent.headers(stage.signing_key), "content-type": kind})
     assert answer.status == 200
 
 

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self, cast
 from urllib.parse import urlsplit
 
@@ -25,8 +24,8 @@ def run(*command: str, environment: Mapping[str, str] | None = None) -> subproce
     return subprocess.run(command, cwd=SOURCE, env=everything, capture_output=True, text=True, timeout=60, check=False)
 
 
-def check(environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return run(sys.executable, "-m", "emulator", "--check", environment=environment)
+def check(environment: Mapping[str, str] | None = None, *options: str) -> subprocess.CompletedProcess[str]:
+    return run(sys.executable, "-m", "emulator", "--check", *options, environment=environment)
 
 
 def test_check_ends_well_and_shows_the_mail() -> None:
@@ -47,6 +46,20 @@ def test_check_fails_where_the_function_does_not_start() -> None:
     done = check({"SENDER_EMAIL": "security@example.com", "SUPPORT_CONTACT": "nobody"})
     assert done.returncode == 1
     assert "SUPPORT_CONTACT" in done.stderr
+
+
+@pytest.mark.parametrize(("environment", "options"), [({}, ["--delivery", "queue"]), ({"DELIVERY": "queue"}, [])])
+def test_the_check_goes_through_the_queue_where_asked(environment: dict[str, str], options: list[str]) -> None:
+    done = check(environment, *options)
+    assert done.returncode == 0, done.stderr
+    assert "Cloud Tasks      task delivered after 1 attempt" in done.stdout
+    assert "recently changed." in done.stdout
+
+
+def test_a_delivery_that_is_none_is_told_with_its_fix() -> None:
+    done = check({"DELIVERY": "pigeon"})
+    assert done.returncode == 1
+    assert "use direct or queue" in done.stderr
 
 
 class Running:
@@ -76,9 +89,7 @@ class Running:
         self.processes = [self.process.pid, *descendants(self.process.pid)]
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for process in self.left():
             os.kill(process, signal.SIGKILL)
         self.process.wait()

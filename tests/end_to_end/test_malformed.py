@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.end_to_end.callouts import Callout, callout, event, new_address, notice_to, sign
+from emulator.callout import Callout, sign
+from tests.end_to_end.callouts import callout, event, new_address, notice_to
 from tests.end_to_end.stage import Stage
 
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
@@ -33,7 +34,7 @@ MEMBERS = [
 @given(values=st.fixed_dictionaries({}, optional=dict.fromkeys(("id", "timestamp", "signature"), header_values)))
 def test_malformed_headers_are_unauthorized(stage: Stage, values: dict[str, str]) -> None:
     sent = notice_to(new_address())
-    good = {name: value for name, value in sent.headers(stage.signing_key).items() if name == "Content-Type"}
+    good = {name: value for name, value in sent.headers(stage.signing_key).items() if name == "content-type"}
     headers = {f"webhook-{name}": value for name, value in values.items()}
     assert stage.request(sent.body, {**good, **headers}).status == 401
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from emulator.callout import Callout
 from emulator.cloud_tasks import FAULTS
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, new_signing_key
 from emulator.faults import Fault
 from emulator.function import SOURCE
 from emulator.sendgrid_faults import fault
-from tests.end_to_end.callouts import Callout, callout, event, new_address, notice_to
+from tests.end_to_end.callouts import callout, event, new_address, notice_to
 from tests.end_to_end.queue_stage import QueueStage, until
 from tests.end_to_end.stage import Answer
 from tests.end_to_end.witness import Witness

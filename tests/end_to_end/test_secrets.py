@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from emulator.callout import Callout
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, new_signing_key
 from emulator.secret_manager import FAULTS
-from tests.end_to_end.callouts import Callout, callout, event, new_address, notice_to
+from tests.end_to_end.callouts import callout, event, new_address, notice_to
 from tests.end_to_end.stage import Answer, Stage
 from tests.end_to_end.witness import Witness
 
@@ -34,9 +35,7 @@ def fresh(witness: Witness) -> Iterator[Stage]:
 def test_the_callout_that_meets_a_rotated_sendgrid_key_succeeds(fresh: Stage) -> None:
     address = new_address()
     fresh.send(notice_to(new_address()))
-    old = fresh.sendgrid_key
-    fresh.put_sendgrid_key(fresh.sendgrid.new_key())
-    fresh.sendgrid.revoke(old)
+    fresh.rotate_sendgrid_key()
     before = fresh.journal.record("test").number
     assert fresh.send(notice_to(address)).body["status"] == "sent"
     assert [entry.data["status"] for entry in fresh.journal.entries(before, "sendgrid.exchange")] == [401, 202]
@@ -47,9 +46,7 @@ def test_a_rotated_sendgrid_key_that_cannot_be_read_yet_is_asked_for_again(fresh
     """A final answer would lose the notice, though the new key is there and will be read in a moment."""
     sent = notice_to(new_address())
     fresh.send(notice_to(new_address()))
-    old = fresh.sendgrid_key
-    fresh.put_sendgrid_key(fresh.sendgrid.new_key())
-    fresh.sendgrid.revoke(old)
+    fresh.rotate_sendgrid_key()
     with fresh.secret_fault(replace(FAULTS["unavailable"], count=None)):
         answer = fresh.send(sent)
         assert (answer.status, answer.code) == (503, "secret_unavailable")
@@ -58,9 +55,7 @@ def test_a_rotated_sendgrid_key_that_cannot_be_read_yet_is_asked_for_again(fresh
 
 def test_many_callouts_that_meet_a_rotated_sendgrid_key_succeed(fresh: Stage) -> None:
     fresh.send(notice_to(new_address()))
-    old = fresh.sendgrid_key
-    fresh.put_sendgrid_key(fresh.sendgrid.new_key())
-    fresh.sendgrid.revoke(old)
+    fresh.rotate_sendgrid_key()
     addresses = [new_address() for _ in range(10)]
     answers = fresh.send_all(map(notice_to, addresses))
     assert {answer.body["status"] for answer in answers} == {"sent"}
@@ -237,10 +232,8 @@ def test_mounted_secrets_work_with_the_line_end_that_editors_leave(witness: Witn
 def test_a_mounted_secret_is_rotated_too(witness: Witness, tmp_path: Path) -> None:
     with Stage(witness, mounted=tmp_path) as stage:
         stage.send(notice_to(new_address()))
-        old = stage.sendgrid_key
-        stage.put_sendgrid_key(stage.sendgrid.new_key())
+        stage.rotate_sendgrid_key()
         stage.put_signing_key(new_signing_key())
-        stage.sendgrid.revoke(old)
         assert stage.send(notice_to(new_address())).body["status"] == "sent"
 
 
