@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -29,14 +28,11 @@ class Instance:
         self.changes: list[tuple[float, float]] = []
         self._ledger, self._environment, self._target = ledger, environment, target
         self._front, self._stack = Front(), ExitStack()
-        self._folder = tempfile.TemporaryDirectory(prefix="faults-")
-        self._count = 0
         self.url = self._front.url
         self.function = self._new()
 
     def __enter__(self) -> Self:
-        for part in (self._folder, self._front):
-            self._stack.enter_context(part)
+        self._stack.enter_context(self._front)
         self._stack.callback(lambda: self.function.stop(signal.SIGKILL))
         self._start(self.function)
         return self
@@ -77,7 +73,4 @@ class Instance:
         self.changes[-1] = (began, time.monotonic())
 
     def _new(self) -> Function:
-        """With a folder of its own, for gunicorn's control socket."""
-        self._count += 1
-        own = {"XDG_RUNTIME_DIR": tempfile.mkdtemp(dir=self._folder.name)}
-        return Function(self._ledger, {**self._environment, **own}, target=self._target)
+        return Function(self._ledger, self._environment, target=self._target)

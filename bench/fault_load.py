@@ -83,7 +83,6 @@ def _environment(work: Path, outside: Outside) -> dict[str, str]:
         "SENDGRID_URL": outside.sendgrid_url,
         "PYTHONPATH": str(outside.certificates.certifi),
         "THREADS": str(THREADS),
-        "XDG_RUNTIME_DIR": str(work),
     }
 
 

@@ -8,13 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from babel.core import Locale
-
 import settings
 from actions import event
 from actions.callout import Callout
 from actions.secrets import ActionSecrets
-from emulator.sheet import in_theme
+from emulator.sheet import in_theme, languages
 from notice.language import FOLDER
 from notice.message import Message, password_changed
 
@@ -45,9 +43,9 @@ def sheet(folder: Path) -> Path:
     """Write the page and the mails that it frames."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
-    for file in sorted(FOLDER.glob("*.toml")):
+    for tag, name in languages().items():
+        file = FOLDER / f"{tag}.toml"
         about = tomllib.loads(file.read_text())["about"]
-        name = Locale.parse(file.stem, sep="-").english_name
         message = mail(file.stem)
         for theme in THEMES:
             (folder / f"{file.stem}.{theme}.html").write_text(in_theme(message.html, theme))

@@ -38,9 +38,9 @@ class QueueStage(Stage):
             **(environment or {}),
         }
         mail = {**SETTINGS, "SENDGRID_API_KEY_SECRET": SENDGRID_KEY, "SENDGRID_URL": self.sendgrid.url}
-        self.deliver = Function(self.journal, {**mail, **both, **self._own("deliver")}, target="deliver", source=source)
+        self.deliver = Function(self.journal, {**mail, **both}, target="deliver", source=source)
         self.public_environment = {**queued(self.deliver.url, self.cloud_tasks.url), **both}
-        self.function = Function(self.journal, {**self.public_environment, **self._own("public")}, source=source)
+        self.function = Function(self.journal, self.public_environment, source=source)
         self.outside.append(self.cloud_tasks)
         self.functions = [self.deliver, self.function]
 
@@ -75,16 +75,10 @@ class QueueStage(Stage):
     @contextmanager
     def another(self) -> Iterator[Function]:
         """A second instance of the public side."""
-        function = Function(self.journal, {**self.public_environment, **self._own("another")})
+        function = Function(self.journal, self.public_environment)
         self._witness.listen(function.url, function.said)
         with function:
             yield function
-
-    def _own(self, name: str) -> dict[str, str]:
-        """Where a gunicorn's control socket is: each its own."""
-        folder = Path(self._runtime.name) / name
-        folder.mkdir(exist_ok=True)
-        return {"XDG_RUNTIME_DIR": str(folder)}
 
     def tasks_fault(self, *faults: Fault) -> AbstractContextManager[None]:
         """Cloud Tasks has them next, where tasks are made; those that are left at the end are cleared."""

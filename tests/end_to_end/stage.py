@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from emulator.callout import Callout
@@ -62,7 +61,6 @@ class Stage:
         source: Path = SOURCE / "main.py",
     ) -> None:
         self.journal, self._witness, self._mounted = Journal(), witness, mounted
-        self._runtime = TemporaryDirectory(ignore_cleanup_errors=True)
         self.secret_manager, self.sendgrid = SecretManager(self.journal), SendGrid(self.journal)
         settings = {
             **SETTINGS,
@@ -71,11 +69,10 @@ class Stage:
             "CALLOUT_SIGNING_KEY_SECRET": self._place("callout-signing-key", SIGNING_KEY),
             "SENDGRID_URL": self.sendgrid.url,
             "SECRET_MANAGER_ENDPOINT": self.secret_manager.url,
-            "XDG_RUNTIME_DIR": self._runtime.name,  # each gunicorn's control socket has one place there
             **(environment or {}),
         }
         self.function = Function(self.journal, settings, source=source)
-        self.outside: list[AbstractContextManager[object]] = [self._runtime, self.secret_manager, self.sendgrid]
+        self.outside: list[AbstractContextManager[object]] = [self.secret_manager, self.sendgrid]
         self.functions = [self.function]
         self.sendgrid_key = self.signing_key = ""
         self._stack = ExitStack()
