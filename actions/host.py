@@ -1,9 +1,14 @@
-"""The host: what functions-framework leaves at the defaults of gunicorn and of the C library, and this function wants
-otherwise. Each holds for a process that runs one thread of Python at a time; docs/performance.md has the figures."""
+"""The process: what Python, the C library and gunicorn would do by default, and a small instance does better without.
+
+docs/performance.md has the figures.
+"""
 
 import ctypes
 import os
-from contextlib import suppress
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from gunicorn import config
 
@@ -26,3 +31,18 @@ def _keep_to_one_processor() -> None:
     with suppress(AttributeError, OSError):  # not everywhere known, or allowed
         processors = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {processors[os.getpid() % len(processors)]})
+
+
+@contextmanager
+def without(package: str) -> Iterator[None]:
+    """What is imported inside finds no such package, and its warning about that goes unsaid."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        del sys.modules[package]

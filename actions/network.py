@@ -11,7 +11,11 @@ from http.client import HTTPResponse
 from typing import Any, NamedTuple
 
 import certifi
-import requests
+
+from actions.host import without
+
+with without("charset_normalizer"):  # it takes 5 ms of a start, and no answer is read as text here
+    import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection

@@ -40,6 +40,18 @@ def test_a_c_library_without_arenas_will_do(monkeypatch: pytest.MonkeyPatch) -> 
     host.prepare()
 
 
+def test_requests_works_without_its_detector_of_encodings_which_others_can_have() -> None:
+    code = "import sys, actions.network; print('charset_normalizer' in sys.modules); import charset_normalizer"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_what_was_imported_before_stays() -> None:
+    with host.without("subprocess"):
+        assert sys.modules["subprocess"] is subprocess
+    assert sys.modules["subprocess"] is subprocess
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux assigns processors")
 class TestProcessors:
     @pytest.fixture(autouse=True)
