@@ -10,7 +10,7 @@ Source: Auth0's event reference, https://auth0.com/docs/customize/actions/explor
 import math
 from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, get_args
 
 from actions.callout import Callout
 from actions.errors import CalloutRefused
@@ -19,9 +19,17 @@ from actions.secrets import ActionSecrets
 Warn = Callable[[str], None]
 
 
-def _kind(hint: Any) -> tuple[type, bool]:
-    """The type that an annotation names, and whether it is optional."""
-    return (get_args(hint)[0], True) if isinstance(hint, UnionType) else (hint, False)
+class _Kind(NamedTuple):
+    """What an annotation says of a member."""
+
+    type: type
+    is_optional: bool
+    has_members: bool
+
+
+def _kind(hint: Any) -> _Kind:
+    kind, is_optional = (get_args(hint)[0], True) if isinstance(hint, UnionType) else (hint, False)
+    return _Kind(kind, is_optional, issubclass(kind, Members))
 
 
 class Members(Mapping[str, Any]):
@@ -32,7 +40,7 @@ class Members(Mapping[str, Any]):
 
     __slots__ = ("_members",)
     _members: dict[str, Any]
-    _known: ClassVar[dict[str, tuple[type, bool]]] = {}
+    _known: ClassVar[dict[str, _Kind]] = {}
 
     def __init_subclass__(cls) -> None:
         hints = cls.__annotations__.items()
@@ -40,8 +48,8 @@ class Members(Mapping[str, Any]):
 
     def __init__(self, value: Mapping[str, Any], path: str, warn: Warn) -> None:
         members = {name: _frozen(member, warn) for name, member in value.items() if name not in self._known}
-        for name, (kind, optional) in self._known.items():
-            members[name] = _read(value.get(name), kind, optional, f"{path}.{name}", warn)
+        for name, kind in self._known.items():
+            members[name] = _read(value.get(name), kind, f"{path}.{name}", warn)
         object.__setattr__(self, "_members", members)
 
     def __getattr__(self, name: str) -> Any:
@@ -163,15 +171,15 @@ def _refused(path: str, expected: str, value: object) -> CalloutRefused:
     return CalloutRefused("invalid_event", 400, f"{path}: expected {expected}, got {json_type(value)}")
 
 
-def _read(value: object, kind: type, optional: bool, path: str, warn: Warn) -> Any:
-    if issubclass(kind, Members):
+def _read(value: object, kind: _Kind, path: str, warn: Warn) -> Any:
+    if kind.has_members:
         if isinstance(value, dict):
-            return kind(value, path, warn)
+            return kind.type(value, path, warn)
         _warn_of(value, "an object", path, warn)
-        return None if optional else kind({}, path, warn)
-    if _fits(value, kind):
+        return None if kind.is_optional else kind.type({}, path, warn)
+    if _fits(value, kind.type):
         return value
-    _warn_of(value, NAMES[kind], path, warn)
+    _warn_of(value, NAMES[kind.type], path, warn)
     return None
 
 

@@ -5,6 +5,7 @@ tool, whose place and address say nothing about the user.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 LONGEST = 1000  # characters that are looked at
@@ -74,7 +75,11 @@ class Device(NamedTuple):
 
 def device(user_agent: str | None) -> Device | None:
     """What a person sat at; None where the agent is no browser, or says nothing."""
-    agent = (user_agent or "")[:LONGEST]
+    return _device((user_agent or "")[:LONGEST])
+
+
+@lru_cache(maxsize=256)
+def _device(agent: str) -> Device | None:
     if not agent.startswith(BEGINNING) or _is_program(agent.lower()):
         return None
     found = Device(_first(BROWSERS, agent), _first(SYSTEMS, agent))
