@@ -15,7 +15,6 @@ import time
 from ctypes import c_double, c_ulong
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -52,9 +51,7 @@ class Outside:
         self.cloud_tasks_url = f"https://{certificate.HOST}:{cloud_tasks}"
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._process.terminate()
         self._process.join()
 

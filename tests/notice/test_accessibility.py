@@ -9,16 +9,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from scripts.pictures import ARGUMENTS
 from tests.notice.sample import TAGS, mail
 from tests.npm import node, npm_package
 
 AXE, CANIEMAIL = "4.14.1", "2.0.2"
 CHROMIUM = shutil.which("chromium")
 # Nothing of the browser's own goes out to the network.
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 # Whole rule set, best practices included; says what is wrong, and how many elements had their contrast measured.
 RUN_AXE = """async () => {
     const results = await axe.run(document, {resultTypes: ['violations', 'incomplete', 'passes']});
