@@ -15,17 +15,9 @@ from emulator.function import SOURCE
 from emulator.journal import Journal
 from emulator.server import Server
 from emulator.web import app
+from scripts.pictures import ARGUMENTS
 
 CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE_MS = 20_000
 # As a person's own says; HeadlessChrome counts as a program.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"

@@ -15,7 +15,6 @@ from tests.npm import node, npm_package
 
 AXE, CANIEMAIL = "4.14.1", "2.0.2"
 CHROMIUM = shutil.which("chromium")
-# Nothing of the browser's own goes out to the network.
 # Whole rule set, best practices included; says what is wrong, and how many elements had their contrast measured.
 RUN_AXE = """async () => {
     const results = await axe.run(document, {resultTypes: ['violations', 'incomplete', 'passes']});
