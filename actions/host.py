@@ -34,15 +34,15 @@ def _keep_to_one_processor() -> None:
 
 
 @contextmanager
-def without(package: str) -> Iterator[None]:
-    """What is imported inside finds no such package, and its warning about that goes unsaid."""
+def without(package: str, *, warning: str) -> Iterator[None]:
+    """What is imported inside finds no such package, and its warning about that, which begins so, goes unsaid."""
     if package in sys.modules:
         yield
         return
     sys.modules[package] = None  # type: ignore[assignment]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.filterwarnings("ignore", message=warning)
             yield
     finally:
         del sys.modules[package]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parent / "languages"
 CLDR = Path(__file__).parent / "cldr"  # written by `make cldr`
-MOST_WISHES = 10  # of an Accept-Language list; a browser sends fewer
+MOST_WISHES, LONGEST_WISHES = 10, 500  # entries and characters of an Accept-Language list; a browser sends fewer
 
 # What Unicode's data does not say: bare Portuguese is Brazil's, as it is Unicode's; who reads Norwegian reads Bokmål.
 NEAREST = {"pt": "pt_BR", "no": "nb"}
@@ -47,13 +47,17 @@ def tags() -> dict[str, str]:
     return {name.replace("-", "_"): name for name in names}
 
 
-@lru_cache(maxsize=1024)
 def choose(wish: str | None, default: str) -> tuple[Language, ...]:
     """The reader's language by `wish` (a tag, or an Accept-Language list), then `default` where it is another.
 
     The wish is the requester's, who may be an attacker: the default lets the user read the notice all the same.
     """
-    found = [tag for tag in (_first(_wishes(wish or "")), _match(default) or "en") if tag]
+    return _choose((wish or "")[:LONGEST_WISHES], default)
+
+
+@lru_cache(maxsize=1024)
+def _choose(wish: str, default: str) -> tuple[Language, ...]:
+    found = [tag for tag in (_first(_wishes(wish)), _match(default) or "en") if tag]
     return tuple(language(tag) for tag in dict.fromkeys(found))
 
 

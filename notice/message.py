@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -138,8 +138,16 @@ def _zone(language: Language, local: datetime) -> str:
     """The name of the time zone, in winter or in summer; its distance from UTC where it has none."""
     zone = str(local.tzinfo)
     names: list[str] = language.cldr["zones"].get(cldr("common")["zones"].get(zone, zone), [""])
-    name = names[-1] if local.dst() else names[0]
-    return name or str(language.cldr["zone_offset"]).format(offset=local.isoformat(timespec="minutes")[-6:])
+    offset = f"{local:%z}"  # +0530; of long ago with seconds
+    name = names[-1] if _is_summer(local) else names[0]
+    return name or str(language.cldr["zone_offset"]).format(offset=f"{offset[:3]}:{offset[3:5]}")
+
+
+def _is_summer(local: datetime) -> bool:
+    """Ireland's standard time is that of the summer, and what is saved in winter is negative."""
+    none = timedelta()
+    saved, in_january = local.dst() or none, local.replace(month=1, day=1).dst() or none
+    return saved > none or (not saved and in_january < none)
 
 
 def _place(language: Language, facts: Context) -> str | None:

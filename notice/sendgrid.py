@@ -27,7 +27,9 @@ KEY = re.compile(r"SG\.[\w-]{22}\.[\w-]{43}", re.ASCII)
 ADDRESS = re.compile(r"(?<!\S)\S*@\S*")
 RECIPIENT = re.compile(r"personalizations(\.\d+)?\.to\b")
 MOST_ATTEMPTS = 8
-MOST_DOUBTS = 4  # attempts of one callout that SendGrid may have accepted, and so the most mails it can bring
+# Attempts of one callout that SendGrid may have accepted. So many mails it can bring, and one more for each of them
+# whose kept connection ended without an answer.
+MOST_DOUBTS = 4
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 1.5  # doubled with each attempt, less a random half
 SHORTEST_ATTEMPT_SECONDS = 0.3  # with less time left, another attempt makes no sense
 LONGEST_RETRY_AFTER = 3600

@@ -87,8 +87,13 @@ class Server:
             self.read(connection)
             connection.sendall(answer)
 
+    def refuse(self) -> None:
+        """Take no further connection."""
+        with suppress(OSError):  # it was so before
+            self.listener.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
+        self.refuse()
         self.listener.close()
         for thread in self.threads:
             thread.join(60)
@@ -262,24 +267,6 @@ def test_connection_that_was_closed_while_idle_is_replaced(server: Server, netwo
     assert server.connections == 2
 
 
-def test_request_that_finds_its_connections_closed_by_another_is_sent_on_a_new_one(
-    server: Server, network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.script = lambda connection, number: server.answer(connection, OK)
-    post(network, server.url)
-    others = iter([network._adapter.close])
-
-    def meanwhile(*_: object) -> None:
-        for close in others:
-            close()
-
-    # What is called between the look for the connections and the taking of one.
-    monkeypatch.setattr(network._adapter, "cert_verify", meanwhile)
-
-    assert post(network, server.url).status == 202
-    assert (server.connections, len(server.requests)) == (2, 2)
-
-
 def test_head_and_body_go_out_in_one_piece(server: Server, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     pieces: list[bytes] = []
     send = http.client.HTTPConnection.send
@@ -294,6 +281,40 @@ def test_head_and_body_go_out_in_one_piece(server: Server, network: Network, mon
     post(network, server.url)
 
     assert pieces == server.requests
+
+
+def test_request_that_ended_a_kept_connection_may_have_arrived_whatever_comes_of_the_next(
+    server: Server, network: Network
+) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        server.answer(connection, OK)
+        server.read(connection)
+        server.refuse()
+
+    server.script = script
+    post(network, server.url)
+
+    assert no_reply(network, server.url).maybe_accepted
+    assert len(server.requests) == 2
+
+
+def test_request_that_ended_a_kept_connection_may_have_arrived_though_no_time_is_left_for_another(
+    server: Server, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        server.answer(connection, OK)
+        server.read(connection)
+
+    server.script = script
+    post(network, server.url)
+    close = network._adapter.close
+
+    def take_time() -> None:
+        module._current.ends = 0.0
+        close()
+
+    monkeypatch.setattr(network._adapter, "close", take_time)
+    assert no_reply(network, server.url).maybe_accepted
 
 
 def test_kept_connection_is_replaced_only_once(server: Server, network: Network) -> None:

@@ -111,6 +111,17 @@ def test_it_starts_by_hand_with_the_example_settings_and_mounted_secrets(witness
         assert stage.send(notice_to(new_address())).body["status"] == "sent"
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells of processes so")
+def test_a_worker_keeps_to_one_processor(witness: Witness) -> None:
+    with Stage(witness) as stage:
+        stage.send(notice_to(new_address()))
+        assert stage.function.process is not None
+        master = stage.function.process.pid
+        worker = Path(f"/proc/{master}/task/{master}/children").read_text().split()[0]
+        status = dict(re.findall(r"^(\w+):\s*(.*)$", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE))
+    assert re.fullmatch(r"\d+", status["Cpus_allowed_list"])
+
+
 def test_every_name_of_the_example_is_read_and_every_name_that_is_read_is_in_the_example() -> None:
     asked: set[str] = set()
 

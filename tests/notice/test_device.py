@@ -9,7 +9,7 @@ import ua_parser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.device import BROWSERS, SYSTEMS, Device, device
+from notice.device import BROWSERS, SYSTEMS, Device, _device, device
 
 AGREEMENT = 0.99
 
@@ -285,6 +285,14 @@ def test_only_the_beginning_of_an_agent_is_read() -> None:
     beginning = f"Mozilla/5.0 ({WINDOWS}) "
     assert device(f"{beginning.ljust(992, 'x')}Firefox/145.0") == ("Firefox", "Windows")
     assert device(f"{beginning.ljust(993, 'x')}Firefox/145.0") == (None, "Windows")
+
+
+def test_what_is_remembered_of_agents_is_bounded() -> None:
+    assert _device.cache_info().maxsize == 256
+    before = _device.cache_info().misses
+    for rest in ("x", "y"):
+        device("Mozilla/5.0 (bounded)".ljust(1000) + rest)
+    assert _device.cache_info().misses == before + 1
 
 
 @given(st.text() | st.text().map("Mozilla/5.0 {}".format))

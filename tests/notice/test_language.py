@@ -5,7 +5,7 @@ from babel.core import get_global
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.language import MOST_WISHES, choose, language, tags
+from notice.language import LONGEST_WISHES, MOST_WISHES, _choose, choose, language, tags
 from tests.notice.sample import TAGS
 
 
@@ -80,6 +80,14 @@ def test_a_list_is_followed_by_weight_and_then_by_order(wish: str, tag: str) -> 
 
 def test_a_long_list_is_read_in_part() -> None:
     assert _wished(",".join(["xx"] * MOST_WISHES + ["de"])) == "cy"
+
+
+def test_what_is_remembered_of_wishes_is_bounded() -> None:
+    before = _choose.cache_info().misses
+    for rest in ("x", "y"):
+        assert _wished("de," + "-" * LONGEST_WISHES + rest) == "de"
+    assert _choose.cache_info().misses == before + 1
+    assert _choose.cache_info().maxsize == 1024
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,25 @@ def test_a_zone_goes_by_its_present_or_its_former_name(zone: str, name: str) -> 
     assert f"({name})" in text
 
 
+@pytest.mark.parametrize(
+    ("moment", "zone", "said"),
+    [
+        (datetime(2026, 7, 15, 12, 15, tzinfo=UTC), "Europe/Dublin", "1:15 PM Irish Standard Time"),
+        (datetime(2026, 7, 15, 12, 15, tzinfo=UTC), "Europe/London", "1:15 PM British Summer Time"),
+        (datetime(2026, 7, 15, 12, 15, tzinfo=UTC), "Australia/Sydney", "10:15 PM Australian Eastern Standard Time"),
+        (datetime(2026, 1, 15, 12, 15, tzinfo=UTC), "Australia/Sydney", "11:15 PM Australian Eastern Daylight Time"),
+        (datetime(1900, 7, 15, 12, 15, tzinfo=UTC), "Europe/Amsterdam", "12:34 PM Central European Standard Time"),
+        (datetime(1900, 7, 15, 12, 15, tzinfo=UTC), "Etc/GMT-14", "July 16, 1900, 2:15 AM GMT+14:00"),
+        (datetime(1900, 7, 15, 12, 15, tzinfo=UTC), "Africa/Casablanca", "11:44 AM GMT-00:30"),
+    ],
+)
+def test_a_zone_is_called_as_its_people_call_it_at_that_time_of_the_year(
+    moment: datetime, zone: str, said: str
+) -> None:
+    text = mail_in("en", moment=moment, request__geoip__timeZone=zone).text.replace("\u00a0", " ")
+    assert f"({said})" in text
+
+
 def _assert_nothing_is_missing(message: Message) -> None:
     for part in (message.subject, message.text, message.html):
         assert not re.search(
