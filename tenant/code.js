@@ -38,7 +38,7 @@ exports.onExecutePostChangePassword = async (event) => {
     const who = String(address || 'a user without an address').slice(0, limits.addressCharacters);
     console.log(`Error sending email to ${who}: ${cause}`.slice(0, limits.logCharacters));
     // Thrown, so that the tenant's log has an actions_execution_failed: a log stream can raise the alarm.
-    throw new Error(`The notice was not sent: ${cause}`.slice(0, limits.logCharacters));
+    throw new Error(`The notice may not have been sent: ${cause}`.slice(0, limits.logCharacters));
   }
 };
 

@@ -108,7 +108,7 @@ def test_a_failure_shows_name_message_stack_and_line_as_auth0_does(visitor: Visi
     page.get_by_role("button", name="Run", exact=True).click()
     result = editor(page).result
     expect(result).to_contain_text("action_error")
-    expect(result).to_contain_text("The notice was not sent: 401 invalid_signature")
+    expect(result).to_contain_text("The notice may not have been sent: 401 invalid_signature")
     expect(result.get_by_role("group", name="stack")).to_contain_text("code.js:")
     result.get_by_text("API answers").click()
     raw = json.loads(result.get_by_role("group", name="POST …/test").inner_text())

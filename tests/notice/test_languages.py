@@ -65,7 +65,9 @@ class TestEveryLanguage:
         assert set(ALL[tag]) == {"about", "notice"}
         assert set(about) == {"name", "made", "reviewed"}
         assert about["made"] in ("written by hand", "machine-drafted")
-        assert (about["made"] == "written by hand") == (tag == "en"), "who translates by hand says so here"
+        assert (about["made"] == "written by hand") == (tag == "en"), (
+            "who translates by hand says so in README.md and docs/mail.md too, and here"
+        )
         assert all(about.values())
 
     def test_has_the_keys_and_placeholders_of_the_english_file(self, tag: str) -> None:

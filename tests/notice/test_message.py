@@ -381,12 +381,12 @@ def test_values_keep_their_direction_among_text_of_the_other() -> None:
     ("name", "tag"), [*((name, "en") for name in EXAMPLES), ("full", "de"), ("full", "ja"), ("full", "ar")]
 )
 def test_the_text_is_the_frozen_one(name: str, tag: str) -> None:
-    """After a wanted change: `REGENERATE_GOLDEN=1 python -m pytest tests/notice`, and read the diff."""
     message = mail_in(tag, name, **({} if name == "full" else {"user__email": "ada@example.com"}))
     file = GOLDEN / f"{name}.{tag}.txt"
     if os.environ.get(REGENERATE):
         file.write_text(f"Subject: {message.subject}\n\n{message.text}")
-    assert file.read_text() == f"Subject: {message.subject}\n\n{message.text}"
+    wanted = "after a wanted change: REGENERATE_GOLDEN=1 .venv/bin/python -m pytest tests/notice, and read the diff"
+    assert file.read_text() == f"Subject: {message.subject}\n\n{message.text}", wanted
 
 
 def test_the_moment_of_the_frozen_mails_is_the_callouts() -> None:
