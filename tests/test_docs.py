@@ -1,6 +1,9 @@
-"""The documents against the project: what they name is there."""
+"""The documents against the project: what they name is there, and the example of a test passes."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,39 @@ def test_the_threat_model_names_a_test_for_every_threat() -> None:
 
     assert rows
     assert not without
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """A folder with the files of docs/testing.md, and main.py as it says to change it."""
+    main, document = ((ROOT / name).read_text("utf-8") for name in ("main.py", "docs/testing.md"))
+    files = dict(re.findall(r"^```python\n# (.+)\n((?:.*\n)*?)```$", document, re.MULTILINE))
+    [added] = re.findall(r"`(import \w+)` above `from flask`", document)
+    main = main.replace("from flask", f"{added}\nfrom flask", 1)
+    files["main.py"] = main + "\n\n" + files.pop("main.py, at its end")
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    return tmp_path
+
+
+def test_the_example_of_a_test_passes(example: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_slack.py"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=example, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    # A main.py that has more than ours may have the example already, and other imports.
+    [("format", "--check"), ("check", "--extend-per-file-ignores=main.py:F811,main.py:I001")],
+    ids=["format", "check"],
+)
+def test_ruff_finds_nothing_in_the_example_of_a_test(example: Path, command: tuple[str, str]) -> None:
+    ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--config", str(ROOT / "pyproject.toml")]
+    done = subprocess.run([*ruff, str(example)], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
