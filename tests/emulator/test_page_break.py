@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from emulator import callout_faults, cloud_tasks, secret_manager, sendgrid_faults
 from emulator.emulator import example
@@ -58,6 +58,44 @@ def test_how_often_stays_chosen_from_one_switch_to_the_next(visitor: Visitor) ->
     expect(page.get_by_text("on: every request")).to_have_count(2)
     waiting = visitor.site.emulator.switches.waiting()
     assert [(fault["name"], fault["count"]) for fault in waiting] == [("reset", None), ("bad signature", None)]
+
+
+def test_a_switch_pressed_while_another_is_under_way_is_turned_on_after_it(visitor: Visitor) -> None:
+    page = visitor.open("/break")
+
+    def press_another(first: Route) -> None:
+        page.get_by_role("button", name="Break SendGrid: server error").press("Enter")
+        first.continue_()
+
+    page.route("**/api/switches", press_another, times=1)
+    page.get_by_role("button", name="Break SendGrid: reset").press("Enter")
+
+    expect(page.get_by_text("on: 1 left")).to_have_count(2)
+    waiting = visitor.site.emulator.switches.waiting()
+    assert [(fault["name"], fault["count"]) for fault in waiting] == [("reset", 1), ("server error", 1)]
+
+
+def test_a_replay_pressed_while_a_switch_is_under_way_begins_after_it(visitor: Visitor) -> None:
+    page = visitor.open("/break")
+    switches = visitor.site.emulator.switches
+    on_at_replay: list[list[object]] = []
+
+    def press_replay(switch: Route) -> None:
+        replay = page.get_by_role("button", name="Replay the last run")
+        replay.press("Enter")
+        expect(replay).to_have_attribute("aria-busy", "true")
+        switch.continue_()
+
+    def begin(replay: Route) -> None:
+        on_at_replay.append([fault["name"] for fault in switches.waiting()])
+        replay.continue_()
+
+    page.route("**/api/switches", press_replay, times=1)
+    page.route("**/replay", begin)
+    page.get_by_role("button", name="Break SendGrid: unverified sender").press("Enter")
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Run 2 failed")
+    assert on_at_replay == [["unverified sender"]]
 
 
 def test_focus_stays_on_the_switch_that_was_pressed(visitor: Visitor) -> None:

@@ -24,14 +24,27 @@ export async function busily(element, work, told = toast) {
   }
 }
 
+let changes = Promise.resolve();
+
+/** Changes are made in the order of the presses, each with its renewal: none is lost, and none overtakes another. */
+function inTurn(work) {
+  const turn = changes.then(work);
+  changes = turn.catch(() => {});
+  return turn;
+}
+
 async function send(element, body) {
   const { post: path, also, then } = element.dataset;
   const work = async () => (also ? post(path, body).then(() => post(also)) : post(path, body));
-  if (then === 'open') location.assign((await withSteps(work)).url);
-  else {
-    await work();
-    if (then) location.assign(then);
-    else await renew(['#notices', '#main']);
+  if (then === 'open') {
+    await changes; // what was pressed before a run counts in it; what is pressed meanwhile need not wait for its end
+    location.assign((await withSteps(work)).url);
+  } else {
+    await inTurn(async () => {
+      await work();
+      if (then) location.assign(then);
+      else await renew(['#notices', '#main']);
+    });
   }
 }
 
@@ -52,7 +65,7 @@ document.addEventListener('submit', (event) => {
   const form = event.target.closest('form[data-post]');
   if (!form) return;
   event.preventDefault();
-  busily(form, () => send(form, fields(form, event.submitter)));
+  busily(event.submitter ?? form, () => send(form, fields(form, event.submitter))); // the switches share a form
 });
 
 // A pop-up ends with Escape, or with a click elsewhere.
