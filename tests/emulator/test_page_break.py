@@ -98,6 +98,19 @@ def test_a_replay_pressed_while_a_switch_is_under_way_begins_after_it(visitor: V
     assert on_at_replay == [["unverified sender"]]
 
 
+def test_a_switch_held_down_while_the_page_is_renewed_is_turned_on_at_its_release(visitor: Visitor) -> None:
+    page = visitor.open("/break")
+    page.get_by_role("button", name="Break SendGrid: server error").hover()
+    page.mouse.down()
+    with page.expect_response("**/break") as renewal:
+        page.get_by_role("button", name="Break SendGrid: reset").dispatch_event("click")
+    renewal.value.finished()
+    page.evaluate("async () => { await fetch('/api') }")  # what the renewal could do is done now
+    page.mouse.up()
+
+    expect(page.get_by_text("on: 1 left")).to_have_count(2)
+
+
 def test_focus_stays_on_the_switch_that_was_pressed(visitor: Visitor) -> None:
     page = visitor.open("/break")
     switch = page.get_by_role("button", name="Break SendGrid: out of credits")

@@ -23,6 +23,7 @@ export async function renew(selectors) {
   const response = await fetch(location.href, { headers: { Accept: 'text/html' } });
   if (!response.ok) return;
   const fresh = new DOMParser().parseFromString(await response.text(), 'text/html');
+  while ($('button:active')) await new Promise(requestAnimationFrame); // replaced before its release, it gets no click
   const focused = keyOf(document.activeElement);
   for (const selector of selectors) {
     for (const old of document.querySelectorAll(selector)) {
