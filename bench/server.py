@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from emulator.function import free_port
+
 START_SECONDS = 30.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -21,7 +23,7 @@ class Server:
     """A context manager: from its spawn to its end. `port` is put in for PORT in the command."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, said: Path) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._command = [part.replace("{port}", str(self.port)) for part in command]
         self._environment, self._folder, self._said = {**_inherited(), **environment}, folder, said
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,12 +90,6 @@ class Server:
 def _inherited() -> dict[str, str]:
     """Nothing of the caller's settings may reach a peer."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _children(pid: int) -> list[str]:

@@ -1,5 +1,6 @@
 """The function, started exactly as Cloud Run starts it: functions-framework's own command in a process of its own."""
 
+import itertools
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -103,9 +105,19 @@ class Function:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port for a process that is about to start.
+
+    None of those that the system gives to connections (from 32,768 on): one of them could be somebody else's by the time
+    that the process listens. Processes that ask side by side, as tests do, begin a hundred apart.
+    """
+    while True:
+        port = 20_000 + (100 * os.getpid() + next(_asked)) % 12_000
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+_asked = itertools.count()
 
 
 def _fields(line: str) -> dict[str, object]:

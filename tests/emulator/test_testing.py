@@ -1,41 +1,9 @@
-"""The pytest fixture: what it promises, and the example in docs/testing.md as a reader would run it."""
-
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
+"""The pytest fixture: what it promises. The example in docs/testing.md runs in tests/test_docs.py."""
 
 import pytest
 import urllib3
 
-from emulator.function import SOURCE
 from emulator.testing import Emulated, Fault, emulator  # noqa: F401  (pytest finds fixtures by their names)
-
-DOCS = SOURCE / "docs" / "testing.md"
-
-
-def blocks() -> dict[str, str]:
-    """The documentation's files, by the name in their first line."""
-    found = re.findall(r"```python\n# (\S+?)(, at its end)?\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
-    return {name: (SOURCE / name).read_text("utf-8") + "\n\n" + text if end else text for name, end, text in found}
-
-
-def test_the_example_of_the_documentation_passes(tmp_path: Path) -> None:
-    for name, text in blocks().items():
-        (tmp_path / name).write_text(text, "utf-8")
-
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-    assert "3 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_run_by_an_examples_name_brings_its_mail(emulator: Emulated) -> None:  # noqa: F811
