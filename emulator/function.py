@@ -107,8 +107,8 @@ class Function:
 def free_port() -> int:
     """A port for a process that is about to start.
 
-    None of those that the system gives to connections (from 32,768 on): one of them could be somebody else's by the time
-    that the process listens. Processes that ask side by side, as tests do, begin a hundred apart.
+    None of those that the system gives to connections (from 32,768 on): one of them could be somebody else's when the
+    process comes to listen. Processes that ask side by side, as tests do, begin a hundred apart.
     """
     while True:
         port = 20_000 + (100 * os.getpid() + next(_asked)) % 12_000
