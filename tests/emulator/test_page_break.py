@@ -119,6 +119,17 @@ def test_focus_stays_on_the_switch_that_was_pressed(visitor: Visitor) -> None:
     expect(switch).to_be_focused()
 
 
+def test_enter_on_how_often_presses_no_switch(visitor: Visitor) -> None:
+    page = visitor.open("/break")
+    often = page.get_by_role("radio", name="the next 3")
+    often.check()
+    often.press("Enter")
+    page.get_by_role("button", name="Break SendGrid: out of credits").press("Enter")
+
+    expect(page.get_by_text("on: 3 left")).to_be_visible()
+    assert [fault["name"] for fault in visitor.site.emulator.switches.waiting()] == ["out of credits"]
+
+
 def test_one_button_repairs_everything(visitor: Visitor) -> None:
     switches = visitor.site.emulator.switches
     for part, name in (("SendGrid", "wrong key"), ("Secret Manager", "slow"), ("Callout", "bad signature")):

@@ -68,6 +68,11 @@ document.addEventListener('submit', (event) => {
   busily(event.submitter ?? form, () => send(form, fields(form, event.submitter))); // the switches share a form
 });
 
+// Enter on how often would press the first switch.
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && event.target.type === 'radio') event.preventDefault();
+});
+
 // A pop-up ends with Escape, or with a click elsewhere.
 document.addEventListener('keydown', (event) => {
   const open = event.key === 'Escape' && event.target.closest('details.pop[open]');
