@@ -3,6 +3,7 @@
 import io
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -218,11 +219,10 @@ class _Adapter(HTTPAdapter):
     _pool: Any = None  # found once: requests would look for it by every part of the address each time
 
     def __init__(self, connections: int, authorities: str) -> None:
-        self._tls = create_urllib3_context()
+        self._tls, self._trusts = create_urllib3_context(), threading.Event()
         # Beside the rest of the start, and done before gunicorn forks: a thread does not outlive that.
-        self._trust = threading.Thread(target=self._tls.load_verify_locations, args=(authorities,), daemon=True)
-        self._trust.start()
-        os.register_at_fork(before=self._trust.join)
+        threading.Thread(target=_trust, args=(self._tls, authorities, self._trusts), name="trust", daemon=True).start()
+        os.register_at_fork(before=self._trusts.wait)
         super().__init__(pool_connections=1, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -247,8 +247,18 @@ class _Adapter(HTTPAdapter):
         self._pool = None
 
     def cert_verify(self, conn: Any, *_: Any) -> None:
-        self._trust.join(CONNECT_SECONDS)
+        self._trusts.wait(CONNECT_SECONDS)
         conn.cert_reqs = "CERT_REQUIRED"
+
+
+def _trust(tls: ssl.SSLContext, authorities: str, done: threading.Event) -> None:
+    """Never returns: a thread that ends takes locks of OpenSSL's, and a fork at that moment would leave them taken. The
+    worker would then be silent for good."""
+    try:
+        tls.load_verify_locations(authorities)
+    finally:
+        done.set()
+        threading.Event().wait()
 
 
 def _set_connections(manager: Any) -> None:

@@ -651,6 +651,17 @@ def over_tls(context: ssl.SSLContext, script: Script) -> Script:
     return run
 
 
+def test_thread_that_read_the_authorities_never_ends_for_its_end_must_not_meet_a_fork(
+    make_network: MakeNetwork,
+) -> None:
+    before = set(threading.enumerate())
+    network = make_network()
+    assert network._adapter._trusts.wait(60)
+    (thread,) = set(threading.enumerate()) - before
+    thread.join(0.05)
+    assert thread.is_alive()
+
+
 def test_own_ca_is_trusted(server: Server, make_network: MakeNetwork, authority: tuple[str, ssl.SSLContext]) -> None:
     server.script = over_tls(authority[1], lambda connection, number: server.answer(connection, OK))
     network = make_network(REQUESTS_CA_BUNDLE=authority[0])
