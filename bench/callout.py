@@ -1,15 +1,14 @@
 """Callouts as the Auth0 Action sends them, prepared beforehand: each with an id and an address of its own."""
 
 import base64
-import hashlib
-import hmac
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from emulator.callout import Callout
 
 SIGNING_KEY = "whsec_" + base64.b64encode(b"a key for measurements only 32 B").decode()
 
@@ -40,17 +39,10 @@ def event(address: str) -> dict[str, Any]:
 
 def signed_request() -> bytes:
     """The whole HTTP request of one callout, signed now."""
-    callout_id, timestamp = f"msg_{uuid.uuid4().hex}", str(int(time.time()))
+    callout_id = f"msg_{uuid.uuid4().hex}"
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
     body = json.dumps({"event": event(f"{callout_id}@example.com"), "time": moment}).encode()
-    key = base64.b64decode(SIGNING_KEY.removeprefix("whsec_"))
-    made = hmac.digest(key, f"{callout_id}.{timestamp}.".encode() + body, hashlib.sha256)
-    headers = {
-        "webhook-id": callout_id,
-        "webhook-timestamp": timestamp,
-        "webhook-signature": f"v1,{base64.b64encode(made).decode()}",
-    }
-    return _post(body, headers)
+    return _post(body, Callout(body, callout_id).headers(SIGNING_KEY))
 
 
 def plain_request() -> bytes:
@@ -59,7 +51,7 @@ def plain_request() -> bytes:
 
 
 def _post(body: bytes, headers: dict[str, str]) -> bytes:
-    usual = {"Host": "127.0.0.1", "Content-Type": "application/json", "Content-Length": str(len(body))}
+    usual = {"host": "127.0.0.1", "content-type": "application/json", "content-length": str(len(body))}
     lines = "".join(f"{name}: {value}\r\n" for name, value in {**usual, **headers}.items())
     return f"POST / HTTP/1.1\r\n{lines}\r\n".encode() + body
 

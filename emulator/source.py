@@ -1,5 +1,6 @@
 """The product's files: whether they changed, and what is wrong with one that was just edited."""
 
+import json
 import re
 import subprocess
 import tomllib
@@ -65,14 +66,16 @@ def _fault(file: Path, root: Path) -> SourceFault | None:
             compile(text, name, "exec", dont_inherit=True)
         elif file.suffix == ".toml":
             tomllib.loads(text)
+        elif file.suffix == ".json":
+            json.loads(text)
         else:
             Environment(autoescape=True).parse(text)
     except SyntaxError as error:
         return SourceFault(name, error.lineno or 0, f"SyntaxError: {error.msg}")
     except TemplateSyntaxError as error:
         return SourceFault(name, error.lineno, f"TemplateSyntaxError: {error.message}")
-    except (OSError, ValueError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
-        line = re.search(r"at line (\d+)", str(error))
+    except (OSError, ValueError) as error:  # what TOML, JSON and UTF-8 raise are ValueErrors
+        line = re.search(r"\bline (\d+)", str(error))
         return SourceFault(name, int(line[1]) if line else 0, f"{type(error).__name__}: {error}")
     return None
 

@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent / "languages"
 CLDR = Path(__file__).parent / "cldr"  # written by `make cldr`
 MOST_WISHES, LONGEST_WISHES = 10, 500  # entries and characters of an Accept-Language list; a browser sends fewer
 
-# What Unicode's data does not say: bare Portuguese is Brazil's, as it is Unicode's; who reads Norwegian reads Bokmål.
+# What Unicode's parents leave open: bare Portuguese is Brazil's; who reads Norwegian reads Bokmål.
 NEAREST = {"pt": "pt_BR", "no": "nb"}
 
 

@@ -58,6 +58,7 @@ def test_the_next_run_uses_the_edited_file(site: Site, name: str, old: str, new:
         ("main.py", "settings = start()", "settings = = start()", r"main\.py, line \d+ SyntaxError: invalid syntax"),
         ("main.py", "settings = start()", "settings = started()", r"main\.py, line \d+ NameError: name 'started'"),
         ("notice/templates/notice.html", "{% endif %}", "{% endfi %}", r"notice\.html, line \d+ TemplateSyntaxError"),
+        ("notice/cldr/en.json", '"dates": [', '"dates": [[', r"en\.json, line \d+ JSONDecodeError"),
         ("notice/languages/en.toml", "[notice]", "[notice", r"en\.toml, line \d+ TOMLDecodeError"),
         ("tenant/code.js", "async (event) => {", "async (event) => {{", r"code\.js, line \d+ SyntaxError"),
     ],
