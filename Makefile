@@ -32,13 +32,13 @@ bench-quick: .venv/dev ## the same at a glance, under two minutes
 	$(BIN)/python -m bench --quick
 
 faults: .venv/dev ## the fault run: 10,000 callouts in each mode while everything around them breaks
-	$(BIN)/python -m bench.fault_run
+	$(BIN)/python -m chaos.__main__
 
 preview: .venv/dev ## the mail in every language, light and dark, 320 and 600 px wide, on one page
 	@$(BIN)/python -m scripts.preview
 
-pictures: .venv/dev ## take the pictures in docs/pictures anew, with the system's Chromium
-	@$(BIN)/python -m scripts.pictures
+screenshots: .venv/dev ## take the pictures in docs/images anew, with the system's Chromium
+	@$(BIN)/python -m scripts.screenshots
 
 cldr: .venv/dev ## take Unicode's data on the mail's languages anew, after one was added or Babel was updated
 	@$(BIN)/python -m scripts.cldr
@@ -58,4 +58,4 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test slow lint check fuzz faults bench bench-quick preview pictures cldr format
+.PHONY: help run test slow lint check fuzz faults bench bench-quick preview screenshots cldr format

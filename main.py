@@ -2,9 +2,9 @@
 
 from flask import Request, Response
 
-from actions import Api, Event, Flow, NoticeError, Result, skipped, start
-from notice.message import password_changed
+from notice.compose import password_changed
 from notice.sendgrid import SendGrid
+from runtime import Api, Event, Flow, NoticeError, Result, skipped, start
 
 settings = start()
 flow = Flow(settings)

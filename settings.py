@@ -15,7 +15,7 @@ Delivery = Literal["direct", "queue"]
 T = TypeVar("T")
 
 FACTS = ("time", "place", "device", "ip")
-LANGUAGES = Path(__file__).parent / "notice" / "languages"
+LANGUAGES = Path(__file__).parent / "notice" / "translations"
 SECRET_RESOURCE = re.compile(r"projects/[^/\s]+(/locations/[^/\s]+)?/secrets/[\w-]+(/versions/[\w-]+)?")
 HOST = r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?/?"
 ORIGIN = re.compile(rf"(?P<scheme>https?)://{HOST}")

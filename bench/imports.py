@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from bench.peer import Peer
+from bench.candidate import Peer
 
 LINE = re.compile(r"import time: +(\d+) \| +\d+ \| +([\w.]+)")
 LARGEST = 15

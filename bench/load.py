@@ -6,10 +6,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.outside import Outside
-from bench.server import Server
+from bench.process import Server
+from bench.upstreams import Outside
 
-SCRIPT = Path(__file__).parent / "callouts.lua"
+SCRIPT = Path(__file__).parent / "replay.lua"
 
 
 class LoadError(Exception):

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import load
-from bench.outside import Outside
-from bench.peer import Peer
-from bench.server import Server
+from bench.candidate import Peer
+from bench.process import Server
+from bench.upstreams import Outside
 
 LOT_SECONDS, LOT = 8, 12_000  # signed at a time, since a signature is good for five minutes
 CONNECTIONS = 80

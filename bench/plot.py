@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bench.candidate import MOUNTED, NODE_PEER
 from bench.load import Load
-from bench.peer import MOUNTED, NODE_PEER
-from bench.spread import spread
+from bench.stats import spread
 from bench.suite import SWEEP, Results
 
 WIDTH, HEIGHT, LEFT, TOP, GAP = 360, 220, 64, 40, 90

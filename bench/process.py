@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from emulator.function import free_port
+from emulator.cloud_run.process import free_port
 
 START_SECONDS = 30.0
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from bench.peer import CLIENT, HELLO, MOUNTED, NAIVE, NODE_PEER
-from bench.spread import Spread, spread
+from bench.candidate import CLIENT, HELLO, MOUNTED, NAIVE, NODE_PEER
+from bench.stats import Spread, spread
 from bench.suite import Results
 
 LONG_RUN = 100_000  # callouts; before a tenth of that the worker is still filling its memory of what it answered

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from emulator.callout import Callout
+from auth0.callout import Callout
 
 SIGNING_KEY = "whsec_" + base64.b64encode(b"a key for measurements only 32 B").decode()
 

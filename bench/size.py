@@ -4,7 +4,7 @@ import re
 from importlib.metadata import PackageNotFoundError, distribution, requires
 from pathlib import Path
 
-from bench.peer import ROOT
+from bench.candidate import ROOT
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import callout
-from bench.fault_front import message
-from bench.outside import SECRETS, Outside
-from bench.server import Server
+from bench import requests_file
+from bench.process import Server
+from bench.upstreams import SECRETS, Outside
+from bench.wire import read_message
 
 ROOT = Path(__file__).parent.parent
 THREADS = 80
@@ -58,7 +58,7 @@ def _measure(seconds: float, warm_up: int) -> list[Load]:
         with Outside(work) as outside:
             outside.delay = SENDGRID_SECONDS
             with Server(_command(), _environment(work, outside), ROOT, work / "said.txt") as server:
-                server.post(callout.signed_request())
+                server.post(requests_file.signed_request())
                 asyncio.run(_warm_up(server, warm_up))
                 return [
                     asyncio.run(_load(server, THREADS, seconds)),
@@ -89,7 +89,7 @@ def _environment(work: Path, outside: Outside) -> dict[str, str]:
 async def _warm_up(server: Server, count: int) -> None:
     async def call() -> None:
         for _ in range(count // THREADS):
-            await _post(server.port, callout.signed_request())
+            await _post(server.port, requests_file.signed_request())
 
     await asyncio.gather(*(call() for _ in range(THREADS)))
 
@@ -118,7 +118,7 @@ async def _call(port: int, ends: float) -> list[float | None]:
     times: list[float | None] = []
     while (began := time.monotonic()) < ends:
         try:
-            answer = await _post(port, callout.signed_request())
+            answer = await _post(port, requests_file.signed_request())
         except (OSError, asyncio.IncompleteReadError):
             answer = b""
         is_sent = answer.startswith(b"HTTP/1.1 200 ") and b'"status": "sent"' in answer
@@ -130,6 +130,6 @@ async def _post(port: int, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(request)
-        return await message(reader)
+        return await read_message(reader)
     finally:
         writer.close()

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.peer import Peer
+from bench.candidate import Peer
 
 
 @dataclass(frozen=True)

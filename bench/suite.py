@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from bench import imports, load, memory, size, start
+from bench.candidate import CLIENT, HELLO, MOUNTED, NAIVE, NODE_PEER, QUEUED, Peer
 from bench.load import Load, LoadError
 from bench.memory import Memory
-from bench.outside import Outside
-from bench.peer import CLIENT, HELLO, MOUNTED, NAIVE, NODE_PEER, QUEUED, Peer
-from bench.server import Server
-from bench.spread import Spread, spread
+from bench.process import Server
 from bench.start import Start
+from bench.stats import Spread, spread
+from bench.upstreams import Outside
 
 NOMINAL = 80  # callouts at a time
 DELAY = 0.05  # seconds that SendGrid takes

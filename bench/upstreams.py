@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from bench import callout, certificate
+from bench import requests_file, tls
 
 SENDGRID_KEY = f"SG.{'m' * 22}.{'k' * 43}"
-SECRETS = {"sendgrid-api-key": SENDGRID_KEY, "callout-signing-key": callout.SIGNING_KEY}
+SECRETS = {"sendgrid-api-key": SENDGRID_KEY, "callout-signing-key": requests_file.SIGNING_KEY}
 PROJECT = "projects/bench/secrets"
 QUEUE = "projects/bench/locations/europe-west1/queues/notices"
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -31,7 +31,7 @@ class Outside:
     """A context manager: inside, all answer. `delay` (seconds) is SendGrid's and Cloud Tasks'; it may change."""
 
     def __init__(self, folder: Path) -> None:
-        self.certificates = certificate.make(folder)
+        self.certificates = tls.make(folder)
         spawn = multiprocessing.get_context("spawn")
         self._delay, self._accepted = spawn.RawValue(c_double, 0.0), spawn.RawValue(c_ulong, 0)
         self._ports, theirs = spawn.Pipe(duplex=False)
@@ -46,9 +46,9 @@ class Outside:
     def __enter__(self) -> Self:
         self._process.start()
         sendgrid, secret_manager, cloud_tasks = self._ports.recv()
-        self.sendgrid_url = f"https://{certificate.HOST}:{sendgrid}"
+        self.sendgrid_url = f"https://{tls.HOST}:{sendgrid}"
         self.secret_manager_url = f"http://127.0.0.1:{secret_manager}"
-        self.cloud_tasks_url = f"https://{certificate.HOST}:{cloud_tasks}"
+        self.cloud_tasks_url = f"https://{tls.HOST}:{cloud_tasks}"
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,6 +1,6 @@
 """The fault run: thousands of callouts through the real processes while everything around them breaks.
 
-    python -m bench.fault_run --mode direct|queue|both|load --callouts 10000 --seed 1
+    python -m chaos.__main__ --mode direct|queue|both|load --callouts 10000 --seed 1
 
 Prints what became of the callouts and how often each fault was injected; exits 1 where a notice was lost, sent twice
 without a reason, or answered wrongly. The order of callouts and faults is the seed's; the moments are the machine's.
@@ -13,14 +13,14 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 
-from bench.fault_caller import Caller, kinds
-from bench.fault_callout import Callout
-from bench.fault_episode import Episodes, Length
-from bench.fault_episode import run as run_episodes
-from bench.fault_load import run as run_load
-from bench.fault_traffic import Traffic
-from bench.fault_verdict import Verdict, judge
-from bench.fault_world import Mode, World
+from bench.soak import run as run_load
+from chaos.checker import Verdict, judge
+from chaos.client import Caller, kinds
+from chaos.environment import Mode, World
+from chaos.request import Callout
+from chaos.scenarios import Episodes, Length
+from chaos.scenarios import run as run_episodes
+from chaos.traffic import Traffic
 
 PER_SECOND = 45.0
 SHORTEST_SECONDS = 12.0
@@ -31,7 +31,7 @@ SHOWN = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.fault_run", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m chaos.__main__", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--mode", choices=["direct", "queue", "both", "load"], default="both")
     parser.add_argument("--callouts", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
@@ -87,7 +87,7 @@ def _print_table(world: World, callouts: Sequence[Callout], verdict: Verdict) ->
     actions = sum(callout.kind == "action" for callout in callouts)
     _print_rows(
         [
-            (f"callouts, {actions} by the tenant's code.js", len(callouts)),
+            (f"callouts, {actions} by the tenant's action.js", len(callouts)),
             ("attempts of them", answers),
             ("mails", sum(ledger.mails[callout.address] for callout in callouts)),
             ("lost", len(verdict.lost)),

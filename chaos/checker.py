@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bench.fault_callout import Attempt, Callout
-from bench.fault_world import World
+from chaos.environment import World
+from chaos.request import Attempt, Callout
 
 # What may be answered to a callout whose signature holds.
 RIGHT = {
@@ -93,7 +93,7 @@ def _overlaps(world: World, attempt: Attempt) -> bool:
 
 def _instances_between(world: World, callout: Callout) -> int:
     """How often the instance changed between the callout's first success, or during it, and its last answer."""
-    if callout.kind == "action":  # code.js sends nothing again that was accepted
+    if callout.kind == "action":  # action.js sends nothing again that was accepted
         return 0
     first = min((attempt.began for attempt in callout.attempts if attempt.accepted), default=math.inf)
     last = max((attempt.ended for attempt in callout.attempts), default=0.0)

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
-from bench import callout as callouts
-from bench.fault_callout import Attempt, Callout, Kind
-from bench.fault_world import World
-from emulator.auth0 import Execution
+from bench import requests_file
+from chaos.environment import World
+from chaos.request import Attempt, Callout, Kind
+from emulator.auth0.runtime import Execution
 from emulator.emulator import new_signing_key
 
 ANSWER_SECONDS = 7.0  # what the Action waits for an attempt
@@ -70,7 +70,7 @@ class Caller:
 
     def _action(self, callout: Callout, _: random.Random) -> None:
         began = time.monotonic()
-        execution = self._world.auth0.run(callouts.event(callout.address))
+        execution = self._world.auth0.run(requests_file.event(callout.address))
         ended = time.monotonic()
         for fetch in execution.fetches:
             callout.know(dict(fetch["headers"])["webhook-id"], fetch["body"].encode())

@@ -4,14 +4,14 @@ import time
 from contextlib import AbstractContextManager, ExitStack
 from typing import Literal, Self
 
-from bench.fault_instance import Instance
-from bench.fault_ledger import Ledger
-from emulator.auth0 import Auth0
-from emulator.cloud_tasks import CloudTasks
+from chaos.instance import Instance
+from chaos.recorder import Ledger
+from emulator.auth0.runtime import Auth0
+from emulator.cloud_run.process import SOURCE
+from emulator.cloud_tasks.server import CloudTasks
 from emulator.emulator import QUEUE, RETRY, SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key, queued
-from emulator.function import SOURCE
-from emulator.secret_manager import SecretManager
-from emulator.sendgrid import SendGrid
+from emulator.secret_manager.server import SecretManager
+from emulator.sendgrid.server import SendGrid
 
 Mode = Literal["direct", "queue"]
 
@@ -42,7 +42,7 @@ class World:
         self.deliver = Instance(self.ledger, mail, "deliver") if mode == "queue" else None
         side = {**both, **queued(self.deliver.url, self.cloud_tasks.url)} if self.deliver else mail
         self.public = Instance(self.ledger, side, "on_execute_post_change_password")
-        self.auth0 = Auth0(SOURCE / "tenant" / "code.js", self.ledger, {"FUNCTION_URL": self.public.url})
+        self.auth0 = Auth0(SOURCE / "auth0" / "action.js", self.ledger, {"FUNCTION_URL": self.public.url})
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:

@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from typing import Self
 
+from bench.wire import read_message
+
 HOLD_SECONDS = 10.0  # how long a request waits for an instance
-LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 NOT_KEPT = re.compile(rb"\r\n(connection|keep-alive): [^\r]*", re.IGNORECASE)
 BUSY = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 14\r\nConnection: close\r\n\r\nRate exceeded."
 
@@ -70,7 +71,7 @@ class Front:
         except TimeoutError:
             return BUSY
         try:
-            return await message(reader)
+            return await read_message(reader)
         finally:
             writer.close()
 
@@ -92,12 +93,5 @@ class Front:
 
 async def _request(reader: asyncio.StreamReader) -> bytes:
     """As it came, for a connection that is not kept."""
-    head, end, body = (await message(reader)).partition(b"\r\n\r\n")
+    head, end, body = (await read_message(reader)).partition(b"\r\n\r\n")
     return NOT_KEPT.sub(b"", head) + b"\r\nConnection: close" + end + body
-
-
-async def message(reader: asyncio.StreamReader) -> bytes:
-    """A whole message. Raises OSError or IncompleteReadError where its end does not come."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    found = LENGTH.search(head)
-    return head + await reader.readexactly(int(found[1]) if found else 0)

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import Self
 
-from bench.fault_front import Front
-from bench.fault_ledger import Ledger
-from emulator.function import Function
+from chaos.front_end import Front
+from chaos.recorder import Ledger
+from emulator.cloud_run.process import Function
 
 GRACE_SECONDS = 10.0  # between Cloud Run's SIGTERM and its SIGKILL
 NO_MORE_SECONDS = 0.3  # until an instance has taken up what the front has handed over

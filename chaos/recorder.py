@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from emulator.journal import Entry, Journal
+from emulator.core.journal import Entry, Journal
 
 TIMED_OUT = re.compile(r"time-?d? ?out|deadline|in time", re.IGNORECASE)
 

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.callout import event
-from emulator.callout import Callout as Signed
+from auth0.callout import Callout as Signed
+from bench.requests_file import event
 
 Kind = Literal["action", "duplicate", "late", "concurrent", "reordered", "clock off", "stale", "forged"]
 

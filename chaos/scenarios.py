@@ -9,15 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from bench.fault_caller import Caller
-from bench.fault_callout import Callout
-from bench.fault_instance import Instance
-from bench.fault_traffic import Traffic
-from bench.fault_world import World
-from emulator import cloud_tasks, secret_manager
+from chaos.client import Caller
+from chaos.environment import World
+from chaos.instance import Instance
+from chaos.request import Callout
+from chaos.traffic import Traffic
+from emulator.cloud_tasks import server as cloud_tasks
+from emulator.core.faults import Fault, Faults
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY
-from emulator.faults import Fault, Faults
-from emulator.sendgrid_faults import fault
+from emulator.secret_manager import server as secret_manager
+from emulator.sendgrid.faults import fault
 
 LONGEST_OUTAGE = 1.8  # seconds, where a callout has to outlast it
 WHOLE_SECONDS = 1.6  # between two outages, more than any pause between attempts: else they are one, and longer

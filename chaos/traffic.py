@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from bench.fault_callout import Callout
+from chaos.request import Callout
 
 MOST_AT_A_TIME = 128
 

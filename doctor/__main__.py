@@ -77,27 +77,27 @@ def _settings(options: argparse.Namespace, *, told: bool) -> Generator[Finding, 
 
 
 def _rights(kind: str, project: str) -> Iterator[Finding]:
-    from doctor import rights  # noqa: PLC0415  (the settings are checked without what this needs)
+    from doctor import permissions  # noqa: PLC0415  (the settings are checked without what this needs)
 
-    needed = {"setup": rights.SETUP, "deploy": rights.DEPLOY}[kind]
-    return rights.check(project, needed, os.environ.get("GOOGLE_ACCESS_TOKEN", ""))
+    needed = {"setup": permissions.SETUP, "deploy": permissions.DEPLOY}[kind]
+    return permissions.check(project, needed, os.environ.get("GOOGLE_ACCESS_TOKEN", ""))
 
 
 def _outside(options: argparse.Namespace, checks: Iterable[str], values: Mapping[str, str]) -> Iterator[Finding]:
-    from doctor import callout, domain, mail, secret, tenant  # noqa: PLC0415
-    from doctor.case import Case  # noqa: PLC0415
+    from doctor import auth0, callout, dns, secrets, sendgrid  # noqa: PLC0415
+    from doctor.context import Case  # noqa: PLC0415
 
     mailing = load(env_file.mailing(values, options.project))
     case = Case(values, mailing, options.url, os.environ.get("GOOGLE_ACCESS_TOKEN", ""))
     if options.resolver:
         case.resolver = options.resolver
     if "key" in checks:
-        yield from secret.judge_sendgrid_key(case, sys.stdin.read().strip())
-        yield from mail.check(case)
+        yield from secrets.judge_sendgrid_key(case, sys.stdin.read().strip())
+        yield from sendgrid.check(case)
         return
-    known = list(secret.check(case))
+    known = list(secrets.check(case))
     yield from known if "secrets" in checks else [finding for finding in known if finding.level == "fault"]
-    for name, check in (("mail", mail), ("domain", domain), ("callout", callout), ("tenant", tenant)):
+    for name, check in (("mail", sendgrid), ("domain", dns), ("callout", callout), ("tenant", auth0)):
         if name in checks:
             yield from check.check(case)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import requests
 
-from doctor.case import SECONDS, Case
+from doctor.context import SECONDS, Case
 from doctor.finding import Finding
 
 TRIGGER = "post-change-password"
@@ -72,7 +72,7 @@ def _judge_binding(domain: str, token: str, name: str) -> Iterator[Finding]:
     if any(binding["action"]["name"] == name for binding in bindings):
         yield Finding("ok", "tenant", f"the Action {name} is bound to {TRIGGER}")
     else:
-        fix = "bind it: python3 tenant/bind.py, or Actions > Triggers > post-change-password, drag it in, Apply"
+        fix = "bind it: python3 auth0/bind.py, or Actions > Triggers > post-change-password, drag it in, Apply"
         yield Finding("fault", "tenant", f"the Action {name} is not bound to {TRIGGER}", SILENT, fix)
 
 

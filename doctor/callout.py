@@ -7,11 +7,11 @@ from typing import Any
 
 import requests
 
+from auth0.callout import Callout
 from doctor import clock
-from doctor.case import SECONDS, Case
+from doctor.context import SECONDS, Case
 from doctor.finding import Finding
-from doctor.mail import sample
-from emulator.callout import Callout
+from doctor.sendgrid import sample
 
 QUEUED_POLLS, QUEUED_PAUSE = 40, 1.0
 GOOGLE_TASKS = "https://cloudtasks.googleapis.com"

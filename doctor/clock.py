@@ -5,7 +5,7 @@ from email.utils import parsedate_to_datetime
 
 import requests
 
-from doctor.case import Case
+from doctor.context import Case
 from doctor.finding import Finding
 
 TOLERATED = 60.0  # seconds; a callout's own tolerance is 300

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from actions.clock import CLOCK, Clock
+from runtime.clock import CLOCK, Clock
 from settings import Settings
 
 SECONDS = 10.0  # what a service has for one answer

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import requests
 
-from doctor.case import SECONDS, Case
+from doctor.context import SECONDS, Case
 from doctor.finding import Finding
 
 SELECTORS = ("s1", "s2")  # SendGrid's own, unless somebody chose others

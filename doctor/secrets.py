@@ -6,10 +6,10 @@ from pathlib import Path
 
 import requests
 
-from actions.signing import signing_key
-from doctor.case import SECONDS, Case
+from doctor.context import SECONDS, Case
 from doctor.finding import Finding
 from notice.sendgrid import KEY
+from runtime.signature import signing_key
 
 STOPS = "without it the function answers 503 to every callout, and no notice goes out"
 HINTS = {

@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 
 import requests
 
-from actions import event as events
-from actions.callout import Callout
-from actions.errors import NoticeError, Rejected
-from actions.secrets import ActionSecrets, Secret, Secrets
 from doctor import clock
-from doctor.case import SECONDS, Case
+from doctor.context import SECONDS, Case
 from doctor.finding import Finding
-from notice.message import password_changed
+from notice.compose import password_changed
 from notice.sendgrid import SendGrid
+from runtime import event as events
+from runtime.callout import Callout
+from runtime.errors import NoticeError, Rejected
+from runtime.secrets import ActionSecrets, Secret, Secrets
 
 GLOBAL, EU = "https://api.sendgrid.com", "https://api.eu.sendgrid.com"
 OTHER_HOST = {GLOBAL: EU, EU: GLOBAL}

@@ -10,14 +10,14 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from emulator.auth0.samples import EVENTS, FOLDER_VARIABLE, example
+from emulator.cloud_run.process import FunctionError
+from emulator.cloud_run.watch import watching
+from emulator.core.journal import Journal
+from emulator.core.server import Server
 from emulator.emulator import Emulator, Run
-from emulator.examples import EVENTS, FOLDER_VARIABLE, example
-from emulator.function import FunctionError
-from emulator.journal import Journal
-from emulator.server import Server
-from emulator.timeline import mails, timeline
-from emulator.watch import watching
-from emulator.web import app
+from emulator.runs.timeline import mails, timeline
+from emulator.web.app import app
 
 PORT = 8765
 DELIVERED_SECONDS = 10.0  # then the page comes up and shows what keeps the mail

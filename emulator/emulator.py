@@ -7,19 +7,19 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from emulator.action_file import ActionFile
-from emulator.auth0 import Auth0
-from emulator.cloud_run import PUBLIC, CloudRun
-from emulator.cloud_tasks import CloudTasks
-from emulator.examples import example
-from emulator.function import SOURCE
-from emulator.journal import Journal
-from emulator.keys import SENDGRID_KEY, SIGNING_KEY, Keys, new_signing_key
-from emulator.run import Run
-from emulator.secret_manager import SecretManager
-from emulator.sendgrid import SendGrid
-from emulator.source import SourceFault
-from emulator.switches import Switches
+from emulator.auth0.action_file import ActionFile
+from emulator.auth0.runtime import Auth0
+from emulator.auth0.samples import example
+from emulator.cloud_run.process import SOURCE
+from emulator.cloud_run.service import PUBLIC, CloudRun
+from emulator.cloud_tasks.server import CloudTasks
+from emulator.core.journal import Journal
+from emulator.core.source import SourceFault
+from emulator.fault_toggles import Switches
+from emulator.runs.run import Run
+from emulator.secret_manager.key_rotation import SENDGRID_KEY, SIGNING_KEY, Keys, new_signing_key
+from emulator.secret_manager.server import SecretManager
+from emulator.sendgrid.server import SendGrid
 
 __all__ = ["SENDGRID_KEY", "SETTINGS", "SIGNING_KEY", "Emulator", "Run", "example", "new_signing_key"]
 
@@ -65,7 +65,7 @@ class Emulator:
         *,
         delivery: Delivery = "direct",
         source: Path = SOURCE / "main.py",
-        action: Path = SOURCE / "tenant" / "code.js",
+        action: Path = SOURCE / "auth0" / "action.js",
     ) -> None:
         self.journal = Journal()
         self.secret_manager, self.sendgrid = SecretManager(self.journal), SendGrid(self.journal)

@@ -6,9 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from emulator import callout_faults, cloud_tasks, secret_manager, sendgrid_faults
-from emulator.faults import Fault, Faults
-from emulator.journal import Journal
+from emulator.cloud_run import faults as cloud_run_faults
+from emulator.cloud_tasks import server as cloud_tasks
+from emulator.core.faults import Fault, Faults
+from emulator.core.journal import Journal
+from emulator.secret_manager import server as secret_manager
+from emulator.sendgrid import faults as sendgrid_faults
 
 Json = dict[str, Any]
 
@@ -46,11 +49,11 @@ WHAT: Mapping[str, Mapping[str, str]] = {
         "reset": "breaks the connection",
     },
     "Callout": {
-        callout_faults.BAD_SIGNATURE: "one that no known key made",
-        callout_faults.STALE_SIGNATURE: "a good one, ten minutes old",
-        callout_faults.TWICE: "the same id and bytes arrive once more: one mail all the same",
-        callout_faults.SIGNING_KEY_ROTATES: "a new signing key on both sides while a callout is on its way",
-        callout_faults.SENDGRID_KEY_ROTATES: "a new SendGrid key after the function has read the old one",
+        cloud_run_faults.BAD_SIGNATURE: "one that no known key made",
+        cloud_run_faults.STALE_SIGNATURE: "a good one, ten minutes old",
+        cloud_run_faults.TWICE: "the same id and bytes arrive once more: one mail all the same",
+        cloud_run_faults.SIGNING_KEY_ROTATES: "a new signing key on both sides while a callout is on its way",
+        cloud_run_faults.SENDGRID_KEY_ROTATES: "a new SendGrid key after the function has read the old one",
     },
     "Function": {
         "answer lost": "it did its work, but the connection broke: the Action tries again",
@@ -83,8 +86,8 @@ class Switch:
 
 _PRESETS: Mapping[str, Mapping[str, Fault]] = {
     "Secret Manager": secret_manager.FAULTS,
-    "Callout": callout_faults.TRICKS,
-    "Function": callout_faults.FAULTS,
+    "Callout": cloud_run_faults.TRICKS,
+    "Function": cloud_run_faults.FAULTS,
     "Cloud Tasks": cloud_tasks.FAULTS,
 }
 

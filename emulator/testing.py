@@ -1,4 +1,4 @@
-"""pytest: your own Actions, through the real function and the real code.js, in docs/testing.md by example.
+"""pytest: your own Actions, through the real function and the real action.js, in docs/testing.md by example.
 
 In a conftest.py, `from emulator.testing import emulator`; then a test that takes `emulator` has one that runs, with an
 empty inbox and nothing broken. It starts once for all tests with the same options.
@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from emulator.cloud_run.process import SOURCE
+from emulator.core.faults import Fault
+from emulator.core.stub import StandIn
 from emulator.emulator import Emulator, Run, example
-from emulator.faults import Fault
-from emulator.function import SOURCE
-from emulator.keys import PROJECT
-from emulator.mail import Mail
-from emulator.stand_in import StandIn
+from emulator.secret_manager.key_rotation import PROJECT
+from emulator.sendgrid.email import Mail
 
 __all__ = ["Emulated", "Fault", "Options", "Run", "emulator", "example"]
 
@@ -29,7 +29,7 @@ class Options:
     which a test fills by `put_secret`."""
 
     source: Path = SOURCE / "main.py"
-    action: Path = SOURCE / "tenant" / "code.js"
+    action: Path = SOURCE / "auth0" / "action.js"
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from actions.event import Event
 from notice.context import Context, clean, context, name
-from notice.language import Language, choose, cldr
+from notice.languages import Language, choose, cldr
+from runtime.event import Event
 from settings import Settings
 
 LONGEST_ADDRESS = 320

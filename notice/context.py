@@ -10,8 +10,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from actions.event import Event
-from notice.device import Device, device
+from notice.user_agent import Device, device
+from runtime.event import Event
 from settings import Settings
 
 LONGEST_NAME = 100  # characters of a name from outside

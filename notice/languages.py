@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FOLDER = Path(__file__).parent / "languages"
+FOLDER = Path(__file__).parent / "translations"
 CLDR = Path(__file__).parent / "cldr"  # written by `make cldr`
 MOST_WISHES, LONGEST_WISHES = 10, 500  # entries and characters of an Accept-Language list; a browser sends fewer
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import idna
 
-from actions import log
-from actions.callout import Callout
-from actions.clock import CLOCK, Clock
-from actions.errors import Rejected, Unavailable
-from actions.network import Network, NoReply, Reply
-from actions.result import Result
-from actions.secrets import Secret
-from notice.message import Message
+from notice.compose import Message
+from runtime import log
+from runtime.callout import Callout
+from runtime.clock import CLOCK, Clock
+from runtime.errors import Rejected, Unavailable
+from runtime.http_client import Network, NoReply, Reply
+from runtime.results import Result
+from runtime.secrets import Secret
 from settings import Settings
 
 KEY = re.compile(r"SG\.[\w-]{22}\.[\w-]{43}", re.ASCII)

@@ -7,7 +7,7 @@ Limits and error codes are Auth0's: https://auth0.com/docs/customize/actions/lim
 import threading
 from typing import NamedTuple
 
-from actions.clock import CLOCK, Clock
+from runtime.clock import CLOCK, Clock
 
 DEFAULT_MILLISECONDS = 15 * 60 * 1000
 LONGEST_MILLISECONDS = 24 * 60 * 60 * 1000

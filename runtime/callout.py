@@ -5,8 +5,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Never
 
-from actions.errors import CalloutRefused
-from actions.signing import Signed
+from runtime.errors import CalloutRefused
+from runtime.signature import Signed
 
 
 class Callout(NamedTuple):

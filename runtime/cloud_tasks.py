@@ -8,12 +8,13 @@ import base64
 import json
 from typing import Any
 
-from actions import log
-from actions.clock import CLOCK, Clock
-from actions.errors import Unavailable
-from actions.network import Network, NoReply, Reply
-from actions.secrets import Outage, Secrets
-from actions.signing import Signed
+from runtime import log
+from runtime.clock import CLOCK, Clock
+from runtime.errors import Unavailable
+from runtime.http_client import Network, NoReply, Reply
+from runtime.secret_sources import Outage
+from runtime.secrets import Secrets
+from runtime.signature import Signed
 from settings import GOOGLE_TASKS, Settings
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, get_args
 
-from actions.callout import Callout
-from actions.errors import CalloutRefused
-from actions.secrets import ActionSecrets
+from runtime.callout import Callout
+from runtime.errors import CalloutRefused
+from runtime.secrets import ActionSecrets
 
 Warn = Callable[[str], None]
 

@@ -16,19 +16,19 @@ from typing import Any, NamedTuple
 from flask import Request, Response
 from werkzeug.datastructures import Headers
 
-from actions import callout as callouts
-from actions import event as events
-from actions import function, host, log
-from actions.api import Api
-from actions.clock import CLOCK, Clock
-from actions.errors import CalloutRefused, NoticeError, Rejected, Unavailable
-from actions.event import Event
-from actions.once import Done, Once
-from actions.outcome import Outcome, combine, internal, milliseconds, severity
-from actions.queue import Queue
-from actions.result import Answer, Result
-from actions.secrets import ActionSecrets, Secrets
-from actions.signing import TOLERANCE_SECONDS, Signed, SigningKeys, unauthorized
+from runtime import callout as callouts
+from runtime import event as events
+from runtime import http, log, process
+from runtime.api import Api
+from runtime.clock import CLOCK, Clock
+from runtime.cloud_tasks import Queue
+from runtime.errors import CalloutRefused, NoticeError, Rejected, Unavailable
+from runtime.event import Event
+from runtime.http import Answer
+from runtime.idempotency import Done, Once
+from runtime.results import Outcome, Result, combine, internal, milliseconds, severity
+from runtime.secrets import ActionSecrets, Secrets
+from runtime.signature import TOLERANCE_SECONDS, Signed, SigningKeys, unauthorized
 from settings import Settings, SettingsError
 from settings import load as load_settings
 
@@ -54,7 +54,7 @@ class _Received(NamedTuple):
 def start() -> Settings:
     """The settings. Where they cannot be worked with, every fault is a line of the log and the process ends."""
     log.install()
-    host.prepare()
+    process.prepare()
     try:
         return load_settings()
     except SettingsError as error:
@@ -101,18 +101,18 @@ class Flow:
         self, request: Request, seconds: float, tolerance: float, work: Callable[[_Received], Answer]
     ) -> Response:
         began, unread = self._clock.monotonic(), True
-        with log.scope(**function.trace(request, self.settings.google_cloud_project)):
+        with log.scope(**http.trace(request, self.settings.google_cloud_project)):
             try:
-                body = function.read(request)
+                body = http.read(request)
                 unread = False
                 answer = work(self._receive(request.headers, body, began, seconds, tolerance))
             except NoticeError as error:
-                answer = function.failure(error)
+                answer = http.failure(error)
                 log.write(severity(error), error.code, code=error.code, cause=error.cause or error.message)
             except Exception as error:  # noqa: BLE001  (whatever it is, nothing of it may show outside)
-                answer = function.failure(internal())
+                answer = http.failure(internal())
                 log.write("ERROR", log.error_text(error), code="internal")
-            return function.respond(answer, unread=unread)
+            return http.respond(answer, unread=unread)
 
     def _receive(self, headers: Headers, body: bytes, began: float, seconds: float, tolerance: float) -> _Received:
         """Verified first, read second."""

@@ -2,15 +2,24 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from flask import Request, Response
 
-from actions.errors import CalloutRefused, NoticeError, Unavailable
-from actions.result import Answer
+from runtime.errors import CalloutRefused, NoticeError, Unavailable
 
 LARGEST_BODY = 65_536
 TRACE = re.compile(r"(?:00-)?([0-9a-f]{32})[-/]")
+
+
+class Answer(NamedTuple):
+    """An HTTP answer that is JSON."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 def read(request: Request) -> bytes:

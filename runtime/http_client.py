@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import certifi
 
-from actions.host import without
+from runtime.process import without
 
 # It takes 6 ms of a start, and no answer is read as text here.
 with without("charset_normalizer", warning="Unable to find acceptable character detection"):
@@ -24,7 +24,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from actions import log
+from runtime import log
 from settings import Settings
 
 CONNECT_SECONDS = 2.0

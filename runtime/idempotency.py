@@ -8,9 +8,9 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
-from actions.clock import CLOCK, Clock
-from actions.errors import Unavailable
-from actions.result import Answer
+from runtime.clock import CLOCK, Clock
+from runtime.errors import Unavailable
+from runtime.http import Answer
 
 KEPT_SECONDS = 15 * 60
 KEPT_ENTRIES = 10_000

@@ -2,10 +2,10 @@
 
 from typing import Any, NamedTuple
 
-from actions import function, log
-from actions.callout import Callout
-from actions.errors import NoticeError
-from actions.result import Answer, Result
+from runtime import http, log
+from runtime.callout import Callout
+from runtime.errors import NoticeError
+from runtime.http import Answer
 
 TELLING = {
     "sent": 0,
@@ -14,6 +14,20 @@ TELLING = {
     "skipped": 3,
 }  # which success speaks for all; an Action's own word is 2
 WORST = {502: 1, 500: 2, 503: 3}  # what may be tried again before what is final
+
+
+class Result(NamedTuple):
+    """`status` is one word for the answer and the log, such as sent, sandbox or skipped."""
+
+    status: str
+    message_id: str | None = None  # SendGrid's
+    reason: str | None = None  # why it was skipped
+    attempts: int | None = None  # how often SendGrid was asked
+
+
+def skipped(reason: str) -> Result:
+    """Nothing was to be done, and that is right: `reason` is a word for machines, such as no_email."""
+    return Result("skipped", reason=reason)
 
 
 class Outcome(NamedTuple):
@@ -51,7 +65,7 @@ def combine(callout: Callout, outcomes: list[Outcome], seconds: float) -> Answer
     common = {"id": callout.id, "stats": stats, "actions": [outcome.body() for outcome in outcomes]}
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if errors:
-        answer = function.failure(max(errors, key=lambda error: WORST.get(error.status, 2)))
+        answer = http.failure(max(errors, key=lambda error: WORST.get(error.status, 2)))
         return answer._replace(body={**answer.body, **common})
     told = min((outcome.result for outcome in outcomes), key=lambda result: TELLING.get(result.status, 2))
     details: dict[str, Any] = {"message_id": told.message_id} if told.status == "sent" else {}

@@ -9,27 +9,18 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from actions import log
-from actions.clock import CLOCK, Clock
-from actions.errors import Unavailable
+from runtime import log
+from runtime.clock import CLOCK, Clock
+from runtime.errors import Unavailable
+from runtime.secret_sources import Outage, Refused, reader
 from settings import Settings
 
 STALE_SECONDS = 24 * 3600
 OUTAGE_SECONDS = 10  # how long an old value serves before an outage is asked about again
-ATTEMPT_SECONDS, PAUSE_SECONDS = 2.0, 0.1
 PATIENCE_SECONDS = 4.0  # for one reading in all, less than a callout's deadline
 SHORT_PATIENCE_SECONDS = 1.0  # the same where an old value can serve
-
-
-class Refused(Exception):
-    """There is an answer, and it is no: no such secret, no right, version disabled."""
-
-
-class Outage(Exception):
-    """There is no answer now."""
 
 
 class Secret(str):
@@ -65,7 +56,7 @@ class Secrets:
 
     def __init__(self, settings: Settings, *, fetch: Callable[[str], str] | None = None, clock: Clock = CLOCK) -> None:
         self._max_age, self._clock = settings.secret_max_age_seconds, clock
-        self._fetch = fetch or _fetcher(settings, clock)
+        self._fetch = fetch or reader(settings, clock)
         self._values: dict[str, _Value] = {}
         self._reading: dict[str, Future[str]] = {}
         self._lock = threading.Lock()
@@ -169,77 +160,3 @@ class ActionSecrets(Mapping[str, Secret]):
 
     def __repr__(self) -> str:
         return f"ActionSecrets({', '.join(self._sources)})"
-
-
-def _fetcher(settings: Settings, clock: Clock) -> Callable[[str], str]:
-    manager = _SecretManager(settings.secret_manager_endpoint, clock)
-    return lambda source: _read_file(source) if source.startswith("/") else manager.read(source)
-
-
-def _read_file(path: str) -> str:
-    """A mounted `latest` is read from Secret Manager at each reading of the file."""
-    try:
-        return Path(path).read_text("utf-8")
-    except (FileNotFoundError, PermissionError, UnicodeDecodeError) as error:
-        raise Refused(type(error).__name__) from error
-    except OSError as error:
-        raise Outage(error.strerror or type(error).__name__) from error
-
-
-class _SecretManager:
-    """The official client over REST: it survives the host's fork, and can point at loopback.
-
-    Made at the first reading, in the worker: importing it costs more than all the rest of a start.
-    """
-
-    def __init__(self, endpoint: str, clock: Clock) -> None:
-        self._endpoint, self._clock = endpoint, clock
-        self._clients: dict[str, Any] = {}
-        self._lock = threading.Lock()
-
-    def read(self, resource: str) -> str:
-        """Raises Refused, or Outage after two attempts."""
-        try:
-            return self._attempt(resource)
-        except Outage:
-            self._clock.sleep(PAUSE_SECONDS)
-            return self._attempt(resource)
-
-    def _attempt(self, resource: str) -> str:
-        from google.api_core import exceptions  # noqa: PLC0415
-        from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
-        from google.protobuf.json_format import ParseError  # noqa: PLC0415
-
-        name = resource if "/versions/" in resource else f"{resource}/versions/latest"
-        try:
-            answer = self._client(resource).access_secret_version(name=name, timeout=ATTEMPT_SECONDS, retry=None)
-            return bytes(answer.payload.data).decode("utf-8")
-        except (exceptions.ServerError, exceptions.TooManyRequests, GoogleAuthError, ParseError, OSError) as error:
-            raise Outage(f"Secret Manager: {_kind(error)}") from error
-        except (exceptions.GoogleAPICallError, UnicodeDecodeError) as error:
-            raise Refused(f"Secret Manager: {_kind(error)}") from error
-
-    def _client(self, resource: str) -> Any:
-        location = resource.split("/")[3] if "/locations/" in resource else ""
-        with self._lock:
-            if location not in self._clients:
-                self._clients[location] = _client(self._endpoint, location)
-            return self._clients[location]
-
-
-def _client(endpoint: str, location: str) -> Any:
-    from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415
-    from google.cloud import secretmanager_v1  # noqa: PLC0415
-
-    regional = f"https://secretmanager.{location}.rep.googleapis.com" if location else None
-    return secretmanager_v1.SecretManagerServiceClient(
-        transport="rest",
-        client_options={"api_endpoint": endpoint or regional} if endpoint or regional else None,
-        credentials=AnonymousCredentials() if endpoint else None,  # type: ignore[no-untyped-call,unused-ignore]
-    )
-
-
-def _kind(error: Exception) -> str:
-    """What went wrong in few words; the text of a Google error may hold more than a log should."""
-    code = getattr(error, "code", None)
-    return f"{int(code)} {type(error).__name__}" if isinstance(code, int) else type(error).__name__

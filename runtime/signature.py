@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from werkzeug.datastructures import Headers
 
-from actions import log
-from actions.clock import CLOCK, Clock
-from actions.errors import CalloutRefused, Unavailable
-from actions.secrets import Secrets
+from runtime import log
+from runtime.clock import CLOCK, Clock
+from runtime.errors import CalloutRefused, Unavailable
+from runtime.secrets import Secrets
 from settings import Settings
 
 TOLERANCE_SECONDS = 300

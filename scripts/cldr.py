@@ -16,7 +16,7 @@ from babel.dates import format_date, format_time, get_timezone_gmt, get_timezone
 
 ROOT = Path(__file__).parents[1]
 CLDR = ROOT / "notice" / "cldr"
-TAGS = sorted(file.stem for file in (ROOT / "notice" / "languages").glob("*.toml"))
+TAGS = sorted(file.stem for file in (ROOT / "notice" / "translations").glob("*.toml"))
 ZONES = sorted(files("tzdata").joinpath("zones").read_text().split())
 
 Zones = dict[str, tuple[str, str]]  # a zone → what it is called in winter and in summer

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import settings
-from actions import event
-from actions.callout import Callout
-from actions.secrets import ActionSecrets
-from emulator.sheet import in_theme, languages
-from notice.language import FOLDER
-from notice.message import Message, password_changed
+from emulator.web.language_gallery import in_theme, languages
+from notice.compose import Message, password_changed
+from notice.languages import FOLDER
+from runtime import event
+from runtime.callout import Callout
+from runtime.secrets import ActionSecrets
 
 ROOT = Path(__file__).parents[1]
 SHEET = ROOT / ".work" / "preview"
-EXAMPLE = ROOT / "emulator" / "events" / "full.json"
+EXAMPLE = ROOT / "emulator" / "auth0" / "samples" / "full.json"
 THEMES, WIDTHS, HEIGHT = ("light", "dark"), (320, 600), 980
 ENVIRONMENT = {
     "SENDER_EMAIL": "security@acme.example",

@@ -1,4 +1,4 @@
-"""The pictures in docs/pictures, of the mail and of the emulator's page, by the system's Chromium: `make pictures`."""
+"""The pictures in docs/images, of the mail and of the emulator's page, by the system's Chromium: `make screenshots`."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from typing import Literal, NamedTuple
 
 from playwright.sync_api import Browser, sync_playwright
 
+from emulator.core.journal import Journal
+from emulator.core.server import Server
 from emulator.emulator import Emulator, example
-from emulator.journal import Journal
-from emulator.server import Server
-from emulator.web import app
+from emulator.web.app import app
 from scripts.preview import ROOT, mail
 
-FOLDER = ROOT / "docs" / "pictures"
+FOLDER = ROOT / "docs" / "images"
 # Nothing of the browser's own goes out to the network.
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

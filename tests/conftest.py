@@ -15,8 +15,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from actions import log
-from actions.clock import Clock
+from runtime import log
+from runtime.clock import Clock
 from settings import Settings, load
 
 # How fast this machine is, is no property of the code.

@@ -23,11 +23,11 @@ from typing import Any
 from flask import Request
 from werkzeug.test import EnvironBuilder
 
-from actions import Api, Event, Flow, Result, log, skipped
-from actions.clock import Clock
-from actions.secrets import Secrets
-from notice.message import password_changed
+from notice.compose import password_changed
 from notice.sendgrid import payload
+from runtime import Api, Event, Flow, Result, log, skipped
+from runtime.clock import Clock
+from runtime.secrets import Secrets
 from settings import Settings, load
 
 NOW = 1_800_000_000

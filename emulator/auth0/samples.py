@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-EVENTS = Path(__file__).parent / "events"
+EVENTS = Path(__file__).parent / "samples"
 FOLDER_VARIABLE = "EMULATOR_EVENTS"
 FIRST = "auth0-default-sample"
 

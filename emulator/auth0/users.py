@@ -14,7 +14,7 @@ from typing import Any
 import urllib3
 
 from emulator.emulator import AUTH0_SENDER, Emulator
-from emulator.run import Run
+from emulator.runs.run import Run
 
 Json = dict[str, Any]
 

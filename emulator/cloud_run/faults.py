@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from emulator.faults import Fault
-from emulator.sendgrid_refusal import html_page
+from emulator.core.faults import Fault
+from emulator.sendgrid.errors import html_page
 
 _HTML = {"Content-Type": "text/html"}
 _LOGIN = "<!doctype html><title>Sign in</title><h1>Sign in to continue</h1>"

@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from emulator.journal import Journal
+from emulator.core.journal import Journal
 
-SOURCE = Path(__file__).parent.parent
+SOURCE = Path(__file__).parents[2]
 START_SECONDS = 20.0
 
 

@@ -14,14 +14,14 @@ from typing import Any, Self
 import urllib3
 from werkzeug.wrappers import Request, Response
 
-from emulator.callout import Callout
-from emulator.callout_faults import BAD_SIGNATURE, SENDGRID_KEY_ROTATES, SIGNING_KEY_ROTATES, STALE_SIGNATURE, TWICE
-from emulator.faults import Faults
-from emulator.function import SOURCE, Function, FunctionError
-from emulator.journal import Journal
-from emulator.keys import Keys
-from emulator.server import Environ, Server
-from emulator.source import SourceFault, fault_in, fault_said, versions
+from auth0.callout import Callout
+from emulator.cloud_run.faults import BAD_SIGNATURE, SENDGRID_KEY_ROTATES, SIGNING_KEY_ROTATES, STALE_SIGNATURE, TWICE
+from emulator.cloud_run.process import SOURCE, Function, FunctionError
+from emulator.core.faults import Faults
+from emulator.core.journal import Journal
+from emulator.core.server import Environ, Server
+from emulator.core.source import SourceFault, fault_in, fault_said, versions
+from emulator.secret_manager.key_rotation import Keys
 
 PUBLIC = "on_execute_post_change_password"
 COPY = "X-Emulator-Copy"
@@ -72,7 +72,7 @@ class CloudRun(Server):
         self._environment, self._keys, self._target = environment, keys, target
         self._source = source
         # A main.py elsewhere may bring the rest along, or use this project's.
-        self._roots = {source.parent} if (source.parent / "actions").is_dir() else {source.parent, SOURCE}
+        self._roots = {source.parent} if (source.parent / "runtime").is_dir() else {source.parent, SOURCE}
         self.tricks = Faults()
         self.fault: SourceFault | None = None
         self._lock = threading.Lock()

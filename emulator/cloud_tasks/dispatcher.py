@@ -10,10 +10,10 @@ from queue import SimpleQueue
 
 import urllib3
 
-from emulator.journal import Journal
-from emulator.queue_settings import RETENTION
-from emulator.task import Answer, Task
-from emulator.task_queue import Queue, Verdict
+from emulator.cloud_tasks.queue import Queue, Verdict
+from emulator.cloud_tasks.queue_config import RETENTION
+from emulator.cloud_tasks.task import Answer, Task
+from emulator.core.journal import Journal
 
 
 class Clock:

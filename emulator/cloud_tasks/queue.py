@@ -5,9 +5,9 @@ import math
 from dataclasses import dataclass, field
 from itertools import count
 
-from emulator.google_api import ApiError, Json
-from emulator.queue_settings import RETENTION, Rate, Retry
-from emulator.task import Answer, Task, stamp
+from emulator.cloud_tasks.queue_config import RETENTION, Rate, Retry
+from emulator.cloud_tasks.task import Answer, Task, stamp
+from emulator.core.google_api import ApiError, Json
 
 NAME_KEPT = 3600.0  # seconds that the name of a task stays taken after it is gone [Cloud Tasks quotas]
 

@@ -7,7 +7,7 @@ import math
 import re
 from dataclasses import dataclass, replace
 
-from emulator.google_api import ApiError, Json
+from emulator.core.google_api import ApiError, Json
 
 RETENTION = 31 * 86_400.0  # how long a task is kept at most [Cloud Tasks quotas]
 _DURATION = re.compile(r"(-?\d+(\.\d+)?)s")

@@ -10,13 +10,13 @@ from typing import Self
 
 from flask import Flask, Response, jsonify, request
 
-from emulator.dispatcher import Clock, Dispatcher
-from emulator.google_api import ApiError, Json, Policies, api, api_faults, body, member, page, status_fault
-from emulator.journal import Journal
-from emulator.queue_settings import Rate, Retry
-from emulator.server import Server
-from emulator.task import parse
-from emulator.task_queue import Queue
+from emulator.cloud_tasks.dispatcher import Clock, Dispatcher
+from emulator.cloud_tasks.queue import Queue
+from emulator.cloud_tasks.queue_config import Rate, Retry
+from emulator.cloud_tasks.task import parse
+from emulator.core.google_api import ApiError, Json, Policies, api, api_faults, body, member, page, status_fault
+from emulator.core.journal import Journal
+from emulator.core.server import Server
 
 NAME_BLOCKED = 7 * 86_400.0  # seconds that the name of a deleted queue stays taken [Cloud Tasks quotas]
 TASKS_PAGE, QUEUES_PAGE = 1000, 9800

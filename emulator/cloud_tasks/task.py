@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from emulator.google_api import ApiError, Json, from_base64, member
-from emulator.queue_settings import duration, seconds
+from emulator.cloud_tasks.queue_config import duration, seconds
+from emulator.core.google_api import ApiError, Json, from_base64, member
 
 # The documentation says 100 KB in one place and 1 MB in another, and 1,048,569 bytes were measured on the service:
 # held to the smallest, so that nothing comes to depend on more.

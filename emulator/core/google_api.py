@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.routing import UnicodeConverter
 
-from emulator.faults import Fault, Kind
+from emulator.core.faults import Fault, Kind
 
 Json = dict[str, Any]
 

@@ -14,8 +14,8 @@ from typing import Any, Self
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Response
 
-from emulator.faults import Fault, Faults
-from emulator.journal import Journal
+from emulator.core.faults import Fault, Faults
+from emulator.core.journal import Journal
 
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]

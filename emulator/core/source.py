@@ -10,12 +10,12 @@ from pathlib import Path
 
 from jinja2 import Environment, TemplateSyntaxError
 
-from emulator.auth0 import node
+from emulator.auth0.runtime import node
 
 Versions = Mapping[Path, tuple[int, int]]
 
 KINDS = (".py", ".toml", ".html", ".txt", ".json")
-PARTS = ("main.py", "settings.py", "actions", "notice")
+PARTS = ("main.py", "settings.py", "runtime", "notice")
 
 
 @dataclass(frozen=True)

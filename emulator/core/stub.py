@@ -7,8 +7,8 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from emulator.journal import Journal
-from emulator.server import Environ, Server
+from emulator.core.journal import Journal
+from emulator.core.server import Environ, Server
 
 
 @dataclass(frozen=True)

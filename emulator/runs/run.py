@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from emulator.auth0 import Execution
-from emulator.callout import Callout, callout_of
-from emulator.journal import Entry, Journal
+from auth0.callout import Callout, callout_of
+from emulator.auth0.runtime import Execution
+from emulator.core.journal import Entry, Journal
 
 
 @dataclass(frozen=True)

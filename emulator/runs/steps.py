@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from emulator.cloud_run import COPY
-from emulator.journal import Entry
-from emulator.run import Run
+from emulator.cloud_run.service import COPY
+from emulator.core.journal import Entry
+from emulator.runs.run import Run
 
 State = Literal["ok", "info", "warn", "fail"]
 Json = Mapping[str, Any]

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from emulator.run import Run
-from emulator.step import Step, steps
+from emulator.runs.run import Run
+from emulator.runs.steps import Step, steps
 
 WIDTH = 16
 

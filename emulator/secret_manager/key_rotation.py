@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, MutableMapping
 from secrets import token_bytes
 from typing import Any
 
-from emulator.secret_manager import SecretManager
-from emulator.sendgrid import SendGrid
-from emulator.server import Environ
+from emulator.core.server import Environ
+from emulator.secret_manager.server import SecretManager
+from emulator.sendgrid.server import SendGrid
 
 PROJECT = "projects/emulator/secrets/"
 SENDGRID_KEY = f"{PROJECT}sendgrid-api-key"  # a secret's name, not a secret

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 
-from emulator.google_api import ApiError, Json
+from emulator.core.google_api import ApiError, Json
 
 PAYLOAD_LIMIT = 65_536  # bytes [Secret Manager quotas and limits]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from flask import Flask, Response, jsonify, request
 
-from emulator.google_api import (
+from emulator.core.google_api import (
     ApiError,
     Json,
     Policies,
@@ -24,9 +24,9 @@ from emulator.google_api import (
     page,
     project_number,
 )
-from emulator.journal import Journal
-from emulator.secret import Secret, crc32c
-from emulator.server import Server
+from emulator.core.journal import Journal
+from emulator.core.server import Server
+from emulator.secret_manager.model import Secret, crc32c
 
 PAGE_LIMIT = 25_000
 

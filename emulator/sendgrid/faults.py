@@ -5,8 +5,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from emulator.faults import Fault
-from emulator.sendgrid_refusal import html_page, refusal
+from emulator.core.faults import Fault
+from emulator.sendgrid.errors import html_page, refusal
 
 _HTML = {"Content-Type": "text/html"}
 _RATE = {"X-RateLimit-Limit": "600", "X-RateLimit-Remaining": "0"}

@@ -16,11 +16,11 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from emulator.journal import Journal
-from emulator.mail import Mail
-from emulator.mail_send import is_sandboxed, violations
-from emulator.sendgrid_refusal import RefusedError, compact, html_page, refusal
-from emulator.server import Server
+from emulator.core.journal import Journal
+from emulator.core.server import Server
+from emulator.sendgrid.email import Mail
+from emulator.sendgrid.errors import RefusedError, compact, html_page, refusal
+from emulator.sendgrid.mail_send import is_sandboxed, violations
 
 MESSAGE_LIMIT = 30 * 1024 * 1024  # bytes
 RATE_WINDOW = 60  # seconds

@@ -6,17 +6,17 @@ from pathlib import Path
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from emulator.api import body, events, mails, passwords, queue, runs, secrets, state, switches
-from emulator.api.guard import guard
+from emulator.auth0.users import Tenant
 from emulator.emulator import Emulator
-from emulator.page.views import error_page, views
-from emulator.sheet import Sheet
-from emulator.tenant import Tenant
+from emulator.web.api import body, events, mails, passwords, queue, runs, secrets, state, switches
+from emulator.web.api.guard import guard
+from emulator.web.language_gallery import Sheet
+from emulator.web.pages import error_page, views
 
 
 def app(emulator: Emulator, *, folders: Sequence[Path] = ()) -> Flask:
     """`folders` hold a person's own example events."""
-    flask = Flask("emulator.page", static_folder=None, template_folder="templates")
+    flask = Flask("emulator.web", static_folder=None, template_folder="templates")
     flask.response_class = body.Answer
     guard(flask)
     flask.register_error_handler(body.RefusedError, _refused)

@@ -10,12 +10,12 @@ from typing import Any
 import urllib3
 from babel import Locale, UnknownLocaleError
 
-from emulator.callout import Callout, callout_of
+from auth0.callout import Callout, callout_of
+from emulator.cloud_run.process import SOURCE
+from emulator.core.journal import Entry
 from emulator.emulator import Emulator
-from emulator.function import SOURCE
-from emulator.journal import Entry
 
-LANGUAGES = SOURCE / "notice" / "languages"
+LANGUAGES = SOURCE / "notice" / "translations"
 ARRIVAL_SECONDS = 10.0
 KEPT = 1000  # mails
 

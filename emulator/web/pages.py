@@ -9,17 +9,17 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from emulator.api import body, mails, queue, runs, secrets, state
+from emulator.auth0.event_schema import findings
+from emulator.auth0.samples import FIRST, Example, examples
+from emulator.auth0.users import ADMINISTRATOR, PLACES, Tenant
 from emulator.emulator import Emulator
-from emulator.event_check import findings
-from emulator.examples import FIRST, Example, examples
-from emulator.mail_checks import checks, links
-from emulator.page import view
-from emulator.run import Run
-from emulator.sheet import languages
-from emulator.step import pretty
-from emulator.switches import Switch
-from emulator.tenant import ADMINISTRATOR, PLACES, Tenant
+from emulator.fault_toggles import Switch
+from emulator.runs.run import Run
+from emulator.runs.steps import pretty
+from emulator.sendgrid.email_lint import checks, links
+from emulator.web import presenters
+from emulator.web.api import body, mails, queue, runs, secrets, state
+from emulator.web.language_gallery import languages
 
 KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 FORMS = ("html", "text", "source", "headers", "json", "checks")
@@ -71,7 +71,7 @@ class _Pages:
             "function_url": self._emulator.function.url,
             "switches": self._switches(),
             "counts": COUNTS,
-            "view": view,
+            "view": presenters,
             "path": request.path,
         }
 
@@ -92,7 +92,7 @@ class _Pages:
     def _run(self, run: Run) -> str:
         recent = self._emulator.runs[-RECENT:]
         event = pretty(run.event)
-        return render_template("run.html", run=run, rows=view.rows(run), recent=recent, event=event)
+        return render_template("run.html", run=run, rows=presenters.rows(run), recent=recent, event=event)
 
     def result(self, number: int) -> str:
         run = runs.find(self._emulator, number)
@@ -179,7 +179,7 @@ class _Pages:
 
 
 def static(name: str) -> body.Answer:
-    file = files("emulator.page") / "static" / name
+    file = files("emulator.web") / "static" / name
     kind = KINDS.get(Path(name).suffix)
     if kind is None or not file.is_file():
         raise body.RefusedError(f"no file {name}", 404)

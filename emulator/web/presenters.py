@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from emulator.auth0 import Execution
-from emulator.run import Run
-from emulator.step import KEPT, Step, steps
-from emulator.timeline import person
+from emulator.auth0.runtime import Execution
+from emulator.runs.run import Run
+from emulator.runs.steps import KEPT, Step, steps
+from emulator.runs.timeline import person
 
 WHY_NO_MAIL = {
     "skipped": "Nobody was mailed: the user has no e-mail address.",

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from flask import Flask, Response, jsonify, request
 
-from emulator.journal import Journal
-from emulator.server import Server
+from emulator.core.journal import Journal
+from emulator.core.server import Server
 
 Json = dict[str, Any]
 Run = Callable[[Json, dict[str, str]], str]  # an event and the Action's secrets → the error's message, or nothing

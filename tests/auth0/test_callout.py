@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
-from emulator.callout import Callout, callout_of
-from emulator.keys import masked, new_signing_key
+from auth0.callout import Callout, callout_of
+from emulator.secret_manager.key_rotation import masked, new_signing_key
 
 
 def test_a_callout_is_signed_as_the_scheme_says() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.npm import npm_package
-from tests.tenant.management import TOKEN, Management
+from tests.auth0.management_api import TOKEN, Management
+from tests.support.npm import npm_package
 
 ROOT = Path(__file__).parents[2]
 NAME = "password-notice"
@@ -31,7 +31,7 @@ def environment(auth0: Management) -> dict[str, str]:
 
 
 def bind(auth0: Management, *words: str, given: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", str(ROOT / "tenant" / "bind.py"), *words]
+    command = [sys.executable, "-W", "error", str(ROOT / "auth0" / "bind.py"), *words]
     return subprocess.run(
         command,
         env=environment(auth0) | variables,
@@ -54,7 +54,7 @@ def import_tenant(auth0: Management) -> subprocess.CompletedProcess[str]:
         "CALLOUT_SIGNING_KEY": KEY,
     }
     node = str(Path(sys.executable).with_name("node"))
-    command = [node, str(program), "import", "--input_file", str(ROOT / "tenant" / "tenant.yaml")]
+    command = [node, str(program), "import", "--input_file", str(ROOT / "auth0" / "tenant.yaml")]
     return subprocess.run(
         command, env=environment(auth0) | variables, capture_output=True, text=True, timeout=120, check=False
     )
@@ -67,7 +67,7 @@ def test_deploy_cli_makes_builds_and_deploys_the_action_and_touches_no_other(aut
     assert done.returncode == 0, done.stdout + done.stderr
     audit, action = auth0.actions
     assert (audit["name"], audit.get("deployed_version")) == ("audit", None)
-    assert action["code"] == (ROOT / "tenant" / "code.js").read_text("utf-8")
+    assert action["code"] == (ROOT / "auth0" / "action.js").read_text("utf-8")
     assert (action["name"], action["runtime"], action["dependencies"]) == (NAME, "node22", [])
     assert action["supported_triggers"] == [{"id": "post-change-password", "version": "v2"}]
     assert action["deployed_version"]["deployed"]

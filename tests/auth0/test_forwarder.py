@@ -1,4 +1,4 @@
-"""The Action's own tests (tenant/code.test.js), on each Node that Auth0 runs Actions on."""
+"""The Action's own tests (auth0/action.test.js), on each Node that Auth0 runs Actions on."""
 
 import platform
 import re
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from emulator.auth0 import node
-from tests.npm import npm_package
+from emulator.auth0.runtime import node
+from tests.support.npm import npm_package
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_action_keeps_its_rules(which: str) -> None:
     binary = node() if which == "wheel" else installed(which)
     assert re.fullmatch(rf"v{22 if which == 'wheel' else which}\..*", output([str(binary), "--version"]).strip())
-    told = output([str(binary), "--test", "--test-reporter=tap", "tenant/code.test.js"])
+    told = output([str(binary), "--test", "--test-reporter=tap", "auth0/action.test.js"])
     passed = re.search(r"^# pass (\d+)$", told, re.MULTILINE)
     assert passed, told
     assert int(passed[1]) > 100, told

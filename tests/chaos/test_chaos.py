@@ -5,11 +5,11 @@ from typing import cast
 
 import pytest
 
-from bench.fault_callout import Attempt, Callout, Kind
-from bench.fault_ledger import Ledger
-from bench.fault_run import main
-from bench.fault_verdict import Verdict, judge
-from bench.fault_world import Mode, World
+from chaos.__main__ import main
+from chaos.checker import Verdict, judge
+from chaos.environment import Mode, World
+from chaos.recorder import Ledger
+from chaos.request import Attempt, Callout, Kind
 
 SENT = Attempt(1, 2, 200, "sent")
 DOWN = Attempt(1, 2, 503, "mail_unavailable")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from flask import Flask, Response, request
 
-from emulator.journal import Journal
-from emulator.server import Server
-from tests.deploy.gcloud_stand_in import Cloud, Command, Gcloud
+from emulator.core.journal import Journal
+from emulator.core.server import Server
+from tests.deploy.fake_gcloud import Cloud, Command, Gcloud
 
 SOURCE = Path(__file__).parents[2]
 SENDGRID_KEY = f"SG.{'a' * 22}.{'b' * 43}"

@@ -12,12 +12,12 @@ from typing import Any, Self
 
 from flask import request
 
-from emulator.cloud_tasks import CloudTasks
-from emulator.google_api import ApiError, Json, Policies, api, body
-from emulator.journal import Journal
-from emulator.secret_manager import SecretManager
-from emulator.server import Server
-from tests.gcloud import PROJECT
+from emulator.cloud_tasks.server import CloudTasks
+from emulator.core.google_api import ApiError, Json, Policies, api, body
+from emulator.core.journal import Journal
+from emulator.core.server import Server
+from emulator.secret_manager.server import SecretManager
+from tests.support.gcloud import PROJECT
 
 REGION = "europe-west1"
 # gcloud puts the region before the host of Cloud Run's endpoint, so that it is reached through a proxy, by a name.

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from tests.deploy.conftest import ENV_YAML, SENDGRID_KEY, SOURCE, Bench
-from tests.deploy.gcloud_stand_in import Command
+from tests.deploy.fake_gcloud import Command
 
 PUBLIC, DELIVER = "password-notice", "password-notice-deliver"
 SERVICE_ACCOUNT = "serviceAccount:{}@demo-proj.iam.gserviceaccount.com"

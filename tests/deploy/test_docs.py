@@ -8,7 +8,7 @@ import pytest
 
 from doctor import env_file
 from tests.deploy.conftest import SOURCE
-from tests.gcloud import environment, gcloud, needs_gcloud
+from tests.support.gcloud import environment, gcloud, needs_gcloud
 
 PAGE = (SOURCE / "docs" / "deploy.md").read_text("utf-8")
 SHELL = "\n".join(re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
@@ -39,7 +39,7 @@ def test_every_setting_that_the_page_quotes_stands_in_the_example() -> None:
 
 
 def test_the_pages_secrets_are_those_of_the_action() -> None:
-    tenant = (SOURCE / "tenant" / "tenant.yaml").read_text("utf-8")
+    tenant = (SOURCE / "auth0" / "tenant.yaml").read_text("utf-8")
     assert [name for name in re.findall(r"##(\w+)##", tenant) if f"`{name}`" not in PAGE] == []
 
 

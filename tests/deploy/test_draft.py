@@ -1,7 +1,7 @@
 """Draft, promote, versions, revert: which revisions serve, on both sides."""
 
 from tests.deploy.conftest import ENV_YAML, Bench
-from tests.deploy.gcloud_stand_in import Service
+from tests.deploy.fake_gcloud import Service
 from tests.deploy.test_deploy import DELIVER, PUBLIC, deployment, environment
 
 

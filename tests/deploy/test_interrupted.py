@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.conftest import SENDGRID_KEY, SOURCE, Bench, NewBench
-from tests.deploy.gcloud_stand_in import Cloud
+from tests.deploy.fake_gcloud import Cloud
 
 STEPS_OF_KEY, STEPS_OF_SETUP, STEPS_OF_DEPLOY, STEPS_OF_PROMOTE = 3, 13, 6, 3
 SOME = (9, 16)  # in the set-up, with half of its grants; between the two sides of the deployment

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.conftest import ENV_YAML, SENDGRID_KEY, SOURCE, Bench, NewBench
-from tests.deploy.google import Google
-from tests.gcloud import environment, gcloud, needs_gcloud
+from tests.deploy.fake_google import Google
+from tests.support.gcloud import environment, gcloud, needs_gcloud
 
 PUBLIC, DELIVER, INVOKER = "password-notice", "password-notice-deliver", "password-notice-invoker"
 ACCESSOR = "roles/secretmanager.secretAccessor"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tenant/*.md")])
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("auth0/*.md")])
 NOT_OURS = {"FUNCTION_TARGET", "no_proxy", "NO_PROXY", "https_proxy", "HTTPS_PROXY", "REQUESTS_CA_BUNDLE"}
 
 

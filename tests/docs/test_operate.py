@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.gcloud import environment, gcloud, needs_gcloud
+from tests.support.gcloud import environment, gcloud, needs_gcloud
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operate.md").read_text("utf-8")
 SHELL = "\n".join(re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 COMMANDS = re.findall(r"^gcloud .*", SHELL, re.MULTILINE) + re.findall(r"`(gcloud [^`]+)`", PAGE)
@@ -17,7 +17,7 @@ CODE = re.compile(r"""(?:code=|NoticeError\(|CalloutRefused\(|Unavailable\(|__in
 
 
 def test_every_code_of_the_product_is_explained() -> None:
-    files = [*ROOT.glob("actions/*.py"), *ROOT.glob("notice/*.py")]
+    files = [*ROOT.glob("runtime/*.py"), *ROOT.glob("notice/*.py")]
     codes = {code for file in files for code in CODE.findall(file.read_text("utf-8"))}
 
     assert {"invalid_signature", "mail_rejected", "queue_unavailable", "unknown_action", "secret_old"} <= codes
@@ -25,7 +25,7 @@ def test_every_code_of_the_product_is_explained() -> None:
 
 
 def test_every_reason_to_abandon_a_notice_is_explained() -> None:
-    reasons = set(re.findall(r'Result\("abandoned", reason="(\w+)"', (ROOT / "actions" / "flow.py").read_text("utf-8")))
+    reasons = set(re.findall(r'Result\("abandoned", reason="(\w+)"', (ROOT / "runtime" / "flow.py").read_text("utf-8")))
 
     assert reasons
     assert not [reason for reason in reasons if f"`{reason}`" not in PAGE]
@@ -57,7 +57,7 @@ def test_gcloud_knows_every_command_of_the_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", range(len(COMMANDS)))
 def test_the_filters_name_what_the_log_has(number: int) -> None:
     """Members of a line, as the flow writes them."""
-    written = "\n".join(file.read_text("utf-8") for file in ROOT.glob("actions/*.py"))
+    written = "\n".join(file.read_text("utf-8") for file in ROOT.glob("runtime/*.py"))
 
     for name in re.findall(r"jsonPayload\.(\w+)", COMMANDS[number]):
         assert re.search(rf"\b{name}=", written), name

@@ -11,10 +11,10 @@ from flask import Flask, Response, jsonify, request
 
 from doctor import callout
 from doctor.__main__ import main
+from emulator.core.journal import Journal
+from emulator.core.server import Server
 from emulator.emulator import QUEUE, SENDGRID_KEY, SIGNING_KEY, Emulator
-from emulator.journal import Journal
-from emulator.server import Server
-from tests.tenant.management import TOKEN, Management
+from tests.auth0.management_api import TOKEN, Management
 
 Finding = dict[str, str]
 Examine = Callable[..., list[Finding]]

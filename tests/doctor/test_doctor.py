@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from actions.clock import Clock
-from doctor import callout, env_file, mail
+from doctor import callout, env_file, sendgrid
 from doctor.__main__ import main
-from doctor.case import Case
+from doctor.context import Case
+from emulator.core.journal import Journal
+from emulator.core.server import Server
 from emulator.emulator import SENDGRID_KEY, Emulator, new_signing_key
-from emulator.journal import Journal
-from emulator.sendgrid import SendGrid
-from emulator.sendgrid_faults import fault as sendgrid_fault
-from emulator.server import Server
+from emulator.sendgrid.faults import fault as sendgrid_fault
+from emulator.sendgrid.server import SendGrid
+from runtime.clock import Clock
 from settings import load
 from tests.doctor.conftest import Deployment, Examine, Finding
 
@@ -153,7 +153,7 @@ def nobody_there(deployment: Deployment) -> None:
         (no_signing_key, "key 1 of CALLOUT_SIGNING_KEY", f"{SECRETS} CALLOUT_SIGNING_KEY"),
         (another_key_in_the_action, "signs with another key than the function has", "CALLOUT_SIGNING_KEY"),
         (no_action, "the tenant has no Action password-notice", "docs/deploy.md"),
-        (not_bound, "is not bound to post-change-password", "tenant/bind.py"),
+        (not_bound, "is not bound to post-change-password", "auth0/bind.py"),
         (not_deployed, "was never deployed", "press Deploy"),
         (no_secrets_in_the_action, "the Action lacks the secret CALLOUT_SIGNING_KEY", "docs/deploy.md"),
         (another_url_in_the_action, "Auth0 ran the Action, and it failed", "FUNCTION_URL"),
@@ -249,7 +249,7 @@ def test_a_key_of_the_other_region_is_told_with_its_host(
     examine: Examine, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with SendGrid(Journal()) as other:
-        monkeypatch.setitem(mail.OTHER_HOST, deployment.settings["SENDGRID_URL"], other.url)
+        monkeypatch.setitem(sendgrid.OTHER_HOST, deployment.settings["SENDGRID_URL"], other.url)
         deployment.put_sendgrid_key(other.new_key())
         the_one(examine("mail"), "fault", "the key is not one of", f'SENDGRID_URL to "{other.url}"')
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from emulator.cloud_tasks import CloudTasks
+from emulator.cloud_run.process import SOURCE
+from emulator.cloud_tasks.server import CloudTasks
+from emulator.core.journal import Journal
+from emulator.core.server import Server
 from emulator.emulator import Delivery, Emulator, example
-from emulator.function import SOURCE
-from emulator.journal import Journal
-from emulator.server import Server
-from emulator.web import app
-from scripts.pictures import ARGUMENTS
+from emulator.web.app import app
+from scripts.screenshots import ARGUMENTS
 
 CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE_MS = 20_000
@@ -38,7 +38,7 @@ class Site:
 
     @property
     def action(self) -> Path:
-        return self.folder / "tenant" / "code.js"
+        return self.folder / "auth0" / "action.js"
 
     @property
     def events(self) -> Path:
@@ -74,14 +74,14 @@ def running_queue_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
 def running(folder: Path, delivery: Delivery) -> Iterator[Site]:
     copy_product(folder)
     with (
-        Emulator(delivery=delivery, source=folder / "main.py", action=folder / "tenant" / "code.js") as emulator,
+        Emulator(delivery=delivery, source=folder / "main.py", action=folder / "auth0" / "action.js") as emulator,
         Server("page", app(emulator, folders=[folder / "events"]), Journal()) as server,
     ):
         yield Site(emulator, server.url, folder)
 
 
 def copy_product(folder: Path) -> None:
-    for name in ("actions", "notice", "tenant"):
+    for name in ("runtime", "notice", "auth0"):
         shutil.copytree(SOURCE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     for name in ("main.py", "settings.py"):
         shutil.copy(SOURCE / name, folder / name)

@@ -5,11 +5,11 @@ import urllib.request
 
 import pytest
 
-from emulator.callout import callout_of
+from auth0.callout import callout_of
 from emulator.emulator import Emulator, example
-from emulator.step import steps
-from emulator.timeline import mails, timeline
-from tests.emulator.site import Site
+from emulator.runs.steps import steps
+from emulator.runs.timeline import mails, timeline
+from tests.emulator.browser_page import Site
 
 
 @pytest.fixture

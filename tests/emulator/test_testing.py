@@ -1,4 +1,4 @@
-"""The pytest fixture: what it promises. The example in docs/testing.md runs in tests/test_docs.py."""
+"""The pytest fixture: what it promises. The example in docs/testing.md runs in tests/docs/test_docs.py."""
 
 import pytest
 import urllib3

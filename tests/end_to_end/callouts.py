@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from emulator.callout import Callout
+from auth0.callout import Callout
 
 
 def new_address() -> str:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.stage import Stage
-from tests.end_to_end.witness import Witness
+from tests.end_to_end.harness import Stage
+from tests.end_to_end.leak_checker import Witness
 
 
 @pytest.fixture(scope="session")

@@ -10,15 +10,15 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any, Self
 
-from emulator.callout import Callout
+from auth0.callout import Callout
+from emulator.cloud_run.process import SOURCE, Function
+from emulator.core.faults import Fault, Faults
+from emulator.core.journal import Entry, Journal
 from emulator.emulator import SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key
-from emulator.faults import Fault, Faults
-from emulator.function import SOURCE, Function
-from emulator.journal import Entry, Journal
-from emulator.mail import Mail
-from emulator.secret_manager import SecretManager
-from emulator.sendgrid import SendGrid
-from tests.end_to_end.witness import Witness
+from emulator.secret_manager.server import SecretManager
+from emulator.sendgrid.email import Mail
+from emulator.sendgrid.server import SendGrid
+from tests.end_to_end.leak_checker import Witness
 
 ANSWER_SECONDS = 7.0  # what the Action waits for an attempt
 LINE_SECONDS = 10.0

@@ -7,13 +7,13 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from emulator.callout import Callout
-from emulator.cloud_tasks import CloudTasks
+from auth0.callout import Callout
+from emulator.cloud_run.process import SOURCE, Function
+from emulator.cloud_tasks.server import CloudTasks
+from emulator.core.faults import Fault
 from emulator.emulator import QUEUE, RETRY, SENDGRID_KEY, SETTINGS, SIGNING_KEY, queued
-from emulator.faults import Fault
-from emulator.function import SOURCE, Function
-from tests.end_to_end.stage import LINE_SECONDS, Answer, Stage, having
-from tests.end_to_end.witness import Witness
+from tests.end_to_end.harness import LINE_SECONDS, Answer, Stage, having
+from tests.end_to_end.leak_checker import Witness
 
 SPEED = 50.0  # ten seconds of Cloud Tasks' are a fifth of a real one
 DONE_SECONDS = 60.0

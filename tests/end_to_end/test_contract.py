@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from emulator.callout import Callout, sign
+from auth0.callout import Callout, sign
 from emulator.emulator import example
-from emulator.sendgrid_faults import fault
+from emulator.sendgrid.faults import fault
 from tests.end_to_end.callouts import callout, event, new_address, notice_to
-from tests.end_to_end.stage import Answer, Stage
-from tests.end_to_end.witness import Witness
+from tests.end_to_end.harness import Answer, Stage
+from tests.end_to_end.leak_checker import Witness
 
 LARGEST = 65_536
 UNAUTHORIZED = {"error": {"code": "invalid_signature", "message": "the signature does not hold"}}

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from emulator.function import SOURCE, free_port
+from emulator.cloud_run.process import SOURCE, free_port
 
 SENTENCE = "The password for your Username-Password-Authentication account j+smith@example.com was recently changed."
 
@@ -155,7 +155,9 @@ def test_an_event_that_is_no_json_is_told(running: Running, tmp_path: Path) -> N
 
 
 def test_without_an_emulator_sending_says_how_to_start_one() -> None:
-    done = run(sys.executable, "-m", "emulator", "--send", "emulator/events/full.json", "--port", str(free_port()))
+    done = run(
+        sys.executable, "-m", "emulator", "--send", "emulator/auth0/samples/full.json", "--port", str(free_port())
+    )
     assert done.returncode == 1
     assert "make run" in done.stderr
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from emulator.faults import Fault
-from emulator.function import free_port
-from emulator.sendgrid_faults import fault
+from emulator.cloud_run.process import free_port
+from emulator.core.faults import Fault
+from emulator.sendgrid.faults import fault
 from tests.end_to_end.callouts import new_address, notice_to
-from tests.end_to_end.stage import Answer, Stage
-from tests.end_to_end.witness import Witness
+from tests.end_to_end.harness import Answer, Stage
+from tests.end_to_end.leak_checker import Witness
 
 SENDER = "security@example.com"
 

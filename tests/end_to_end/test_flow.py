@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from emulator.cloud_run.process import SOURCE
 from emulator.emulator import new_signing_key
-from emulator.function import SOURCE
 from tests.end_to_end.callouts import callout, event, new_address, notice_to
-from tests.end_to_end.stage import Stage
-from tests.end_to_end.witness import Witness
+from tests.end_to_end.harness import Stage
+from tests.end_to_end.leak_checker import Witness
 
 # Between two runs of `moody` the test changes what `mood` says.
 MAIN = """
@@ -19,8 +19,8 @@ import warnings
 from pathlib import Path
 from urllib.parse import quote
 
-from actions import Flow, start
-from notice.message import password_changed
+from runtime import Flow, start
+from notice.compose import password_changed
 from notice.sendgrid import SendGrid
 
 settings = start()

@@ -1,17 +1,17 @@
-"""The tenant's own code.js, on a real Node, against the function."""
+"""The tenant's own action.js, on a real Node, against the function."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from emulator.auth0 import Auth0
+from emulator.auth0.runtime import Auth0
+from emulator.cloud_run.process import SOURCE, free_port
 from emulator.emulator import example, new_signing_key
-from emulator.function import SOURCE, free_port
-from emulator.secret_manager import FAULTS
+from emulator.secret_manager.server import FAULTS
 from tests.end_to_end.callouts import event, new_address
-from tests.end_to_end.stage import Stage
-from tests.end_to_end.witness import Witness
+from tests.end_to_end.harness import Stage
+from tests.end_to_end.leak_checker import Witness
 
 SENDER = "security@example.com"
 KEPT = 256  # characters of an execution's output that Auth0 keeps
@@ -19,7 +19,7 @@ KEPT = 256  # characters of an execution's output that Auth0 keeps
 
 @pytest.fixture(scope="module")
 def auth0(stage: Stage) -> Iterator[Auth0]:
-    with Auth0(SOURCE / "tenant" / "code.js", stage.journal, {}) as auth0:
+    with Auth0(SOURCE / "auth0" / "action.js", stage.journal, {}) as auth0:
         yield auth0
 
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from emulator.faults import Fault
+from emulator.core.faults import Fault
 from tests.end_to_end.callouts import callout, event, new_address, notice_to
-from tests.end_to_end.stage import Stage
-from tests.end_to_end.witness import Witness, is_log_line, spellings
+from tests.end_to_end.harness import Stage
+from tests.end_to_end.leak_checker import Witness, is_log_line, spellings
 
 ADDRESSES = [
     "o'connor+reader/1@example.com",

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.callout import Callout, sign
+from auth0.callout import Callout, sign
 from tests.end_to_end.callouts import callout, event, new_address, notice_to
-from tests.end_to_end.stage import Stage
+from tests.end_to_end.harness import Stage
 
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 header_values = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=300)

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from emulator.callout import Callout
-from emulator.cloud_tasks import FAULTS
+from auth0.callout import Callout
+from emulator.cloud_run.process import SOURCE
+from emulator.cloud_tasks.server import FAULTS
+from emulator.core.faults import Fault
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, new_signing_key
-from emulator.faults import Fault
-from emulator.function import SOURCE
-from emulator.sendgrid_faults import fault
+from emulator.sendgrid.faults import fault
 from tests.end_to_end.callouts import callout, event, new_address, notice_to
-from tests.end_to_end.queue_stage import QueueStage, until
-from tests.end_to_end.stage import Answer
-from tests.end_to_end.witness import Witness
+from tests.end_to_end.harness import Answer
+from tests.end_to_end.leak_checker import Witness
+from tests.end_to_end.queue_harness import QueueStage, until
 
 ACTION = "/on_execute_post_change_password"
 SENDER = "security@example.com"
@@ -31,12 +31,12 @@ from pathlib import Path
 
 from flask import Request, Response
 
-import actions.flow
-from actions import Flow, start
-from notice.message import password_changed
+import runtime.flow
+from runtime import Flow, start
+from notice.compose import password_changed
 from notice.sendgrid import SendGrid
 
-actions.flow.DELIVER_SECONDS = 1.0
+runtime.flow.DELIVER_SECONDS = 1.0
 settings = start()
 flow = Flow(settings)
 sendgrid = SendGrid(settings)

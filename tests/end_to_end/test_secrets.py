@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from emulator.callout import Callout
+from auth0.callout import Callout
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, new_signing_key
-from emulator.secret_manager import FAULTS
+from emulator.secret_manager.server import FAULTS
 from tests.end_to_end.callouts import callout, event, new_address, notice_to
-from tests.end_to_end.stage import Answer, Stage
-from tests.end_to_end.witness import Witness
+from tests.end_to_end.harness import Answer, Stage
+from tests.end_to_end.leak_checker import Witness
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from standardwebhooks import Webhook
 
 from tests.end_to_end.callouts import new_address, notice_to
-from tests.end_to_end.stage import Stage
-from tests.npm import node, npm_package
+from tests.end_to_end.harness import Stage
+from tests.support.npm import node, npm_package
 
 NPM_SCRIPT = """
 const { Webhook } = require('standardwebhooks');

@@ -12,12 +12,12 @@ import pytest
 
 import settings
 from doctor.env_file import OWN
+from emulator.cloud_run.process import SOURCE, Function, FunctionError
+from emulator.core.journal import Journal
 from emulator.emulator import SETTINGS
-from emulator.function import SOURCE, Function, FunctionError
-from emulator.journal import Journal
 from tests.end_to_end.callouts import new_address, notice_to
-from tests.end_to_end.stage import Stage
-from tests.end_to_end.witness import Witness
+from tests.end_to_end.harness import Stage
+from tests.end_to_end.leak_checker import Witness
 
 EXAMPLE = dict(re.findall(r'^([A-Z_]+): "(.*)"$', (SOURCE / "env.yaml.example").read_text("utf-8"), re.MULTILINE))
 GOOD = {

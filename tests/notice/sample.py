@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import settings as product_settings
-from actions import event as events
-from actions.callout import Callout
-from actions.event import Event
-from actions.secrets import ActionSecrets
-from notice.language import FOLDER
-from notice.message import Message, password_changed
+from notice.compose import Message, password_changed
+from notice.languages import FOLDER
+from runtime import event as events
+from runtime.callout import Callout
+from runtime.event import Event
+from runtime.secrets import ActionSecrets
 from settings import Settings
 
-EXAMPLES = Path(__file__).parents[2] / "emulator" / "events"
+EXAMPLES = Path(__file__).parents[2] / "emulator" / "auth0" / "samples"
 TAGS = sorted(file.stem for file in FOLDER.glob("*.toml"))
 MOMENT = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
 REFERENCE = "1A2B-3C4D-5E6F"

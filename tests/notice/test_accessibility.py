@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from scripts.pictures import ARGUMENTS
+from scripts.screenshots import ARGUMENTS
 from tests.notice.sample import TAGS, mail
-from tests.npm import node, npm_package
+from tests.support.npm import node, npm_package
 
 AXE, CANIEMAIL = "4.14.1", "2.0.2"
 CHROMIUM = shutil.which("chromium")

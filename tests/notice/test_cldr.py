@@ -10,7 +10,7 @@ from babel.dates import format_date, format_time, get_timezone_name
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.language import CLDR, FOLDER, language
+from notice.languages import CLDR, FOLDER, language
 from scripts import cldr
 from tests.notice.sample import TAGS, mail_in
 
@@ -56,7 +56,7 @@ def test_a_language_that_was_just_added_tells_its_facts_in_english(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "tlh.toml").write_text((FOLDER / "de.toml").read_text())
-    monkeypatch.setattr("notice.language.FOLDER", tmp_path)
+    monkeypatch.setattr("notice.languages.FOLDER", tmp_path)
     added = language.__wrapped__("tlh")
     assert added.words == language("de").words
     assert added.cldr == language("en").cldr

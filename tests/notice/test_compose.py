@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.mail_send import violations
-from notice.message import Message
+from emulator.sendgrid.mail_send import violations
+from notice.compose import Message
 from notice.sendgrid import payload
 from tests.notice.sample import (
     CONTACT,

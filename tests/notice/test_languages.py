@@ -5,7 +5,7 @@ from babel.core import get_global
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.language import LONGEST_WISHES, MOST_WISHES, _choose, choose, language, tags
+from notice.languages import LONGEST_WISHES, MOST_WISHES, _choose, choose, language, tags
 from tests.notice.sample import TAGS
 
 

@@ -10,16 +10,16 @@ import responses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actions import log
-from actions.callout import Callout
-from actions.clock import CLOCK, Clock
-from actions.errors import Rejected, Unavailable
-from actions.network import NoReply, Reply
-from actions.result import Result
-from actions.secrets import Secret
 from notice import sendgrid as module
-from notice.message import Message
+from notice.compose import Message
 from notice.sendgrid import SendGrid, payload
+from runtime import log
+from runtime.callout import Callout
+from runtime.clock import CLOCK, Clock
+from runtime.errors import Rejected, Unavailable
+from runtime.http_client import NoReply, Reply
+from runtime.results import Result
+from runtime.secrets import Secret
 from settings import Settings
 from tests.conftest import FakeTime, MakeSettings
 
@@ -75,7 +75,7 @@ def send(
     settings: Settings, time: FakeTime, callout: Callout, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Result]:
     """Send the message with these keys; the network's time is the test's."""
-    monkeypatch.setattr("actions.network.time", time.clock)
+    monkeypatch.setattr("runtime.http_client.time", time.clock)
 
     def run(keys: Keys | None = None, **changes: Any) -> Result:
         sendgrid = SendGrid(settings, clock=time.clock)

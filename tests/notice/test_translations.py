@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from notice.language import FOLDER, language
+from notice.languages import FOLDER, language
 from tests.notice.sample import TAGS
 
 
@@ -66,7 +66,7 @@ class TestEveryLanguage:
         assert set(about) == {"name", "made", "reviewed"}
         assert about["made"] in ("written by hand", "machine-drafted")
         assert (about["made"] == "written by hand") == (tag == "en"), (
-            "who translates by hand says so in README.md and docs/mail.md too, and here"
+            "who translates by hand says so in README.md and docs/email.md too, and here"
         )
         assert all(about.values())
 

@@ -9,7 +9,7 @@ import ua_parser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.device import BROWSERS, SYSTEMS, Device, _device, device
+from notice.user_agent import BROWSERS, SYSTEMS, Device, _device, device
 
 AGREEMENT = 0.99
 

@@ -1,6 +1,6 @@
 import pytest
 
-from actions.api import Api, Cache
+from runtime.api import Api, Cache
 from tests.conftest import FakeTime
 
 DAY = 24 * 60 * 60 * 1000

@@ -7,13 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actions.callout import (
-    Callout,
-    idempotency_key,
-    read,
-)
-from actions.errors import CalloutRefused
-from actions.signing import Signed
+from runtime.callout import Callout, idempotency_key, read
+from runtime.errors import CalloutRefused
+from runtime.signature import Signed
 
 BODY = b'{"event":{}}'
 NOW = 1_800_000_000

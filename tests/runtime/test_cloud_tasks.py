@@ -11,10 +11,10 @@ import requests
 import responses
 from google.auth.exceptions import DefaultCredentialsError, RefreshError
 
-from actions.errors import Unavailable
-from actions.network import NoReply, Reply
-from actions.queue import Queue
-from actions.signing import Signed
+from runtime.cloud_tasks import Queue
+from runtime.errors import Unavailable
+from runtime.http_client import NoReply, Reply
+from runtime.signature import Signed
 from settings import Settings
 from tests.conftest import FakeTime, Lines, MakeSettings
 
@@ -44,7 +44,7 @@ def settings(make_settings: MakeSettings) -> Settings:
 
 @pytest.fixture
 def queue(settings: Settings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> Queue:
-    monkeypatch.setattr("actions.network.time", time.clock)
+    monkeypatch.setattr("runtime.http_client.time", time.clock)
     return Queue(settings, clock=time.clock)
 
 
@@ -214,7 +214,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> Credentials:
 
 @pytest.fixture
 def at_google(make_settings: MakeSettings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> Queue:
-    monkeypatch.setattr("actions.network.time", time.clock)
+    monkeypatch.setattr("runtime.http_client.time", time.clock)
     more = {"TASKS_QUEUE": QUEUE, "DELIVER_URL": "https://d.example.com", "DELIVER_INVOKER": "i@example.com"}
     return Queue(make_settings(DELIVERY="queue", **more), clock=time.clock)
 
@@ -286,7 +286,7 @@ def test_account_that_is_not_there_is_unavailable(
 
 
 def test_dispatch_deadline_leaves_deliver_its_time() -> None:
-    from actions.flow import DELIVER_SECONDS  # noqa: PLC0415
-    from actions.queue import DISPATCH_SECONDS  # noqa: PLC0415
+    from runtime.cloud_tasks import DISPATCH_SECONDS  # noqa: PLC0415
+    from runtime.flow import DELIVER_SECONDS  # noqa: PLC0415
 
     assert timedelta(seconds=DELIVER_SECONDS) < timedelta(seconds=DISPATCH_SECONDS)

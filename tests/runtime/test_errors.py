@@ -1,6 +1,6 @@
 import pytest
 
-from actions.errors import CalloutRefused, NoticeError, Rejected, Unavailable
+from runtime.errors import CalloutRefused, NoticeError, Rejected, Unavailable
 
 
 def test_each_branch_has_its_status() -> None:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actions.callout import Callout
-from actions.errors import CalloutRefused
-from actions.event import Members, json_type, read
-from actions.secrets import ActionSecrets, Secrets
+from runtime.callout import Callout
+from runtime.errors import CalloutRefused
+from runtime.event import Members, json_type, read
+from runtime.secrets import ActionSecrets, Secrets
 from settings import Settings
 
 Read = Callable[[Any], Any]  # an Event; members that may be None are read without asking

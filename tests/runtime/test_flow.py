@@ -14,11 +14,12 @@ import responses
 from flask import Request, Response
 from werkzeug.test import EnvironBuilder
 
-from actions import Api, Event, Flow, Result, log, skipped, start
-from actions.clock import CLOCK
-from actions.errors import CalloutRefused, NoticeError, Rejected, Unavailable
-from actions.flow import MOST_TIMEOUTS, TASK_SECONDS, _Timeouts
-from actions.secrets import Outage, Secrets
+from runtime import Api, Event, Flow, Result, log, skipped, start
+from runtime.clock import CLOCK
+from runtime.errors import CalloutRefused, NoticeError, Rejected, Unavailable
+from runtime.flow import MOST_TIMEOUTS, TASK_SECONDS, _Timeouts
+from runtime.secret_sources import Outage
+from runtime.secrets import Secrets
 from settings import Settings
 from tests.conftest import SIGNING_KEY, Console, FakeTime, Lines, MakeSettings, Sign
 
@@ -363,7 +364,7 @@ def test_recursion_while_the_event_is_read_is_refused(call: Call, monkeypatch: p
     def fail(*_: object) -> None:
         raise RecursionError
 
-    monkeypatch.setattr("actions.event.read", fail)
+    monkeypatch.setattr("runtime.event.read", fail)
 
     assert call()[1]["error"] == {"code": "invalid_json", "message": "body: nested too deep"}
 
@@ -372,7 +373,7 @@ def test_unforeseen_error_of_our_own_is_internal(call: Call, lines: Lines, monke
     def fail(*_: object) -> None:
         raise ValueError("inner text")
 
-    monkeypatch.setattr("actions.event.read", fail)
+    monkeypatch.setattr("runtime.event.read", fail)
 
     status, body = call()
     assert (status, body["error"]["code"]) == (500, "internal")
@@ -528,7 +529,7 @@ TASKS = f"http://127.0.0.1:1/v2/{QUEUE}/tasks"
 
 @pytest.fixture
 def queueing(make_settings: MakeSettings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> Flow:
-    monkeypatch.setattr("actions.network.time", time.clock)
+    monkeypatch.setattr("runtime.http_client.time", time.clock)
     settings = make_settings(
         DELIVERY="queue",
         TASKS_QUEUE=QUEUE,
@@ -688,7 +689,7 @@ def test_counts_of_time_outs_take_bounded_room() -> None:
 
 
 MAIN = """
-from actions import Flow, Result, start
+from runtime import Flow, Result, start
 
 flow = Flow(start())
 

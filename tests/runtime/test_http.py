@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import EnvironBuilder
 
-from actions.errors import CalloutRefused, NoticeError, Rejected, Unavailable
-from actions.function import LARGEST_BODY, failure, read, respond, trace
-from actions.result import Answer
+from runtime.errors import CalloutRefused, NoticeError, Rejected, Unavailable
+from runtime.http import LARGEST_BODY, Answer, failure, read, respond, trace
 
 
 def request(body: bytes = b"{}", *, method: str = "POST", **headers: Any) -> Request:

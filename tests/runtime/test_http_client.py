@@ -27,9 +27,9 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from actions import log
-from actions import network as module
-from actions.network import Network, NoReply, Reply
+from runtime import http_client as module
+from runtime import log
+from runtime.http_client import Network, NoReply, Reply
 from tests.conftest import MakeSettings
 
 Script = Callable[[socket.socket, int], None]

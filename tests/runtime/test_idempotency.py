@@ -4,11 +4,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from actions import once as module
-from actions.clock import Clock
-from actions.errors import Unavailable
-from actions.once import Done, Once
-from actions.result import Answer
+from runtime import idempotency as module
+from runtime.clock import Clock
+from runtime.errors import Unavailable
+from runtime.http import Answer
+from runtime.idempotency import Done, Once
 from tests.conftest import FakeTime
 
 SENT = Answer(200, {"status": "sent", "id": "msg_1"})

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from gunicorn import config
 
-from actions import host
+from runtime import process
 
 
 @pytest.fixture(autouse=True)
@@ -19,35 +19,35 @@ def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_gunicorn_opens_no_control_socket() -> None:
-    host.prepare()
+    process.prepare()
     assert config.Config().control_socket_disable is True
 
 
 def test_a_gunicorn_without_control_sockets_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(config, "ControlSocketDisable")
-    host.prepare()
+    process.prepare()
 
 
 def test_threads_share_one_arena_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *how: asked.append(how)))
-    host.prepare()
+    process.prepare()
     assert asked == [(-8, 1)]
 
 
 def test_a_c_library_without_arenas_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())
-    host.prepare()
+    process.prepare()
 
 
 def test_requests_works_without_its_detector_of_encodings_which_others_can_have() -> None:
-    code = "import sys, actions.network; print('charset_normalizer' in sys.modules); import charset_normalizer"
+    code = "import sys, runtime.http_client; print('charset_normalizer' in sys.modules); import charset_normalizer"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 def test_what_was_imported_before_stays() -> None:
-    with host.without("subprocess", warning="none"):
+    with process.without("subprocess", warning="none"):
         assert sys.modules["subprocess"] is subprocess
     assert sys.modules["subprocess"] is subprocess
 
@@ -62,7 +62,7 @@ class TestProcessors:
 
     def test_a_worker_keeps_to_one_of_those_it_may_use(self) -> None:
         before = os.sched_getaffinity(0)
-        host._keep_to_one_processor()
+        process._keep_to_one_processor()
         assert len(os.sched_getaffinity(0)) == 1
         assert os.sched_getaffinity(0) <= before
 
@@ -70,16 +70,16 @@ class TestProcessors:
         kept: list[set[int]] = []
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5})
         monkeypatch.setattr(os, "sched_setaffinity", lambda _, processors: kept.append(processors))
-        for process in (10, 11):
-            monkeypatch.setattr(os, "getpid", lambda process=process: process)
-            host._keep_to_one_processor()
+        for pid in (10, 11):
+            monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+            process._keep_to_one_processor()
         assert kept == [{3}, {5}]
 
     def test_a_master_keeps_all_and_what_it_forks_has_one(self) -> None:
         code = """
 import os
-from actions import host
-host.prepare()
+from runtime import process
+process.prepare()
 if os.fork() == 0:
     print(len(os.sched_getaffinity(0)), flush=True)
     os._exit(0)
@@ -91,11 +91,11 @@ print(len(os.sched_getaffinity(0)))
 
     def test_where_it_is_unknown_it_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delattr(os, "sched_getaffinity")
-        host._keep_to_one_processor()
+        process._keep_to_one_processor()
 
     def test_where_it_is_forbidden_it_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: object) -> None:
             raise PermissionError
 
         monkeypatch.setattr(os, "sched_setaffinity", refuse)
-        host._keep_to_one_processor()
+        process._keep_to_one_processor()

@@ -2,11 +2,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from actions import log
-from actions.callout import Callout
-from actions.errors import CalloutRefused, NoticeError, Rejected, Unavailable
-from actions.outcome import Outcome, combine, internal, milliseconds, severity
-from actions.result import Result, skipped
+from runtime import log
+from runtime.callout import Callout
+from runtime.errors import CalloutRefused, NoticeError, Rejected, Unavailable
+from runtime.results import Outcome, Result, combine, internal, milliseconds, severity, skipped
 from tests.conftest import Lines
 
 CALLOUT = Callout("msg_1", "0" * 64, datetime(2026, 11, 23, tzinfo=UTC), sandbox=False, event={}, deadline=0)
@@ -132,3 +131,7 @@ def test_milliseconds_have_one_decimal() -> None:
 def test_severity_is_the_callers_or_ours() -> None:
     assert severity(CalloutRefused("c", 401, "m")) == "WARNING"
     assert severity(internal()) == severity(UNAVAILABLE) == "ERROR"
+
+
+def test_skipped_has_its_reason() -> None:
+    assert skipped("no_email") == Result("skipped", reason="no_email")

@@ -12,10 +12,11 @@ import responses
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError
 
-from actions import log
-from actions import secrets as module
-from actions.errors import Unavailable
-from actions.secrets import STALE_SECONDS, ActionSecrets, Outage, Refused, Secret, Secrets
+from runtime import log, secret_sources
+from runtime import secrets as module
+from runtime.errors import Unavailable
+from runtime.secret_sources import Outage, Refused
+from runtime.secrets import STALE_SECONDS, ActionSecrets, Secret, Secrets
 from settings import Settings
 from tests.conftest import FakeTime, Lines, MakeSettings
 
@@ -543,13 +544,13 @@ def test_client_is_made_once(
     manager: responses.RequestsMock, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager.get(f"{GOOGLE}/{SOURCE}/versions/latest:access", json=payload(b"value"))
-    make, made = module._client, []
+    make, made = secret_sources._client, []
 
     def count(endpoint: str, location: str) -> Any:
         made.append(location)
         return make(endpoint, location)
 
-    monkeypatch.setattr(module, "_client", count)
+    monkeypatch.setattr(secret_sources, "_client", count)
     secrets = Secrets(settings)
 
     secrets.get(SOURCE)

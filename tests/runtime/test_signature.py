@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 from werkzeug.datastructures import Headers
 
-from actions.errors import CalloutRefused, Unavailable
-from actions.secrets import Outage, Refused, Secrets
-from actions.signing import Signed, SigningKeys, is_signed, read_headers, signing_key, unauthorized, verify_age
+from runtime.errors import CalloutRefused, Unavailable
+from runtime.secret_sources import Outage, Refused
+from runtime.secrets import Secrets
+from runtime.signature import Signed, SigningKeys, is_signed, read_headers, signing_key, unauthorized, verify_age
 from settings import Settings
 from tests.conftest import SIGNING_KEY, FakeTime, Lines, Sign
 

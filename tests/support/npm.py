@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-_HOME = Path(__file__).parents[1] / ".work" / "npm"
+_HOME = Path(__file__).parents[2] / ".work" / "npm"
 
 
 def npm_package(name: str, version: str) -> Path:

@@ -8,9 +8,9 @@ Messages and fields are SendGrid's own, from answers shown in public threads whe
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from emulator.mail_send import content, envelope
-from emulator.mail_send.shape import Strings, UndecodableError, well_typed, wrong_types
-from emulator.mail_send.violation import Json, Violation, violation
+from emulator.sendgrid.mail_send import content, envelope
+from emulator.sendgrid.mail_send.shape import Strings, UndecodableError, well_typed, wrong_types
+from emulator.sendgrid.mail_send.violation import Json, Violation, violation
 
 _ADDRESS = {"email": "string", "name": "string"}
 _ENABLE = {"enable": "boolean"}

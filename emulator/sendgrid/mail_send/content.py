@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from emulator.mail_send.violation import Json, Violation, items, levels, personalizations, violation
+from emulator.sendgrid.mail_send.violation import Json, Violation, items, levels, personalizations, violation
 
 CATEGORY_LIMIT, CATEGORY_LENGTH = 10, 255
 CUSTOM_ARGS_LIMIT = 10_000  # bytes

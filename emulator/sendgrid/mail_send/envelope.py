@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from emulator.mail_send.address import LENGTH_LIMIT, is_address
-from emulator.mail_send.violation import Json, Violation, items, personalizations, violation
+from emulator.sendgrid.mail_send.address import LENGTH_LIMIT, is_address
+from emulator.sendgrid.mail_send.violation import Json, Violation, items, personalizations, violation
 
 RECIPIENT_LIMIT = 1000  # of all personalizations together; of personalizations; of reply_to_list
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from flask import Blueprint, Response, request
 
-from emulator.api import body
-from emulator.event_check import findings
-from emulator.examples import examples
+from emulator.auth0.event_schema import findings
+from emulator.auth0.samples import examples
+from emulator.web.api import body
 
 
 def routes(folders: Sequence[Path]) -> Blueprint:

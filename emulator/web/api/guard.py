@@ -2,7 +2,7 @@
 
 from flask import Flask, Request, Response, request
 
-from emulator.api import body
+from emulator.web.api import body
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 PAGE_POLICY = (

@@ -6,14 +6,14 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from emulator.api import body
-from emulator.api.guard import MAIL_POLICY
-from emulator.api.runs import find
+from emulator.core.journal import Entry
 from emulator.emulator import Emulator
-from emulator.journal import Entry
-from emulator.mail import Mail
-from emulator.mail_checks import checks
-from emulator.sheet import Sheet, SheetError, in_theme
+from emulator.sendgrid.email import Mail
+from emulator.sendgrid.email_lint import checks
+from emulator.web.api import body
+from emulator.web.api.guard import MAIL_POLICY
+from emulator.web.api.runs import find
+from emulator.web.language_gallery import Sheet, SheetError, in_theme
 
 
 def routes(emulator: Emulator, sheet: Sheet) -> Blueprint:

@@ -2,9 +2,9 @@
 
 from flask import Blueprint, Response, request
 
-from emulator.api import body
-from emulator.api.runs import shown
-from emulator.tenant import PasswordRefused, Tenant, browser_request
+from emulator.auth0.users import PasswordRefused, Tenant, browser_request
+from emulator.web.api import body
+from emulator.web.api.runs import shown
 
 
 def routes(tenant: Tenant) -> Blueprint:

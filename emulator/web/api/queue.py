@@ -4,9 +4,9 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from emulator.api import body
-from emulator.cloud_tasks import CloudTasks
+from emulator.cloud_tasks.server import CloudTasks
 from emulator.emulator import Emulator
+from emulator.web.api import body
 
 
 def routes(emulator: Emulator) -> Blueprint:

@@ -5,11 +5,11 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from emulator.api import body
 from emulator.emulator import Emulator
-from emulator.run import Run
-from emulator.step import steps
-from emulator.timeline import mails, timeline
+from emulator.runs.run import Run
+from emulator.runs.steps import steps
+from emulator.runs.timeline import mails, timeline
+from emulator.web.api import body
 
 
 def routes(emulator: Emulator) -> Blueprint:

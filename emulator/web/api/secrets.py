@@ -7,11 +7,11 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from emulator.api import body
+from emulator.core.google_api import ApiError
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, Emulator
-from emulator.google_api import ApiError
-from emulator.keys import PROJECT, masked
-from emulator.secret import Secret, Version
+from emulator.secret_manager.key_rotation import PROJECT, masked
+from emulator.secret_manager.model import Secret, Version
+from emulator.web.api import body
 
 _DECLARED = re.compile(re.escape(PROJECT) + r"([\w-]+)")
 

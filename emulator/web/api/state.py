@@ -6,10 +6,10 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 
-from emulator.api import body
+from emulator.core.journal import Entry
 from emulator.emulator import Emulator
-from emulator.journal import Entry
-from emulator.step import steps_of
+from emulator.runs.steps import steps_of
+from emulator.web.api import body
 
 PING_SECONDS = 10.0
 UNSEEN = ("auth0.log",)  # what the entry before says too

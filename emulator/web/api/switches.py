@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 from flask import Blueprint, Response
 
-from emulator.api import body
 from emulator.emulator import Emulator
+from emulator.web.api import body
 
 
 def routes(emulator: Emulator) -> Blueprint:

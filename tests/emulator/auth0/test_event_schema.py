@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator import positions
-from emulator.event_check import findings
-from emulator.examples import examples
+from emulator.auth0 import json_positions
+from emulator.auth0.event_schema import findings
+from emulator.auth0.samples import examples
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -21,13 +21,13 @@ VALUES = st.recursive(
 def test_every_member_of_any_json_has_the_line_on_which_it_stands(value: object, indent: int) -> None:
     text = json.dumps(value, indent=indent or None, ensure_ascii=False)
     lines = text.split("\n")
-    for path, line in positions.lines(text).items():
+    for path, line in json_positions.lines(text).items():
         if path and isinstance(path[-1], str):
             assert json.dumps(path[-1], ensure_ascii=False) in lines[line - 1]
-    assert set(positions.lines(text)) == set(paths(value))
+    assert set(json_positions.lines(text)) == set(paths(value))
 
 
-def paths(value: object, at: positions.Path = ()) -> list[positions.Path]:
+def paths(value: object, at: json_positions.Path = ()) -> list[json_positions.Path]:
     members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [at, *(path for name, member in members for path in paths(member, (*at, name)))]
 

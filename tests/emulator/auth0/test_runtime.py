@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from werkzeug.wrappers import Request, Response
 
-import emulator.auth0
-from emulator.auth0 import Auth0, Execution
-from emulator.journal import Journal
-from emulator.server import Server
+import emulator.auth0.runtime
+from emulator.auth0.runtime import Auth0, Execution
+from emulator.core.journal import Journal
+from emulator.core.server import Server
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 EVENT = {"tenant": {"id": "acme"}, "connection": {"name": "customers"}, "user": {"email": "ada@example.com"}}
 STATS = {
@@ -272,7 +272,7 @@ def test_ends_an_execution_that_takes_too_long_and_starts_a_new_instance(start: 
 
 
 def test_ends_an_execution_that_never_gives_way(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emulator.auth0, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(emulator.auth0.runtime, "GRACE_SECONDS", 0.2)
     auth0 = start("while (event.loop); console.log('on')", timeout=0.3)
     stuck = auth0.run({"loop": True, "padding": "x" * 200_000})
     assert (stuck.status, set(stuck.stats)) == ("action_timeout", STATS)
@@ -508,7 +508,7 @@ def test_never_records_a_secret_whole_but_shows_addresses(start: Start, journal:
 
 def test_runs_the_projects_action(journal: Journal, bell: Bell) -> None:
     secrets = {"FUNCTION_URL": f"{bell.url}/callout", "CALLOUT_SIGNING_KEY": KEY}
-    with Auth0(ROOT / "tenant" / "code.js", journal, secrets) as auth0:
+    with Auth0(ROOT / "auth0" / "action.js", journal, secrets) as auth0:
         execution = auth0.run(EVENT)
     (call,) = execution.fetches
     assert (execution.status, texts(execution), call["status"]) == ("success", [], 200)

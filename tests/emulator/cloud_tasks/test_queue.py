@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.dispatcher import Clock, retry_after
-from emulator.google_api import ApiError
-from emulator.queue_settings import RETENTION, Rate, Retry, duration, seconds
-from emulator.task import Answer, Task
-from emulator.task_queue import NAME_KEPT, Queue
+from emulator.cloud_tasks.dispatcher import Clock, retry_after
+from emulator.cloud_tasks.queue import NAME_KEPT, Queue
+from emulator.cloud_tasks.queue_config import RETENTION, Rate, Retry, duration, seconds
+from emulator.cloud_tasks.task import Answer, Task
+from emulator.core.google_api import ApiError
 
 NAME = "projects/p/locations/l/queues/q"
 OK, BUSY, BROKEN = Answer(200), Answer(503), Answer(500)

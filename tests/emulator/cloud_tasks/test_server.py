@@ -24,11 +24,11 @@ from google.iam.v1 import policy_pb2
 from google.protobuf import duration_pb2, field_mask_pb2, timestamp_pb2
 from werkzeug.wrappers import Request, Response
 
-from emulator.cloud_tasks import FAULTS, CloudTasks
-from emulator.faults import Fault
-from emulator.journal import Journal
-from emulator.server import Environ, Server
-from tests.gcloud import PROJECT, environment, gcloud, needs_gcloud
+from emulator.cloud_tasks.server import FAULTS, CloudTasks
+from emulator.core.faults import Fault
+from emulator.core.journal import Journal
+from emulator.core.server import Environ, Server
+from tests.support.gcloud import PROJECT, environment, gcloud, needs_gcloud
 
 PLACE = f"projects/{PROJECT}/locations/europe-west3"
 QUEUE = f"{PLACE}/queues/notices"

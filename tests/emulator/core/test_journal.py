@@ -2,7 +2,7 @@
 
 import threading
 
-from emulator.journal import Entry, Journal
+from emulator.core.journal import Entry, Journal
 
 
 def test_entries_are_numbered_in_order() -> None:

@@ -10,9 +10,9 @@ import pytest
 import requests
 from werkzeug.wrappers import Request, Response
 
-from emulator.faults import Fault, Faults
-from emulator.journal import Entry, Journal
-from emulator.server import Server
+from emulator.core.faults import Fault, Faults
+from emulator.core.journal import Entry, Journal
+from emulator.core.server import Server
 
 
 @Request.application

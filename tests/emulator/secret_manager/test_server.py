@@ -21,10 +21,10 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import secretmanager_v1 as sm
 from google.iam.v1 import policy_pb2
 
-from emulator.journal import Journal
-from emulator.secret import crc32c
-from emulator.secret_manager import FAULTS, SecretManager, without_payload
-from tests.gcloud import PROJECT, environment, gcloud, needs_gcloud
+from emulator.core.journal import Journal
+from emulator.secret_manager.model import crc32c
+from emulator.secret_manager.server import FAULTS, SecretManager, without_payload
+from tests.support.gcloud import PROJECT, environment, gcloud, needs_gcloud
 
 KEY = "projects/demo-proj/secrets/key"
 REGIONAL = "projects/demo-proj/locations/europe-west3/secrets/key"

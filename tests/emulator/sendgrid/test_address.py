@@ -2,7 +2,7 @@
 
 import pytest
 
-from emulator.mail_send.address import is_address
+from emulator.sendgrid.mail_send.address import is_address
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.mail import Mail
-from emulator.mail_send import SHAPE, violations
-from tests.emulator.mails import Json, notice, simple
+from emulator.sendgrid.email import Mail
+from emulator.sendgrid.mail_send import SHAPE, violations
+from tests.emulator.emails import Json, notice, simple
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("a@example.org"),

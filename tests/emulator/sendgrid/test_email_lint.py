@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from emulator.mail_checks import checks, links
+from emulator.sendgrid.email_lint import checks, links
 
 GOOD: dict[str, Any] = {
     "to": [{"email": "ada@example.com"}],

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from emulator.journal import Journal
-from emulator.sendgrid import SendGrid
-from emulator.sendgrid_faults import FAULTS, fault
-from tests.emulator.mails import notice
+from emulator.core.journal import Journal
+from emulator.sendgrid.faults import FAULTS, fault
+from emulator.sendgrid.server import SendGrid
+from tests.emulator.emails import notice
 
 
 class Client:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from emulator.mail_send import is_sandboxed, violations
-from tests.emulator.mails import Json, notice, simple
+from emulator.sendgrid.mail_send import is_sandboxed, violations
+from tests.emulator.emails import Json, notice, simple
 
 HELP = "http://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html#"
 A, B = {"email": "a@example.org"}, {"email": "b@example.org"}

@@ -26,9 +26,9 @@ from sendgrid.helpers.mail import (
     TrackingSettings,
 )
 
-from emulator.journal import Journal
-from emulator.sendgrid import SendGrid
-from tests.npm import node, npm_package
+from emulator.core.journal import Journal
+from emulator.sendgrid.server import SendGrid
+from tests.support.npm import node, npm_package
 
 NODE_CLIENT = """
 const [url, key, mail] = process.argv.slice(2);

@@ -10,9 +10,9 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.journal import Journal
-from emulator.sendgrid import MESSAGE_LIMIT, SendGrid
-from tests.emulator.mails import notice, simple
+from emulator.core.journal import Journal
+from emulator.sendgrid.server import MESSAGE_LIMIT, SendGrid
+from tests.emulator.emails import notice, simple
 
 WRONG_KEY = "The provided authorization grant is invalid, expired, or revoked"
 

@@ -9,8 +9,8 @@ from playwright.sync_api import Browser, Page, expect
 from playwright.sync_api import TimeoutError as PageTimeoutError
 
 from emulator.emulator import example
-from tests.emulator.site import PATIENCE_MS, Site, Visitor, visiting
-from tests.npm import npm_package
+from tests.emulator.browser_page import PATIENCE_MS, Site, Visitor, visiting
+from tests.support.npm import npm_package
 
 AXE = "4.14.1"
 WIDTHS = (1440, 768, 360)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import urllib3
 
+from emulator.cloud_run.process import SOURCE
 from emulator.emulator import example
-from emulator.function import SOURCE
-from tests.emulator.site import Site
+from tests.emulator.browser_page import Site
 
 Answer = tuple[int, Any]
 

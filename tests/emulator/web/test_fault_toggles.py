@@ -6,11 +6,14 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Route, expect
 
-from emulator import callout_faults, cloud_tasks, secret_manager, sendgrid_faults
+from emulator.cloud_run import faults as cloud_run_faults
+from emulator.cloud_tasks import server as cloud_tasks
 from emulator.emulator import example
-from emulator.run import Run
-from emulator.switches import WHAT
-from tests.emulator.site import Site, Visitor
+from emulator.fault_toggles import WHAT
+from emulator.runs.run import Run
+from emulator.secret_manager import server as secret_manager
+from emulator.sendgrid import faults as sendgrid_faults
+from tests.emulator.browser_page import Site, Visitor
 
 
 def test_a_new_user_breaks_sendgrid_sees_the_retries_repairs_it_and_gets_the_mail(visitor: Visitor) -> None:
@@ -144,8 +147,8 @@ def test_every_fault_has_a_switch_with_words() -> None:
     assert set(WHAT["SendGrid"]) == set(sendgrid_faults.FAULTS)
     assert set(WHAT["Secret Manager"]) == set(secret_manager.FAULTS)
     assert set(WHAT["Cloud Tasks"]) == set(cloud_tasks.FAULTS)
-    assert set(WHAT["Callout"]) == set(callout_faults.TRICKS)
-    assert set(WHAT["Function"]) == set(callout_faults.FAULTS)
+    assert set(WHAT["Callout"]) == set(cloud_run_faults.TRICKS)
+    assert set(WHAT["Function"]) == set(cloud_run_faults.FAULTS)
 
 
 Outcome = Callable[[Run], bool]

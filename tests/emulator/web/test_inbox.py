@@ -10,8 +10,8 @@ import urllib3
 from playwright.sync_api import expect
 
 from emulator.emulator import example
-from tests.emulator.mails import simple
-from tests.emulator.site import Site, Visitor
+from tests.emulator.browser_page import Site, Visitor
+from tests.emulator.emails import simple
 
 HOSTILE = """<!doctype html><html lang="en" dir="ltr"><head><title>x</title></head><body><p>Hello</p>
 <script>parent.document.title = "taken"</script><img src="x" alt="" onerror="parent.document.title = 'taken'">

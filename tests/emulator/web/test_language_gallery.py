@@ -4,8 +4,8 @@ import urllib3
 from playwright.sync_api import expect
 
 from emulator.emulator import example
-from emulator.sheet import in_theme, languages
-from tests.emulator.site import Site, Visitor
+from emulator.web.language_gallery import in_theme, languages
+from tests.emulator.browser_page import Site, Visitor
 
 
 def test_every_language_has_its_cells_in_both_themes(site: Site) -> None:

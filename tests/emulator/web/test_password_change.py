@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
-from emulator import tenant
-from tests.emulator.site import Site, Visitor
+from emulator.auth0 import users
+from tests.emulator.browser_page import Site, Visitor
 
 PASSWORD = "correct horse battery"
 
@@ -102,16 +102,16 @@ def test_the_reset_mail_arrives_whatever_is_broken_and_uses_no_count_up(visitor:
 
 @pytest.mark.parametrize("email", ["", "nobody", "a@b@c", "@", "a@"])
 def test_what_is_no_address_is_refused(site: Site, email: str) -> None:
-    with pytest.raises(tenant.PasswordRefused, match="Enter an e-mail address"):
-        tenant.Tenant(site.emulator).ask_for_reset(email, site.url)
+    with pytest.raises(users.PasswordRefused, match="Enter an e-mail address"):
+        users.Tenant(site.emulator).ask_for_reset(email, site.url)
 
 
 def test_a_link_ends_after_five_days(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    users = tenant.Tenant(site.emulator)
-    users.ask_for_reset("grace@example.com", "http://127.0.0.1/reset")
+    tenant = users.Tenant(site.emulator)
+    tenant.ask_for_reset("grace@example.com", "http://127.0.0.1/reset")
     link = site.emulator.sendgrid.inbox()[-1].text.partition("ticket=")[2].split()[0]
-    assert users.ticket(link) is not None
+    assert tenant.ticket(link) is not None
     later = datetime.now(UTC) + timedelta(days=5, seconds=1)
     clock: Callable[[], float] = later.timestamp
-    monkeypatch.setattr("emulator.tenant.time.time", clock)
-    assert users.ticket(link) is None
+    monkeypatch.setattr("emulator.auth0.users.time.time", clock)
+    assert tenant.ticket(link) is None

@@ -4,8 +4,8 @@ import urllib3
 from playwright.sync_api import expect
 
 from emulator.emulator import example
-from emulator.step import steps
-from tests.emulator.site import PATIENCE_MS, Site, Visitor
+from emulator.runs.steps import steps
+from tests.emulator.browser_page import PATIENCE_MS, Site, Visitor
 
 EMPTY = "The queue is empty."
 ACTION = "on_execute_post_change_password"

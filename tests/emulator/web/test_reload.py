@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from emulator.emulator import example
-from tests.emulator.site import Site, Visitor
+from tests.emulator.browser_page import Site, Visitor
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def edited(site: Site, name: str, old: str, new: str) -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("name", "old", "new", "expected"),
     [
-        ("notice/languages/en.toml", 'subject = "Your password was changed"', 'subject = "Edited"', "Edited"),
+        ("notice/translations/en.toml", 'subject = "Your password was changed"', 'subject = "Edited"', "Edited"),
         ("notice/templates/notice.txt", "{", "Edited above. {", "Edited above."),
         (
             "main.py",
@@ -38,7 +38,7 @@ def edited(site: Site, name: str, old: str, new: str) -> Iterator[Path]:
             "edited main",
         ),
         (
-            "tenant/code.js",
+            "auth0/action.js",
             "  try {\n    await send(event);",
             "  try {\n    console.log('edited Action');\n    await send(event);",
             "edited Action",
@@ -59,8 +59,8 @@ def test_the_next_run_uses_the_edited_file(site: Site, name: str, old: str, new:
         ("main.py", "settings = start()", "settings = started()", r"main\.py, line \d+ NameError: name 'started'"),
         ("notice/templates/notice.html", "{% endif %}", "{% endfi %}", r"notice\.html, line \d+ TemplateSyntaxError"),
         ("notice/cldr/en.json", '"dates": [', '"dates": [[', r"en\.json, line \d+ JSONDecodeError"),
-        ("notice/languages/en.toml", "[notice]", "[notice", r"en\.toml, line \d+ TOMLDecodeError"),
-        ("tenant/code.js", "async (event) => {", "async (event) => {{", r"code\.js, line \d+ SyntaxError"),
+        ("notice/translations/en.toml", "[notice]", "[notice", r"en\.toml, line \d+ TOMLDecodeError"),
+        ("auth0/action.js", "async (event) => {", "async (event) => {{", r"action\.js, line \d+ SyntaxError"),
     ],
 )
 def test_what_cannot_be_read_shows_with_file_and_line_while_the_version_before_serves(

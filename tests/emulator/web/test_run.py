@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from emulator.emulator import example
-from tests.emulator.site import Visitor
+from tests.emulator.browser_page import Visitor
 
 SENTENCE = "The password for your Username-Password-Authentication account j+smith@example.com was recently changed."
 PARTS = ["Event", "Callout", "Secret Manager", "Secret Manager", "SendGrid", "Inbox", "Function log", "Auth0"]

@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Locator, Page, expect
 
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, example
-from tests.emulator.site import Site, Visitor
+from tests.emulator.browser_page import Site, Visitor
 
 VIEWS = ("/", "/runs/1", "/test", "/inbox", "/break", "/secrets", "/login", "/api/runs/1", "/api/secrets", "/api/mails")
 

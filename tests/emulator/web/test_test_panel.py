@@ -5,7 +5,7 @@ import json
 from playwright.sync_api import Page, expect
 
 from emulator.emulator import example
-from tests.emulator.site import Visitor
+from tests.emulator.browser_page import Visitor
 
 BROKEN = """{
   "connection": {"id": "con_1", "nme": "customers", "strategy": "auth0"},
@@ -109,7 +109,7 @@ def test_a_failure_shows_name_message_stack_and_line_as_auth0_does(visitor: Visi
     result = editor(page).result
     expect(result).to_contain_text("action_error")
     expect(result).to_contain_text("The notice may not have been sent: 401 invalid_signature")
-    expect(result.get_by_role("group", name="stack")).to_contain_text("code.js:")
+    expect(result.get_by_role("group", name="stack")).to_contain_text("action.js:")
     result.get_by_text("API answers").click()
     raw = json.loads(result.get_by_role("group", name="POST …/test").inner_text())
     assert set(raw["payload"]) == {"error", "stats"}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actions import log
+from runtime import log
 from tests.conftest import Console, Lines
 
 # Lines

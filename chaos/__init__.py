@@ -1,0 +1,1 @@
+"""The chaos run: thousands of callouts while everything around the function breaks."""

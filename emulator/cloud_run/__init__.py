@@ -1,0 +1,1 @@
+"""The Cloud Run emulator: runs the function as a process and replaces its revision when a file is edited."""

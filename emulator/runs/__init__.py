@@ -1,0 +1,1 @@
+"""Runs: one password change, followed through every part."""

@@ -1,0 +1,1 @@
+"""The Secret Manager emulator, and the rotation of both keys."""
