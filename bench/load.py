@@ -6,8 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.process import Server
-from bench.upstreams import Outside
+from bench.process import ServerProcess
+from bench.upstreams import Upstreams
 
 SCRIPT = Path(__file__).parent / "replay.lua"
 
@@ -36,7 +36,7 @@ def wrk() -> str:
 
 
 @dataclass(frozen=True)
-class Wave:
+class Batch:
     """What is sent: the `prepared` requests, `connections` at a time, for at most `seconds`."""
 
     prepared: Path
@@ -45,7 +45,7 @@ class Wave:
     mails: bool  # each answer must have brought one
 
 
-def run(server: Server, outside: Outside, wave: Wave) -> Load:
+def run(server: ServerProcess, outside: Upstreams, wave: Batch) -> Load:
     processor, accepted = server.processor_seconds(), outside.accepted
     command = [wrk(), "--threads", "1", "--connections", str(wave.connections), "--timeout", "30s"]
     command += ["--duration", f"{wave.seconds}s", "--script", str(SCRIPT)]

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import load
-from bench.candidate import Peer
-from bench.process import Server
-from bench.upstreams import Outside
+from bench.candidate import Candidate
+from bench.process import ServerProcess
+from bench.upstreams import Upstreams
 
 LOT_SECONDS, LOT = 8, 12_000  # signed at a time, since a signature is good for five minutes
 CONNECTIONS = 80
@@ -21,7 +21,7 @@ class Memory:
     last_mb: float
 
 
-def run(peer: Peer, outside: Outside, work: Path, callouts: int) -> Memory:
+def run(peer: Candidate, outside: Upstreams, work: Path, callouts: int) -> Memory:
     with peer.serving(work) as server:
         for _ in range(10):
             server.post(peer.request())
@@ -35,6 +35,6 @@ def run(peer: Peer, outside: Outside, work: Path, callouts: int) -> Memory:
         return Memory(sent, failed, first, tenth, server.worker_megabytes())
 
 
-def _lot(server: Server, outside: Outside, peer: Peer, work: Path) -> load.Load:
-    wave = load.Wave(peer.prepare(work, LOT), CONNECTIONS, LOT_SECONDS, peer.mails)
+def _lot(server: ServerProcess, outside: Upstreams, peer: Candidate, work: Path) -> load.Load:
+    wave = load.Batch(peer.prepare(work, LOT), CONNECTIONS, LOT_SECONDS, peer.mails)
     return load.run(server, outside, wave)

@@ -19,7 +19,7 @@ class ServerError(Exception):
     """The server did not start or did not answer as it should; the message holds what it said."""
 
 
-class Server:
+class ServerProcess:
     """A context manager: from its spawn to its end. `port` is put in for PORT in the command."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, said: Path) -> None:

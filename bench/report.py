@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from bench.candidate import CLIENT, HELLO, MOUNTED, NAIVE, NODE_PEER
-from bench.stats import Spread, spread
+from bench.stats import Stats, spread
 from bench.suite import Results
 
 LONG_RUN = 100_000  # callouts; before a tenth of that the worker is still filling its memory of what it answered
@@ -81,7 +81,7 @@ def _rest(results: Results) -> str:
     )
 
 
-def _cell(values: Spread, digits: int = 0) -> str:
+def _cell(values: Stats, digits: int = 0) -> str:
     if values.low == values.high:
         return f"{values.median:.{digits}f}"
     return f"{values.median:.{digits}f} ({values.low:.{digits}f} to {values.high:.{digits}f})"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from auth0.callout import Callout
+from auth0.callout import OutgoingCallout
 
 SIGNING_KEY = "whsec_" + base64.b64encode(b"a key for measurements only 32 B").decode()
 
@@ -42,7 +42,7 @@ def signed_request() -> bytes:
     callout_id = f"msg_{uuid.uuid4().hex}"
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
     body = json.dumps({"event": event(f"{callout_id}@example.com"), "time": moment}).encode()
-    return _post(body, Callout(body, callout_id).headers(SIGNING_KEY))
+    return _post(body, OutgoingCallout(body, callout_id).headers(SIGNING_KEY))
 
 
 def plain_request() -> bytes:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import requests_file
-from bench.process import Server
-from bench.upstreams import SECRETS, Outside
+from bench.process import ServerProcess
+from bench.upstreams import SECRETS, Upstreams
 from bench.wire import read_message
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +22,7 @@ MOST_GROWTH = 0.05
 
 
 @dataclass(frozen=True)
-class Load:
+class SoakResult:
     """`seconds` of `at_a_time` callouts. Times are in milliseconds, memory is the worker's, in megabytes."""
 
     at_a_time: int
@@ -52,12 +52,12 @@ def run(seconds: float = 60.0, warm_up: int = WARM_UP) -> bool:
     return all(load.holds for load in loads)
 
 
-def _measure(seconds: float, warm_up: int) -> list[Load]:
+def _measure(seconds: float, warm_up: int) -> list[SoakResult]:
     with tempfile.TemporaryDirectory(prefix="load-") as name:
         work = Path(name)
-        with Outside(work) as outside:
+        with Upstreams(work) as outside:
             outside.delay = SENDGRID_SECONDS
-            with Server(_command(), _environment(work, outside), ROOT, work / "said.txt") as server:
+            with ServerProcess(_command(), _environment(work, outside), ROOT, work / "said.txt") as server:
                 server.post(requests_file.signed_request())
                 asyncio.run(_warm_up(server, warm_up))
                 return [
@@ -72,7 +72,7 @@ def _command() -> tuple[str, ...]:
     return (framework, *target, "--host", "127.0.0.1", "--port", "{port}")
 
 
-def _environment(work: Path, outside: Outside) -> dict[str, str]:
+def _environment(work: Path, outside: Upstreams) -> dict[str, str]:
     for name, value in SECRETS.items():
         (work / name).write_text(value)
     return {
@@ -86,7 +86,7 @@ def _environment(work: Path, outside: Outside) -> dict[str, str]:
     }
 
 
-async def _warm_up(server: Server, count: int) -> None:
+async def _warm_up(server: ServerProcess, count: int) -> None:
     async def call() -> None:
         for _ in range(count // THREADS):
             await _post(server.port, requests_file.signed_request())
@@ -94,14 +94,14 @@ async def _warm_up(server: Server, count: int) -> None:
     await asyncio.gather(*(call() for _ in range(THREADS)))
 
 
-async def _load(server: Server, at_a_time: int, seconds: float) -> Load:
+async def _load(server: ServerProcess, at_a_time: int, seconds: float) -> SoakResult:
     ends = time.monotonic() + seconds
     callers = [asyncio.create_task(_call(server.port, ends)) for _ in range(at_a_time)]
     await asyncio.sleep(seconds * STEADY_AFTER)
     steady = server.worker_megabytes()
     times = [each for caller in callers for each in await caller]
     answered = sorted(1000 * each for each in times if each is not None)
-    return Load(
+    return SoakResult(
         at_a_time=at_a_time,
         answers=len(answered),
         failed=len(times) - len(answered),

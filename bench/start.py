@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.candidate import Peer
+from bench.candidate import Candidate
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Start:
     all_mb: float  # PSS of all processes
 
 
-def run(peer: Peer, work: Path) -> Start:
+def run(peer: Candidate, work: Path) -> Start:
     request, began = peer.request(), time.perf_counter()
     with peer.serving(work) as server:
         server.post(request)

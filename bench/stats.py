@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Spread:
+class Stats:
     median: float
     low: float
     high: float
 
 
-def spread(values: Iterable[float]) -> Spread:
+def spread(values: Iterable[float]) -> Stats:
     known = list(values)
-    return Spread(statistics.median(known), min(known), max(known))
+    return Stats(statistics.median(known), min(known), max(known))

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from bench import imports, load, memory, size, start
-from bench.candidate import CLIENT, HELLO, MOUNTED, NAIVE, NODE_PEER, QUEUED, Peer
+from bench.candidate import CLIENT, HELLO, MOUNTED, NAIVE, NODE_PEER, QUEUED, Candidate
 from bench.load import Load, LoadError
 from bench.memory import Memory
-from bench.process import Server
+from bench.process import ServerProcess
 from bench.start import Start
-from bench.stats import Spread, spread
-from bench.upstreams import Outside
+from bench.stats import Stats, spread
+from bench.upstreams import Upstreams
 
 NOMINAL = 80  # callouts at a time
 DELAY = 0.05  # seconds that SendGrid takes
@@ -56,18 +56,18 @@ class Results:
     imports: dict[str, dict[str, float]] = field(default_factory=dict)
     sizes: dict[str, float] = field(default_factory=dict)
 
-    def start(self, peer: str, of: Callable[[Start], float]) -> Spread:
+    def start(self, peer: str, of: Callable[[Start], float]) -> Stats:
         return spread(of(each) for each in self.starts[peer])
 
-    def load(self, peer: str, case: str, of: Callable[[Load], float]) -> Spread:
+    def load(self, peer: str, case: str, of: Callable[[Load], float]) -> Stats:
         return spread(of(each) for each in self.loads[peer][case])
 
-    def start_ratio(self, peer: str, other: str) -> Spread:
+    def start_ratio(self, peer: str, other: str) -> Stats:
         """Round by round, since what disturbs one round disturbs both."""
         pairs = zip(self.starts[peer], self.starts[other], strict=True)
         return spread(one.milliseconds / two.milliseconds for one, two in pairs)
 
-    def load_ratio(self, peer: str, other: str, of: Callable[[Load], float]) -> Spread:
+    def load_ratio(self, peer: str, other: str, of: Callable[[Load], float]) -> Stats:
         """At the nominal load. One that answers nothing in a round counts as nearly nothing."""
         pairs = zip(self.loads[peer]["nominal"], self.loads[other]["nominal"], strict=True)
         return spread(of(one) / max(of(two), 0.001) for one, two in pairs)
@@ -77,7 +77,7 @@ class Results:
 
 
 class Suite:
-    def __init__(self, plan: Plan, peers: dict[str, Peer], outside: Outside, work: Path) -> None:
+    def __init__(self, plan: Plan, peers: dict[str, Candidate], outside: Upstreams, work: Path) -> None:
         self._plan, self._peers, self._outside, self._work = plan, peers, outside, work
         self.results = Results()
 
@@ -111,7 +111,7 @@ class Suite:
                 if number:
                     self.results.starts.setdefault(peer.name, []).append(measured)
 
-    def _loads(self, peer: Peer) -> None:
+    def _loads(self, peer: Candidate) -> None:
         with peer.serving(self._work) as server:
             server.post(peer.request())
             measured = self.results.loads.setdefault(peer.name, {})
@@ -120,7 +120,7 @@ class Suite:
                 run = self._load(server, peer, connections, delay=delay)
                 measured.setdefault(name, []).append(run)
 
-    def _sweep(self, peer: Peer) -> None:
+    def _sweep(self, peer: Candidate) -> None:
         measured = self.results.sweep.setdefault(peer.name, {})
         for connections in SWEEP:
             with peer.with_threads(max(SWEEP)).serving(self._work) as server:
@@ -128,12 +128,14 @@ class Suite:
                 self._load(server, peer, connections, delay=0.0, seconds=WARM_SECONDS)
                 measured.setdefault(connections, []).append(self._load(server, peer, connections, delay=DELAY))
 
-    def _load(self, server: Server, peer: Peer, connections: int, *, delay: float, seconds: int = 0) -> Load:
+    def _load(
+        self, server: ServerProcess, peer: Candidate, connections: int, *, delay: float, seconds: int = 0
+    ) -> Load:
         self._outside.delay = delay
         fastest = connections / delay if delay else MOST_PER_SECOND
         seconds = seconds or self._plan.seconds
         count = round(seconds * min(fastest, MOST_PER_SECOND)) + connections
-        wave = load.Wave(peer.prepare(self._work, count), connections, seconds, peer.mails)
+        wave = load.Batch(peer.prepare(self._work, count), connections, seconds, peer.mails)
         run = load.run(server, self._outside, wave)
         if run.answers >= count:
             raise LoadError(f"{peer.name} is faster than {MOST_PER_SECOND} callouts/s: MOST_PER_SECOND is too low")

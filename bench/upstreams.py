@@ -27,7 +27,7 @@ QUEUE = "projects/bench/locations/europe-west1/queues/notices"
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
-class Outside:
+class Upstreams:
     """A context manager: inside, all answer. `delay` (seconds) is SendGrid's and Cloud Tasks'; it may change."""
 
     def __init__(self, folder: Path) -> None:

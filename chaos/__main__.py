@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterable, Sequence
 
 from bench.soak import run as run_load
-from chaos.checker import Verdict, judge
-from chaos.client import Caller, kinds
-from chaos.environment import Mode, World
-from chaos.request import Callout
-from chaos.scenarios import Episodes, Length
+from chaos.checker import CheckResult, judge
+from chaos.client import Client, kinds
+from chaos.environment import Environment, Mode
+from chaos.request import ChaosCallout
+from chaos.scenarios import Length, Scenarios
 from chaos.scenarios import run as run_episodes
 from chaos.traffic import Traffic
 
@@ -45,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(mode: Mode, count: int, seed: int) -> bool:
     """One mode's run, told on standard output. Whether the contract held."""
     began, chance = time.monotonic(), random.Random(seed)  # noqa: S311  (to be repeated, not to be secret)
-    callouts = [Callout(number, kind) for number, kind in enumerate(kinds(count, chance))]
-    with World(mode) as world:
+    callouts = [ChaosCallout(number, kind) for number, kind in enumerate(kinds(count, chance))]
+    with Environment(mode) as world:
         _go(world, callouts, chance, seed)
         is_empty = world.finish(DRAIN_SECONDS)
         verdict = judge(world, callouts)
@@ -58,13 +58,13 @@ def run(mode: Mode, count: int, seed: int) -> bool:
     return verdict.holds and is_empty and not world.ledger.dropped and not world.ledger.strange
 
 
-def _go(world: World, callouts: Sequence[Callout], chance: random.Random, seed: int) -> None:
+def _go(world: Environment, callouts: Sequence[ChaosCallout], chance: random.Random, seed: int) -> None:
     """Callouts and faults, side by side, until all callouts are over."""
     count = len(callouts)
     traffic = Traffic(callouts, min(PER_SECOND, count / SHORTEST_SECONDS))
-    caller = Caller(world)
+    caller = Client(world)
     deliver_length = FULL if count >= LONG_FROM or world.mode == "direct" else SHORT
-    episodes = Episodes(world, traffic, caller, chance, deliver_length)
+    episodes = Scenarios(world, traffic, caller, chance, deliver_length)
     faults = threading.Thread(target=run_episodes, args=(episodes, traffic, chance), daemon=True)
     sweeper = threading.Thread(target=_sweep, args=(world, traffic), daemon=True)
     for thread in (faults, sweeper):
@@ -74,14 +74,14 @@ def _go(world: World, callouts: Sequence[Callout], chance: random.Random, seed: 
         thread.join()
 
 
-def _sweep(world: World, traffic: Traffic) -> None:
+def _sweep(world: Environment, traffic: Traffic) -> None:
     """The ledger has counted the mails: nobody keeps them."""
     while not traffic.is_over:
         world.sendgrid.clear()
         time.sleep(0.5)
 
 
-def _print_table(world: World, callouts: Sequence[Callout], verdict: Verdict) -> None:
+def _print_table(world: Environment, callouts: Sequence[ChaosCallout], verdict: CheckResult) -> None:
     ledger = world.ledger
     answers = sum(len(callout.attempts) for callout in callouts)
     actions = sum(callout.kind == "action" for callout in callouts)
@@ -108,7 +108,7 @@ def _print_table(world: World, callouts: Sequence[Callout], verdict: Verdict) ->
             print(f"  {line}")
 
 
-def _failed_but_sent(world: World, callouts: Iterable[Callout]) -> int:
+def _failed_but_sent(world: Environment, callouts: Iterable[ChaosCallout]) -> int:
     return sum(bool(callout.gave_up) and world.ledger.mails[callout.address] > 0 for callout in callouts)
 
 

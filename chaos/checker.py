@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chaos.environment import World
-from chaos.request import Attempt, Callout
+from chaos.environment import Environment
+from chaos.request import Attempt, ChaosCallout
 
 # What may be answered to a callout whose signature holds.
 RIGHT = {
@@ -29,7 +29,7 @@ TO_STRANGERS = {(401, "invalid_signature"), (503, "secret_unavailable")}
 
 
 @dataclass
-class Verdict:
+class CheckResult:
     """`twice` counts surplus mails by their reason."""
 
     lost: list[str] = field(default_factory=list)
@@ -43,8 +43,8 @@ class Verdict:
         return not (self.lost or self.unsent or self.unexplained or self.wrong)
 
 
-def judge(world: World, callouts: Sequence[Callout]) -> Verdict:
-    verdict = Verdict()
+def judge(world: Environment, callouts: Sequence[ChaosCallout]) -> CheckResult:
+    verdict = CheckResult()
     for callout in callouts:
         mails = world.ledger.mails[callout.address]
         if callout.is_for_mail and not mails:
@@ -59,12 +59,12 @@ def judge(world: World, callouts: Sequence[Callout]) -> Verdict:
     return verdict
 
 
-def _tell(callout: Callout) -> str:
+def _tell(callout: ChaosCallout) -> str:
     answers = ", ".join(f"{each.status} {each.word}".strip() for each in callout.attempts)
     return f"{callout.number} ({callout.kind}): {answers} {callout.gave_up}".rstrip()
 
 
-def _explain(world: World, callout: Callout, surplus: int, verdict: Verdict) -> None:
+def _explain(world: Environment, callout: ChaosCallout, surplus: int, verdict: CheckResult) -> None:
     """Each surplus mail has a reason of its own."""
     reasons = _reasons(world, callout)
     verdict.twice.update(reasons[:surplus])
@@ -72,7 +72,7 @@ def _explain(world: World, callout: Callout, surplus: int, verdict: Verdict) -> 
         verdict.unexplained.append(f"{surplus + 1} mails, {len(reasons)} reasons: {_tell(callout)}")
 
 
-def _reasons(world: World, callout: Callout) -> list[str]:
+def _reasons(world: Environment, callout: ChaosCallout) -> list[str]:
     ledger = world.ledger
     reasons = [f"{fault}: hid SendGrid's acceptance" for fault in ledger.hidden[callout.address]]
     reasons += ["a time-out: hid SendGrid's acceptance"] * (ledger.timed_out[callout.id] - len(reasons))
@@ -86,12 +86,12 @@ def _reasons(world: World, callout: Callout) -> list[str]:
     return reasons
 
 
-def _overlaps(world: World, attempt: Attempt) -> bool:
+def _overlaps(world: Environment, attempt: Attempt) -> bool:
     """Whether requests of this time may have been broken off."""
     return any(_meets(death, attempt.began, attempt.ended) for death in world.public.deaths)
 
 
-def _instances_between(world: World, callout: Callout) -> int:
+def _instances_between(world: Environment, callout: ChaosCallout) -> int:
     """How often the instance changed between the callout's first success, or during it, and its last answer."""
     if callout.kind == "action":  # action.js sends nothing again that was accepted
         return 0
@@ -104,7 +104,7 @@ def _meets(times: tuple[float, float], began: float, ended: float) -> bool:
     return times[0] <= ended and began <= times[1]
 
 
-def _wrong_answers(world: World, callout: Callout) -> list[str]:
+def _wrong_answers(world: Environment, callout: ChaosCallout) -> list[str]:
     right = RIGHT[world.mode] if callout.is_for_mail else TO_STRANGERS
     wrong = []
     for number, attempt in enumerate(callout.attempts):
@@ -119,7 +119,7 @@ def _wrong_answers(world: World, callout: Callout) -> list[str]:
     return wrong
 
 
-def _surprising(world: World, callout: Callout, number: int) -> bool:
+def _surprising(world: Environment, callout: ChaosCallout, number: int) -> bool:
     """A first answer that knows the callout already, or a later one that has forgotten it."""
     attempt = callout.attempts[number]
     before = [each for each in callout.attempts if each.accepted and each.ended < attempt.began]

@@ -9,8 +9,8 @@ from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
 from bench import requests_file
-from chaos.environment import World
-from chaos.request import Attempt, Callout, Kind
+from chaos.environment import Environment
+from chaos.request import Attempt, ChaosCallout, Kind
 from emulator.auth0.runtime import Execution
 from emulator.emulator import new_signing_key
 
@@ -30,14 +30,14 @@ SHARES: dict[Kind, int] = {
 }
 
 
-class Caller:
+class Client:
     """Sends callouts of each kind; `random` is for this run alone. Safe for threads."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Environment) -> None:
         self._world = world
         self._port = urlsplit(world.public.url).port or 0
         self._forged_key = new_signing_key()
-        self._ways: dict[Kind, Callable[[Callout, random.Random], object]] = {
+        self._ways: dict[Kind, Callable[[ChaosCallout, random.Random], object]] = {
             "action": self._action,
             "duplicate": self._duplicate,
             "late": self._late,
@@ -48,11 +48,11 @@ class Caller:
             "forged": lambda callout, _: self.send(callout, key=self._forged_key),
         }
 
-    def run(self, callout: Callout, seed: str) -> None:
+    def run(self, callout: ChaosCallout, seed: str) -> None:
         """Everything that its kind does with it, to the end."""
         self._ways[callout.kind](callout, random.Random(seed))  # noqa: S311
 
-    def send(self, callout: Callout, clock_off: float = 0.0, key: str = "") -> Attempt:
+    def send(self, callout: ChaosCallout, clock_off: float = 0.0, key: str = "") -> Attempt:
         """One attempt, signed now."""
         began = time.monotonic()
         connection = HTTPConnection("127.0.0.1", self._port, timeout=ANSWER_SECONDS)
@@ -68,7 +68,7 @@ class Caller:
         word, right = _told(callout, status, text, retry_after)
         return callout.add(Attempt(began, time.monotonic(), status, word, right))
 
-    def _action(self, callout: Callout, _: random.Random) -> None:
+    def _action(self, callout: ChaosCallout, _: random.Random) -> None:
         began = time.monotonic()
         execution = self._world.auth0.run(requests_file.event(callout.address))
         ended = time.monotonic()
@@ -77,7 +77,7 @@ class Caller:
             callout.attempts.append(Attempt(began, ended, fetch["status"]))
         callout.gave_up = _said(execution)
 
-    def _patient(self, callout: Callout, chance: random.Random, clock_off: float = 0.0) -> bool:
+    def _patient(self, callout: ChaosCallout, chance: random.Random, clock_off: float = 0.0) -> bool:
         """Until it is accepted, or no attempt is left."""
         for number in range(MOST_ATTEMPTS):
             attempt = self.send(callout, clock_off)
@@ -87,22 +87,22 @@ class Caller:
                 time.sleep(min(LONGEST_PAUSE, (attempt.status == 503) + chance.uniform(0, 0.5)))
         return False
 
-    def _duplicate(self, callout: Callout, chance: random.Random) -> None:
+    def _duplicate(self, callout: ChaosCallout, chance: random.Random) -> None:
         if self._patient(callout, chance):
             self._patient(callout, chance)
 
-    def _late(self, callout: Callout, chance: random.Random) -> None:
+    def _late(self, callout: ChaosCallout, chance: random.Random) -> None:
         accepted = self._patient(callout, chance)
         time.sleep(chance.uniform(1, 8))
         if accepted:
             self._patient(callout, chance)
 
-    def _concurrent(self, callout: Callout, chance: random.Random) -> None:
+    def _concurrent(self, callout: ChaosCallout, chance: random.Random) -> None:
         with ThreadPoolExecutor(4) as pool:
             seeds = [chance.random() for _ in range(4)]
             list(pool.map(lambda seed: self._patient(callout, random.Random(seed)), seeds))  # noqa: S311
 
-    def _reordered(self, callout: Callout, chance: random.Random) -> None:
+    def _reordered(self, callout: ChaosCallout, chance: random.Random) -> None:
         """What was signed later comes first."""
         if self._patient(callout, chance, clock_off=chance.uniform(1, 60)):
             self._patient(callout, chance, clock_off=chance.uniform(-60, -1))
@@ -116,7 +116,7 @@ def kinds(count: int, chance: random.Random) -> list[Kind]:
     return drawn[:count]
 
 
-def _told(callout: Callout, status: int, text: bytes, retry_after: str) -> tuple[str, bool]:
+def _told(callout: ChaosCallout, status: int, text: bytes, retry_after: str) -> tuple[str, bool]:
     """The answer's word, and whether it has what goes with it."""
     try:
         body = json.loads(text)

@@ -5,13 +5,13 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Literal, Self
 
 from chaos.instance import Instance
-from chaos.recorder import Ledger
-from emulator.auth0.runtime import Auth0
+from chaos.recorder import Recorder
+from emulator.auth0.runtime import FakeAuth0
 from emulator.cloud_run.process import SOURCE
-from emulator.cloud_tasks.server import CloudTasks
+from emulator.cloud_tasks.server import FakeCloudTasks
 from emulator.emulator import QUEUE, RETRY, SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key, queued
-from emulator.secret_manager.server import SecretManager
-from emulator.sendgrid.server import SendGrid
+from emulator.secret_manager.server import FakeSecretManager
+from emulator.sendgrid.server import FakeSendGrid
 
 Mode = Literal["direct", "queue"]
 
@@ -21,14 +21,14 @@ MAX_AGE_SECONDS = 1  # of a secret, so that it is read often
 KEYS_KEPT = {"direct": 2, "queue": 100}  # in queue mode an old key stays until the queue holds nothing that it signed
 
 
-class World:
+class Environment:
     """A context manager. `signing_key` is the one that callouts are signed with now."""
 
     def __init__(self, mode: Mode) -> None:
         self.mode: Mode = mode
-        self.ledger = Ledger()
-        self.secret_manager, self.sendgrid = SecretManager(self.ledger), SendGrid(self.ledger)
-        self.cloud_tasks = CloudTasks(self.ledger, speed=SPEED, threads=int(THREADS))
+        self.ledger = Recorder()
+        self.secret_manager, self.sendgrid = FakeSecretManager(self.ledger), FakeSendGrid(self.ledger)
+        self.cloud_tasks = FakeCloudTasks(self.ledger, speed=SPEED, threads=int(THREADS))
         self.cloud_tasks.create_queue(QUEUE, RETRY)
         self._signing_keys = [new_signing_key()]
         self.sendgrid_key = ""
@@ -42,7 +42,7 @@ class World:
         self.deliver = Instance(self.ledger, mail, "deliver") if mode == "queue" else None
         side = {**both, **queued(self.deliver.url, self.cloud_tasks.url)} if self.deliver else mail
         self.public = Instance(self.ledger, side, "on_execute_post_change_password")
-        self.auth0 = Auth0(SOURCE / "auth0" / "action.js", self.ledger, {"FUNCTION_URL": self.public.url})
+        self.auth0 = FakeAuth0(SOURCE / "auth0" / "action.js", self.ledger, {"FUNCTION_URL": self.public.url})
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:

@@ -16,7 +16,7 @@ NOT_KEPT = re.compile(rb"\r\n(connection|keep-alive): [^\r]*", re.IGNORECASE)
 BUSY = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 14\r\nConnection: close\r\n\r\nRate exceeded."
 
 
-class Front:
+class FrontEnd:
     """A context manager, which sends everything to the instance that it was last turned to."""
 
     def __init__(self) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import Self
 
-from chaos.front_end import Front
-from chaos.recorder import Ledger
-from emulator.cloud_run.process import Function
+from chaos.front_end import FrontEnd
+from chaos.recorder import Recorder
+from emulator.cloud_run.process import FunctionProcess
 
 GRACE_SECONDS = 10.0  # between Cloud Run's SIGTERM and its SIGKILL
 NO_MORE_SECONDS = 0.3  # until an instance has taken up what the front has handed over
@@ -23,11 +23,11 @@ class Instance:
     instance, which remembers nothing, takes over.
     """
 
-    def __init__(self, ledger: Ledger, environment: Mapping[str, str], target: str) -> None:
+    def __init__(self, ledger: Recorder, environment: Mapping[str, str], target: str) -> None:
         self.deaths: list[tuple[float, float]] = []
         self.changes: list[tuple[float, float]] = []
         self._ledger, self._environment, self._target = ledger, environment, target
-        self._front, self._stack = Front(), ExitStack()
+        self._front, self._stack = FrontEnd(), ExitStack()
         self.url = self._front.url
         self.function = self._new()
 
@@ -58,19 +58,19 @@ class Instance:
         old.stop(signal.SIGTERM)
         late.cancel()
 
-    def _lose_patience(self, old: Function) -> None:
+    def _lose_patience(self, old: FunctionProcess) -> None:
         now, process = time.monotonic(), old.process
         if process is not None:
             self.deaths.append((now, now + 0.5))
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
-    def _start(self, function: Function) -> None:
+    def _start(self, function: FunctionProcess) -> None:
         function.start()
         began = time.monotonic()
         self.changes.append((began, began))
         self._front.turn(function.port)
         self.changes[-1] = (began, time.monotonic())
 
-    def _new(self) -> Function:
-        return Function(self._ledger, self._environment, target=self._target)
+    def _new(self) -> FunctionProcess:
+        return FunctionProcess(self._ledger, self._environment, target=self._target)

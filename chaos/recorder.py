@@ -11,7 +11,7 @@ from emulator.core.journal import Entry, Journal
 TIMED_OUT = re.compile(r"time-?d? ?out|deadline|in time", re.IGNORECASE)
 
 
-class Ledger(Journal):
+class Recorder(Journal):
     """What the parts of a run did, as far as it says who got a mail, how often and why."""
 
     def __init__(self) -> None:

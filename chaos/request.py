@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from auth0.callout import Callout as Signed
+from auth0.callout import OutgoingCallout
 from bench.requests_file import event
 
 Kind = Literal["action", "duplicate", "late", "concurrent", "reordered", "clock off", "stale", "forged"]
@@ -31,7 +31,7 @@ class Attempt:
 
 
 @dataclass
-class Callout:
+class ChaosCallout:
     """`kind` says who sends it, and how. The address is of no other callout."""
 
     number: int
@@ -57,7 +57,7 @@ class Callout:
         return self.kind not in ("stale", "forged")
 
     def know(self, webhook_id: str, body: bytes) -> None:
-        self.id, self.key = webhook_id, Signed(body, webhook_id).idempotency_key
+        self.id, self.key = webhook_id, OutgoingCallout(body, webhook_id).idempotency_key
 
     def add(self, attempt: Attempt) -> Attempt:
         with self._lock:
@@ -66,4 +66,4 @@ class Callout:
 
     def headers(self, key: str, clock_off: float = 0.0) -> dict[str, str]:
         """Those of an attempt now, by a clock that is so many seconds off."""
-        return Signed(self.body, self.id).headers(key, time.time() + clock_off)
+        return OutgoingCallout(self.body, self.id).headers(key, time.time() + clock_off)

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from chaos.client import Caller
-from chaos.environment import World
+from chaos.client import Client
+from chaos.environment import Environment
 from chaos.instance import Instance
-from chaos.request import Callout
+from chaos.request import ChaosCallout
 from chaos.traffic import Traffic
 from emulator.cloud_tasks import server as cloud_tasks
 from emulator.core.faults import Fault, Faults
@@ -36,15 +36,17 @@ class Length:
 
 
 @dataclass(frozen=True)
-class Episode:
+class Scenario:
     name: str
     run: Callable[[], None]
 
 
-class Episodes:
+class Scenarios:
     """`brief`: a callout outlasts any of them. `breaking`: it may lose an attempt to one of them."""
 
-    def __init__(self, world: World, traffic: Traffic, caller: Caller, chance: random.Random, length: Length) -> None:
+    def __init__(
+        self, world: Environment, traffic: Traffic, caller: Client, chance: random.Random, length: Length
+    ) -> None:
         self._world, self._traffic, self._caller, self._chance = world, traffic, caller, chance
         self._length, self._probes, self._whole_since = length, 0, time.monotonic()
         self.brief = [*self._sendgrid(), *self._sendgrid_outages(), *self._secrets(), *self._rotations()]
@@ -57,43 +59,43 @@ class Episodes:
 
     # SendGrid
 
-    def _sendgrid(self) -> Iterator[Episode]:
+    def _sendgrid(self) -> Iterator[Scenario]:
         faults = self._world.sendgrid.faults
         for name in ("server error", "bad gateway", "unavailable", "too many requests, no hint", "reset"):
-            yield Episode(name, self._some(faults, fault(name), 6))
+            yield Scenario(name, self._some(faults, fault(name), 6))
         for name in ("accepted, then reset", "cut answer"):
-            yield Episode(name, self._some(faults, fault(name), 3))
-        yield Episode("asked to wait", self._some(faults, fault("too many requests", seconds=1), 4))
-        yield Episode("delay", self._some(faults, fault("delay", seconds=1), 6))
-        yield Episode("slow answer", self._some(faults, fault("slow answer", seconds=0.004), 6))
+            yield Scenario(name, self._some(faults, fault(name), 3))
+        yield Scenario("asked to wait", self._some(faults, fault("too many requests", seconds=1), 4))
+        yield Scenario("delay", self._some(faults, fault("delay", seconds=1), 6))
+        yield Scenario("slow answer", self._some(faults, fault("slow answer", seconds=0.004), 6))
 
-    def _sendgrid_outages(self) -> Iterator[Episode]:
+    def _sendgrid_outages(self) -> Iterator[Scenario]:
         for name in ("server error", "bad gateway", "unavailable", "too many requests, no hint"):
-            yield Episode(f"outage: {name}", self._outage(self._world.sendgrid.faults, fault(name)))
+            yield Scenario(f"outage: {name}", self._outage(self._world.sendgrid.faults, fault(name)))
 
-    def _hangs(self) -> Iterator[Episode]:
+    def _hangs(self) -> Iterator[Scenario]:
         faults, hang = self._world.sendgrid.faults, self._length.hang
         for name in ("time-out", "accepted, never answered"):
-            yield Episode(name, self._some(faults, fault(name, seconds=hang), 4))
-        yield Episode("slow past the deadline", self._some(faults, fault("slow answer", seconds=hang / 300), 3))
+            yield Scenario(name, self._some(faults, fault(name, seconds=hang), 4))
+        yield Scenario("slow past the deadline", self._some(faults, fault("slow answer", seconds=hang / 300), 3))
 
     # Secret Manager
 
-    def _secrets(self) -> Iterator[Episode]:
+    def _secrets(self) -> Iterator[Scenario]:
         for name in ("unavailable", "internal", "rate limited", "slow", "hang", "reset"):
             trouble = self._some(self._world.secret_manager.faults, secret_manager.FAULTS[name], 3)
-            yield Episode(f"Secret Manager: {name}", trouble)
+            yield Scenario(f"Secret Manager: {name}", trouble)
 
-    def _refused_secrets(self) -> Iterator[Episode]:
+    def _refused_secrets(self) -> Iterator[Scenario]:
         """An answer, and no outage: the value is dropped at once, so a callout loses an attempt to it."""
         manager = self._world.secret_manager
         for name in (SENDGRID_KEY, SIGNING_KEY):
             off, on = (lambda name=name: manager.disable(name)), (lambda name=name: manager.enable(name))
-            yield Episode("a version disabled", self._refusal("version disabled", off, on))
+            yield Scenario("a version disabled", self._refusal("version disabled", off, on))
             deny, allow = (lambda name=name: manager.deny(name)), (lambda name=name: manager.deny(name, denied=False))
-            yield Episode("a right taken away", self._refusal("403", deny, allow))
+            yield Scenario("a right taken away", self._refusal("403", deny, allow))
         gone = replace(secret_manager.FAULTS["not found"], count=None)
-        yield Episode("gone", self._refusal("404", lambda: manager.faults.add(gone), manager.faults.clear))
+        yield Scenario("gone", self._refusal("404", lambda: manager.faults.add(gone), manager.faults.clear))
 
     def _refusal(self, name: str, begin: Callable[[], None], end: Callable[[], None]) -> Callable[[], None]:
         """It ends soon after it was met: who comes again after the second that the answer asks for finds it over."""
@@ -110,11 +112,11 @@ class Episodes:
 
         return run
 
-    def _rotations(self) -> Iterator[Episode]:
-        yield Episode(
+    def _rotations(self) -> Iterator[Scenario]:
+        yield Scenario(
             "the SendGrid key rotated", self._counted(self._world.rotate_sendgrid_key, "SendGrid key rotated")
         )
-        yield Episode("the signing key rotated", self._counted(self._rotate_signing_key, "signing key rotated"))
+        yield Scenario("the signing key rotated", self._counted(self._rotate_signing_key, "signing key rotated"))
 
     def _rotate_signing_key(self) -> None:
         """As the operators' page says: the tenant's key is changed when the function takes the new one."""
@@ -126,32 +128,32 @@ class Episodes:
 
     def _is_taken(self) -> bool:
         self._probes += 1
-        probe = Callout(-self._probes, "forged")
+        probe = ChaosCallout(-self._probes, "forged")
         status = self._caller.send(probe, key=self._world.newest_signing_key).status
         return status not in (0, 401, 503)
 
     # Cloud Tasks
 
-    def _tasks(self) -> Iterator[Episode]:
+    def _tasks(self) -> Iterator[Scenario]:
         faults = self._world.cloud_tasks.faults
         for name in ("queue asleep", "rate limited", "unavailable", "internal", "reset"):
-            yield Episode(name, self._some(faults, cloud_tasks.FAULTS[name], 3))
-        yield Episode("made, then reset", self._some(faults, Fault("reset", "made, then reset", accepted=True), 3))
-        yield Episode("made, answer cut", self._some(faults, Fault("cut", "made, answer cut"), 3))
-        yield Episode("slow bytes", self._some(faults, Fault("slow", "slow bytes", seconds=0.001), 3))
+            yield Scenario(name, self._some(faults, cloud_tasks.FAULTS[name], 3))
+        yield Scenario("made, then reset", self._some(faults, Fault("reset", "made, then reset", accepted=True), 3))
+        yield Scenario("made, answer cut", self._some(faults, Fault("cut", "made, answer cut"), 3))
+        yield Scenario("slow bytes", self._some(faults, Fault("slow", "slow bytes", seconds=0.001), 3))
         twice = self._counted(lambda: self._world.cloud_tasks.duplicate_next(10), "Cloud Tasks: sent twice", 10)
-        yield Episode("sent twice", twice)
+        yield Scenario("sent twice", twice)
 
-    def _tasks_outages(self) -> Iterator[Episode]:
+    def _tasks_outages(self) -> Iterator[Scenario]:
         faults = self._world.cloud_tasks.faults
         for name in ("queue asleep", "rate limited", "unavailable", "internal"):
-            yield Episode(f"outage: {name}", self._outage(faults, cloud_tasks.FAULTS[name]))
+            yield Scenario(f"outage: {name}", self._outage(faults, cloud_tasks.FAULTS[name]))
         for name in ("slow", "hang"):
-            yield Episode(name, self._some(faults, cloud_tasks.FAULTS[name], 4))
+            yield Scenario(name, self._some(faults, cloud_tasks.FAULTS[name], 4))
 
     # Instances
 
-    def _deaths(self, instance: Instance, side: str) -> Iterator[Episode]:
+    def _deaths(self, instance: Instance, side: str) -> Iterator[Scenario]:
         def dies(end: Callable[[], None]) -> Callable[[], None]:
             def run() -> None:
                 end()
@@ -159,13 +161,13 @@ class Episodes:
 
             return run
 
-        yield Episode("SIGKILL", self._counted(dies(instance.kill), f"SIGKILL of {side}"))
-        yield Episode("SIGTERM", self._counted(dies(instance.replace), f"SIGTERM of {side}"))
+        yield Scenario("SIGKILL", self._counted(dies(instance.kill), f"SIGKILL of {side}"))
+        yield Scenario("SIGTERM", self._counted(dies(instance.replace), f"SIGTERM of {side}"))
 
-    def _delivers(self, deliver: Instance) -> Iterator[Episode]:
+    def _delivers(self, deliver: Instance) -> Iterator[Scenario]:
         yield from self._deaths(deliver, "deliver")
         outage = self._counted(lambda: self._long_outage(deliver), "SendGrid: down for long")
-        yield Episode("SendGrid is down for long", outage)
+        yield Scenario("SendGrid is down for long", outage)
 
     def _long_outage(self, deliver: Instance) -> None:
         """Longer than all attempts that one delivery makes, and an instance dies meanwhile."""
@@ -224,7 +226,7 @@ class Episodes:
             time.sleep(0.01)
 
 
-def run(episodes: Episodes, traffic: Traffic, chance: random.Random) -> None:
+def run(episodes: Scenarios, traffic: Traffic, chance: random.Random) -> None:
     """One after the other until all callouts have started; which comes next, and how much of it, is the seed's."""
     brief, breaking = _shuffled(episodes.brief, chance), _shuffled(episodes.breaking, chance)
     exposed: frozenset[int] = frozenset()
@@ -238,7 +240,7 @@ def run(episodes: Episodes, traffic: Traffic, chance: random.Random) -> None:
         traffic.wait(lambda go_on=go_on: traffic.started >= go_on, 1.0)  # type: ignore[misc]
 
 
-def _shuffled(episodes: list[Episode], chance: random.Random) -> Iterator[Episode]:
+def _shuffled(episodes: list[Scenario], chance: random.Random) -> Iterator[Scenario]:
     """Each of them before any comes again."""
     while True:
         yield from chance.sample(episodes, len(episodes))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from chaos.request import Callout
+from chaos.request import ChaosCallout
 
 MOST_AT_A_TIME = 128
 
@@ -14,7 +14,7 @@ MOST_AT_A_TIME = 128
 class Traffic:
     """`started` and `accepted` count callouts; whoever changes them notifies `changed`."""
 
-    def __init__(self, callouts: Sequence[Callout], per_second: float) -> None:
+    def __init__(self, callouts: Sequence[ChaosCallout], per_second: float) -> None:
         self.callouts, self._pause = callouts, 1 / per_second
         self.started = self.accepted = 0
         self.changed = threading.Condition()
@@ -24,7 +24,7 @@ class Traffic:
     def is_over(self) -> bool:
         return self.started == len(self.callouts)
 
-    def run(self, send: Callable[[Callout], None]) -> None:
+    def run(self, send: Callable[[ChaosCallout], None]) -> None:
         """Return when each has been sent to its end. What `send` raises is raised."""
         began = time.monotonic()
         with ThreadPoolExecutor(MOST_AT_A_TIME) as pool:
@@ -43,12 +43,12 @@ class Traffic:
         with self.changed:
             return self.changed.wait_for(lambda: holds() or self.is_over, seconds)
 
-    def _send(self, send: Callable[[Callout], None], callout: Callout) -> None:
+    def _send(self, send: Callable[[ChaosCallout], None], callout: ChaosCallout) -> None:
         with self._counted(callout):
             send(callout)
 
     @contextmanager
-    def _counted(self, callout: Callout) -> Iterator[None]:
+    def _counted(self, callout: ChaosCallout) -> Iterator[None]:
         with self.changed:
             self.started += 1
             self._active.add(callout.number)

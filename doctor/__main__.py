@@ -11,7 +11,7 @@ from pathlib import Path
 
 from doctor import env_file
 from doctor.finding import Finding, as_json, is_well
-from settings import Fault, SettingsError, load
+from settings import SettingError, SettingsError, load
 
 USUAL = ("settings", "secrets", "mail", "domain", "callout", "tenant")
 RIGHTS = ("rights-setup", "rights-deploy")
@@ -60,7 +60,7 @@ def _examine(options: argparse.Namespace) -> Iterator[Finding]:
 
 def _settings(options: argparse.Namespace, *, told: bool) -> Generator[Finding, None, dict[str, str] | None]:
     """The values of env.yaml; None where they have faults."""
-    found: list[Fault] = []
+    found: list[SettingError] = []
     try:
         values = env_file.read(options.env)
         found = [] if options.deployed else env_file.faults(values)
@@ -85,10 +85,10 @@ def _rights(kind: str, project: str) -> Iterator[Finding]:
 
 def _outside(options: argparse.Namespace, checks: Iterable[str], values: Mapping[str, str]) -> Iterator[Finding]:
     from doctor import auth0, callout, dns, secrets, sendgrid  # noqa: PLC0415
-    from doctor.context import Case  # noqa: PLC0415
+    from doctor.context import CheckContext  # noqa: PLC0415
 
     mailing = load(env_file.mailing(values, options.project))
-    case = Case(values, mailing, options.url, os.environ.get("GOOGLE_ACCESS_TOKEN", ""))
+    case = CheckContext(values, mailing, options.url, os.environ.get("GOOGLE_ACCESS_TOKEN", ""))
     if options.resolver:
         case.resolver = options.resolver
     if "key" in checks:

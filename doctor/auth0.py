@@ -6,7 +6,7 @@ from typing import Any
 
 import requests
 
-from doctor.context import SECONDS, Case
+from doctor.context import SECONDS, CheckContext
 from doctor.finding import Finding
 
 TRIGGER = "post-change-password"
@@ -23,11 +23,11 @@ EVENT = {
 }
 
 
-class Refused(Exception):
+class ManagementApiError(Exception):
     """The Management API says no."""
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(case: CheckContext) -> Iterator[Finding]:
     domain, token = os.environ.get("AUTH0_DOMAIN", ""), os.environ.get("AUTH0_TOKEN", "")
     if not domain or not token:
         yield Finding(
@@ -36,12 +36,12 @@ def check(case: Case) -> Iterator[Finding]:
         return
     try:
         yield from _judge(case, domain, token)
-    except Refused as error:
+    except ManagementApiError as error:
         fix = "take a new token with the scopes read:actions and create:actions (docs/deploy.md)"
         yield Finding("fault", "tenant", f"{domain} answers: {error}", "the Action cannot be looked at", fix)
 
 
-def _judge(case: Case, domain: str, token: str) -> Iterator[Finding]:
+def _judge(case: CheckContext, domain: str, token: str) -> Iterator[Finding]:
     name = os.environ.get("AUTH0_ACTION") or "password-notice"
     found = _call(domain, token, "GET", f"actions/actions?triggerId={TRIGGER}&actionName={name}")["actions"]
     action = next((each for each in found if each["name"] == name), None)
@@ -76,7 +76,7 @@ def _judge_binding(domain: str, token: str, name: str) -> Iterator[Finding]:
         yield Finding("fault", "tenant", f"the Action {name} is not bound to {TRIGGER}", SILENT, fix)
 
 
-def _judge_run(case: Case, domain: str, token: str, action: dict[str, Any]) -> Iterator[Finding]:
+def _judge_run(case: CheckContext, domain: str, token: str, action: dict[str, Any]) -> Iterator[Finding]:
     """Auth0 runs the Action with its own secrets: the one way to see that they are right, as nobody can read them."""
     allowed = min(case.settings.allowed_tenants, default="doctor")
     event = {**EVENT, "tenant": {"id": allowed}}
@@ -100,7 +100,7 @@ def _call(domain: str, token: str, method: str, path: str, body: object = None) 
         answer = requests.request(method, url, json=body, headers=headers, timeout=max(SECONDS, ACTION_SECONDS))
         value = answer.json()
     except (requests.RequestException, ValueError) as error:
-        raise Refused(type(error).__name__) from error
+        raise ManagementApiError(type(error).__name__) from error
     if answer.status_code >= 300:
-        raise Refused(f"{answer.status_code} {value.get('message')}")
+        raise ManagementApiError(f"{answer.status_code} {value.get('message')}")
     return value

@@ -7,9 +7,9 @@ from typing import Any
 
 import requests
 
-from auth0.callout import Callout
+from auth0.callout import OutgoingCallout
 from doctor import clock
-from doctor.context import SECONDS, Case
+from doctor.context import SECONDS, CheckContext
 from doctor.finding import Finding
 from doctor.sendgrid import sample
 
@@ -29,7 +29,7 @@ FIXES = {
 }
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(case: CheckContext) -> Iterator[Finding]:
     if not case.url:
         yield Finding("note", "callout", "the function was not called: no address is given (--url)")
         return
@@ -38,7 +38,7 @@ def check(case: Case) -> Iterator[Finding]:
         return
     yield from _judge_stranger(case)
     moment = datetime.fromtimestamp(case.now, UTC).isoformat()
-    sent = Callout(json.dumps({"event": sample(case), "time": moment, "sandbox": True}).encode())
+    sent = OutgoingCallout(json.dumps({"event": sample(case), "time": moment, "sandbox": True}).encode())
     headers = sent.headers(case.signing_key, case.now)
     try:
         answer = requests.post(case.url, sent.body, headers=headers, timeout=SECONDS, allow_redirects=False)
@@ -62,12 +62,12 @@ def _json(answer: requests.Response) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _unreachable(case: Case, cause: str) -> Finding:
+def _unreachable(case: CheckContext, cause: str) -> Finding:
     fix = f"check the address, and that it answers from here: curl -i {case.url}"
     return Finding("fault", "callout", f"nothing answers at {case.url}: {cause}", DEAF, fix)
 
 
-def _judge_stranger(case: Case) -> Iterator[Finding]:
+def _judge_stranger(case: CheckContext) -> Iterator[Finding]:
     """A callout that nobody signed must be refused; and the answer's date tells by which time to sign."""
     try:
         headers = {"Content-Type": "application/json"}
@@ -81,7 +81,7 @@ def _judge_stranger(case: Case) -> Iterator[Finding]:
         yield Finding("fault", "callout", what, "the Action sends users' data there", fix)
 
 
-def _judge_failure(case: Case, answer: requests.Response, said: dict[str, Any]) -> Finding:
+def _judge_failure(case: CheckContext, answer: requests.Response, said: dict[str, Any]) -> Finding:
     error = said.get("error")
     if isinstance(error, dict):
         code = str(error.get("code"))
@@ -94,7 +94,7 @@ def _judge_failure(case: Case, answer: requests.Response, said: dict[str, Any]) 
     return Finding("fault", "callout", what, DEAF, fix)
 
 
-def _follow(case: Case, key: str, actions: list[str]) -> Iterator[Finding]:
+def _follow(case: CheckContext, key: str, actions: list[str]) -> Iterator[Finding]:
     """Queue mode: wait until `deliver` has done each task, or has failed with it."""
     queue = case.environment.get("TASKS_QUEUE", "")
     if not queue:
@@ -105,7 +105,7 @@ def _follow(case: Case, key: str, actions: list[str]) -> Iterator[Finding]:
         yield _outcome(case, f"{endpoint}/v2/{queue}/tasks/{key}-{action}", action)
 
 
-def _outcome(case: Case, task: str, action: str) -> Finding:
+def _outcome(case: CheckContext, task: str, action: str) -> Finding:
     for _ in range(QUEUED_POLLS):
         try:
             answer = requests.get(task, headers=case.google_headers, timeout=SECONDS)

@@ -5,13 +5,13 @@ from email.utils import parsedate_to_datetime
 
 import requests
 
-from doctor.context import Case
+from doctor.context import CheckContext
 from doctor.finding import Finding
 
 TOLERATED = 60.0  # seconds; a callout's own tolerance is 300
 
 
-def check(case: Case, answer: requests.Response) -> Iterator[Finding]:
+def check(case: CheckContext, answer: requests.Response) -> Iterator[Finding]:
     """Once for a case: what is signed later is signed by the time outside."""
     if case.ahead is not None:
         return

@@ -10,7 +10,7 @@ SECONDS = 10.0  # what a service has for one answer
 
 
 @dataclass
-class Case:
+class CheckContext:
     """`settings` are those of the side that sends mail; `environment` has the others too, such as TASKS_QUEUE."""
 
     environment: Mapping[str, str]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import requests
 
-from doctor.context import SECONDS, Case
+from doctor.context import SECONDS, CheckContext
 from doctor.finding import Finding
 
 SELECTORS = ("s1", "s2")  # SendGrid's own, unless somebody chose others
@@ -20,7 +20,7 @@ AUTHENTICATE = (
 SPAM = "receivers sort such mail out as forged, and a warning in the spam folder warns nobody"
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(case: CheckContext) -> Iterator[Finding]:
     domain = case.settings.sender_email.rpartition("@")[2].lower()
     if PROVIDERS.fullmatch(domain):
         what = f"{case.settings.sender_email} is a single sender of a mail provider"
@@ -46,11 +46,11 @@ def check(case: Case) -> Iterator[Finding]:
         yield Finding("ok", "domain", f"SendGrid signs for {domain}, and DMARC says {policy}")
 
 
-def _is_sendgrids(case: Case, name: str) -> bool:
+def _is_sendgrids(case: CheckContext, name: str) -> bool:
     return any(answer.rstrip(".").endswith(".sendgrid.net") for answer in _ask(case, name, "CNAME"))
 
 
-def _dmarc(case: Case, domain: str) -> str:
+def _dmarc(case: CheckContext, domain: str) -> str:
     """The policy of the domain, or of the one above it, such as `p=reject`; empty: there is none."""
     labels = domain.split(".")
     for start in range(len(labels) - 1):
@@ -61,7 +61,7 @@ def _dmarc(case: Case, domain: str) -> str:
     return ""
 
 
-def _ask(case: Case, name: str, kind: str) -> list[str]:
+def _ask(case: CheckContext, name: str, kind: str) -> list[str]:
     answer = requests.get(case.resolver, params={"name": name, "type": kind}, timeout=SECONDS)
     answer.raise_for_status()
     return [str(record["data"]) for record in answer.json().get("Answer", [])]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from settings import Fault, SettingsError, load
+from settings import SettingError, SettingsError, load
 
 LINE = re.compile(
     r'(?P<name>[A-Z][A-Z0-9_]*):(?:[ \t]+(?:"(?P<quoted>[^"\\]*)"|(?P<bare>[\w./:+@,-]+)))?[ \t]*(?:#.*)?'
@@ -36,9 +36,11 @@ def read(path: Path) -> dict[str, str]:
             continue
         found = LINE.fullmatch(line)
         if found is None:
-            faults.append(Fault(f"line {number}", "is not understood", 'write NAME: "value", without " or \\ inside'))
+            faults.append(
+                SettingError(f"line {number}", "is not understood", 'write NAME: "value", without " or \\ inside')
+            )
         elif found["name"] in values:
-            faults.append(Fault(found["name"], f"stands twice, again in line {number}", "keep one of them"))
+            faults.append(SettingError(found["name"], f"stands twice, again in line {number}", "keep one of them"))
         else:
             values[found["name"]] = found["quoted"] or found["bare"] or ""
     if faults:
@@ -51,10 +53,10 @@ def _lines(path: Path) -> list[str]:
         return path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         fix = "copy env.yaml.example to it and change what is yours"
-        raise SettingsError([Fault(str(path), "cannot be read", fix)]) from error
+        raise SettingsError([SettingError(str(path), "cannot be read", fix)]) from error
 
 
-def faults(values: Mapping[str, str]) -> list[Fault]:
+def faults(values: Mapping[str, str]) -> list[SettingError]:
     """Everything that would keep a deployment with these values from working, each fault once."""
     found = [*_own(values), *_addresses(values), *_secrets(values), *_instances(values)]
     for side in ("on_execute_post_change_password", "deliver"):
@@ -91,31 +93,33 @@ def _filled(values: Mapping[str, str], side: str) -> dict[str, str]:
     return {**secrets, **given, **own, "FUNCTION_TARGET": side}
 
 
-def _own(values: Mapping[str, str]) -> Iterator[Fault]:
+def _own(values: Mapping[str, str]) -> Iterator[SettingError]:
     for name, (pattern, expected) in OWN.items():
         if values.get(name) and not pattern.fullmatch(values[name]):
-            yield Fault(name, f"is {values[name]!r}", f"use {expected}")
+            yield SettingError(name, f"is {values[name]!r}", f"use {expected}")
 
 
-def _addresses(values: Mapping[str, str]) -> Iterator[Fault]:
+def _addresses(values: Mapping[str, str]) -> Iterator[SettingError]:
     """Loopback serves the emulator; a deployed function would find nobody there."""
     for name in ADDRESSES:
         address = values.get(name, "")
         if address and urlsplit(address).scheme != "https":
-            yield Fault(name, "is not https", "leave it out, or name an https address: nothing is deployed otherwise")
+            yield SettingError(
+                name, "is not https", "leave it out, or name an https address: nothing is deployed otherwise"
+            )
 
 
-def _secrets(values: Mapping[str, str]) -> Iterator[Fault]:
+def _secrets(values: Mapping[str, str]) -> Iterator[SettingError]:
     for name in ("SENDGRID_API_KEY_SECRET", "CALLOUT_SIGNING_KEY_SECRET"):
         found = SECRET.fullmatch(values.get(name, ""))
         project = values.get("GOOGLE_CLOUD_PROJECT")
         if values.get(name) and found is None:
-            yield Fault(name, "is not projects/P/secrets/S", "leave it out: deploy.sh knows its own secret")
+            yield SettingError(name, "is not projects/P/secrets/S", "leave it out: deploy.sh knows its own secret")
         elif found is not None and project and found["project"] != project:
-            yield Fault(name, "is in another project", f"use one of {project}, whose access deploy.sh can grant")
+            yield SettingError(name, "is in another project", f"use one of {project}, whose access deploy.sh can grant")
 
 
-def _instances(values: Mapping[str, str]) -> Iterator[Fault]:
+def _instances(values: Mapping[str, str]) -> Iterator[SettingError]:
     least, most = values.get("MIN_INSTANCES") or "0", values.get("MAX_INSTANCES") or "10"
     if least.isdigit() and most.isdigit() and int(least) > int(most):
-        yield Fault("MIN_INSTANCES", f"is above MAX_INSTANCES ({most})", "lower it")
+        yield SettingError("MIN_INSTANCES", f"is above MAX_INSTANCES ({most})", "lower it")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import requests
 
-from doctor.context import SECONDS, Case
+from doctor.context import SECONDS, CheckContext
 from doctor.finding import Finding
 from notice.sendgrid import KEY
 from runtime.signature import signing_key
@@ -20,7 +20,7 @@ HINTS = {
 }
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(case: CheckContext) -> Iterator[Finding]:
     text, findings = _read(case, "CALLOUT_SIGNING_KEY", case.settings.signing_key_secret)
     yield from findings
     if text:
@@ -31,7 +31,7 @@ def check(case: Case) -> Iterator[Finding]:
         yield from judge_sendgrid_key(case, text)
 
 
-def _read(case: Case, name: str, source: str) -> tuple[str, list[Finding]]:
+def _read(case: CheckContext, name: str, source: str) -> tuple[str, list[Finding]]:
     """The value as it stands there; empty, with the reason, where it cannot be had."""
     try:
         text = Path(source).read_text("utf-8") if source.startswith("/") else _access(case, source)
@@ -60,7 +60,7 @@ class _Refused(Exception):
         self.status = status
 
 
-def _access(case: Case, resource: str) -> str:
+def _access(case: CheckContext, resource: str) -> str:
     name = resource if "/versions/" in resource else f"{resource}/versions/latest"
     host = f"secretmanager.{resource.split('/')[3]}.rep" if "/locations/" in resource else "secretmanager"
     endpoint = case.settings.secret_manager_endpoint or f"https://{host}.googleapis.com"
@@ -77,7 +77,7 @@ def _message(answer: requests.Response) -> str:
         return answer.reason
 
 
-def _judge_signing_keys(case: Case, text: str) -> Iterator[Finding]:
+def _judge_signing_keys(case: CheckContext, text: str) -> Iterator[Finding]:
     good = []
     for number, word in enumerate(text.split(), 1):
         try:
@@ -98,7 +98,7 @@ def _judge_signing_keys(case: Case, text: str) -> Iterator[Finding]:
         )
 
 
-def judge_sendgrid_key(case: Case, text: str) -> Iterator[Finding]:
+def judge_sendgrid_key(case: CheckContext, text: str) -> Iterator[Finding]:
     if KEY.fullmatch(text):
         case.sendgrid_key = text
         yield Finding("ok", "secrets", "SENDGRID_API_KEY has the form of a key")

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 import requests
 
 from doctor import clock
-from doctor.context import SECONDS, Case
+from doctor.context import SECONDS, CheckContext
 from doctor.finding import Finding
 from notice.compose import password_changed
 from notice.sendgrid import SendGrid
 from runtime import event as events
 from runtime.callout import Callout
 from runtime.errors import NoticeError, Rejected
-from runtime.secrets import ActionSecrets, Secret, Secrets
+from runtime.secrets import ActionSecrets, Secret, SecretCache
 
 GLOBAL, EU = "https://api.sendgrid.com", "https://api.eu.sendgrid.com"
 OTHER_HOST = {GLOBAL: EU, EU: GLOBAL}
@@ -33,7 +33,7 @@ NEW_KEY = (
 ONE_MAIL_SECONDS = 15.0
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(case: CheckContext) -> Iterator[Finding]:
     if not case.sendgrid_key:
         return
     answer = _scopes(case, case.settings.sendgrid_url)
@@ -51,7 +51,7 @@ def check(case: Case) -> Iterator[Finding]:
         yield from _judge_refusal(case, answer)
 
 
-def _scopes(case: Case, host: str) -> requests.Response | None:
+def _scopes(case: CheckContext, host: str) -> requests.Response | None:
     try:
         headers = {"Authorization": f"Bearer {case.sendgrid_key}"}
         return requests.get(f"{host}/v3/scopes", headers=headers, timeout=SECONDS)
@@ -73,7 +73,7 @@ def _judge_scopes(answer: requests.Response) -> Generator[Finding, None, bool]:
     return NEEDED in scopes
 
 
-def _judge_refusal(case: Case, answer: requests.Response) -> Iterator[Finding]:
+def _judge_refusal(case: CheckContext, answer: requests.Response) -> Iterator[Finding]:
     here = case.settings.sendgrid_url
     other = OTHER_HOST.get(here, "")
     if answer.status_code not in (401, 403):
@@ -90,7 +90,7 @@ def _judge_refusal(case: Case, answer: requests.Response) -> Iterator[Finding]:
         yield Finding("fault", "sendgrid", what, "SendGrid answers 401 to every mail", NEW_KEY)
 
 
-def _judge_sender(case: Case) -> Iterator[Finding]:
+def _judge_sender(case: CheckContext) -> Iterator[Finding]:
     """The real message, by the real client, in SendGrid's sandbox: checked as any other, and it goes nowhere."""
     sender = case.settings.sender_email
     try:
@@ -114,17 +114,17 @@ def _never() -> Secret:
     raise AssertionError("a key that was just read is not read anew")
 
 
-def _callout(case: Case) -> Callout:
+def _callout(case: CheckContext) -> Callout:
     moment = datetime.fromtimestamp(case.now, UTC)
     ends = case.clock.monotonic() + ONE_MAIL_SECONDS
     return Callout("msg_doctor", "0" * 64, moment, True, sample(case), ends)
 
 
-def _event(case: Case) -> events.Event:
-    return events.read(_callout(case), ActionSecrets({}, Secrets(case.settings)), lambda _odd: None)
+def _event(case: CheckContext) -> events.Event:
+    return events.read(_callout(case), ActionSecrets({}, SecretCache(case.settings)), lambda _odd: None)
 
 
-def sample(case: Case) -> dict[str, object]:
+def sample(case: CheckContext) -> dict[str, object]:
     """An event as Auth0 makes them; the user is the sender, should a mail ever leave the sandbox."""
     return {
         "tenant": {"id": min(case.settings.allowed_tenants, default="doctor")},

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from emulator.auth0.action_file import ActionFile
-from emulator.auth0.runtime import Auth0
+from emulator.auth0.runtime import FakeAuth0
 from emulator.auth0.samples import example
 from emulator.cloud_run.process import SOURCE
-from emulator.cloud_run.service import PUBLIC, CloudRun
-from emulator.cloud_tasks.server import CloudTasks
+from emulator.cloud_run.service import PUBLIC, FakeCloudRun
+from emulator.cloud_tasks.server import FakeCloudTasks
 from emulator.core.journal import Journal
-from emulator.core.source import SourceFault
-from emulator.fault_toggles import Switches
+from emulator.core.source import SourceError
+from emulator.fault_toggles import FaultToggles
 from emulator.runs.run import Run
 from emulator.secret_manager.key_rotation import SENDGRID_KEY, SIGNING_KEY, Keys, new_signing_key
-from emulator.secret_manager.server import SecretManager
-from emulator.sendgrid.server import SendGrid
+from emulator.secret_manager.server import FakeSecretManager
+from emulator.sendgrid.server import FakeSendGrid
 
 __all__ = ["SENDGRID_KEY", "SETTINGS", "SIGNING_KEY", "Emulator", "Run", "example", "new_signing_key"]
 
@@ -68,10 +68,10 @@ class Emulator:
         action: Path = SOURCE / "auth0" / "action.js",
     ) -> None:
         self.journal = Journal()
-        self.secret_manager, self.sendgrid = SecretManager(self.journal), SendGrid(self.journal)
-        self.cloud_tasks = CloudTasks(self.journal) if delivery == "queue" else None
+        self.secret_manager, self.sendgrid = FakeSecretManager(self.journal), FakeSendGrid(self.journal)
+        self.cloud_tasks = FakeCloudTasks(self.journal) if delivery == "queue" else None
         self.action = ActionFile(action, self.journal)
-        self.auth0 = Auth0(self.action.path, self.journal, {})
+        self.auth0 = FakeAuth0(self.action.path, self.journal, {})
         self.keys = Keys(self.sendgrid, self.secret_manager, self.auth0.secrets)
         self.settings = self._settings(environment or {})
         self.services = list(self._services(delivery, source))
@@ -119,7 +119,7 @@ class Emulator:
         for service in self.services:
             service.refresh()
 
-    def faults_in_source(self) -> list[SourceFault]:
+    def faults_in_source(self) -> list[SourceError]:
         """Why an edit is not used, if so."""
         faults = [*(service.fault for service in self.services), self.action.fault]
         return [fault for fault in faults if fault]
@@ -146,12 +146,12 @@ class Emulator:
         entries = self.journal.entries()
         return entries[-1].number if entries else 0
 
-    def _services(self, delivery: Delivery, source: Path) -> Iterator[CloudRun]:
+    def _services(self, delivery: Delivery, source: Path) -> Iterator[FakeCloudRun]:
         """`deliver`, where there is a queue, then the function that Auth0 calls."""
 
-        def service(target: str, **settings: str) -> CloudRun:
+        def service(target: str, **settings: str) -> FakeCloudRun:
             environment = {**self.settings, **settings}
-            return CloudRun(self.journal, environment, keys=self.keys, target=target, source=source)
+            return FakeCloudRun(self.journal, environment, keys=self.keys, target=target, source=source)
 
         if self.cloud_tasks is None:
             yield service(PUBLIC, DELIVERY=delivery)  # what is neither, the function refuses, with the fix
@@ -171,7 +171,7 @@ class Emulator:
             **environment,
         }
 
-    def _switches(self) -> Switches:
+    def _switches(self) -> FaultToggles:
         parts = {
             "SendGrid": self.sendgrid.faults,
             "Secret Manager": self.secret_manager.faults,
@@ -179,7 +179,7 @@ class Emulator:
             "Function": self.function.faults,
         }
         queue = {"Cloud Tasks": self.cloud_tasks.faults} if self.cloud_tasks else {}
-        return Switches(self.journal, parts | queue)
+        return FaultToggles(self.journal, parts | queue)
 
     def _fill(self) -> None:
         """What a person sets up once: a verified sender, the keys on both sides, the queue."""

@@ -78,7 +78,7 @@ WHAT: Mapping[str, Mapping[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Switch:
+class FaultToggle:
     part: str
     name: str
     what: str
@@ -92,15 +92,15 @@ _PRESETS: Mapping[str, Mapping[str, Fault]] = {
 }
 
 
-class Switches:
+class FaultToggles:
     """`parts`: of the parts of WHAT those that are there, each with where its faults go."""
 
     def __init__(self, journal: Journal, parts: Mapping[str, Faults]) -> None:
         self._journal, self._parts = journal, parts
         self._lock = threading.RLock()  # what is changed while all is set aside, is changed after
 
-    def all(self) -> list[Switch]:
-        return [Switch(part, name, what) for part in self._parts for name, what in WHAT[part].items()]
+    def all(self) -> list[FaultToggle]:
+        return [FaultToggle(part, name, what) for part in self._parts for name, what in WHAT[part].items()]
 
     def turn_on(self, part: str, name: str, count: int | None = 1) -> None:
         """For the next `count` requests; None: until reset. Raises ValueError for a name or a count that is none."""

@@ -15,10 +15,10 @@ import pytest
 
 from emulator.cloud_run.process import SOURCE
 from emulator.core.faults import Fault
-from emulator.core.stub import StandIn
+from emulator.core.stub import Stub
 from emulator.emulator import Emulator, Run, example
 from emulator.secret_manager.key_rotation import PROJECT
-from emulator.sendgrid.email import Mail
+from emulator.sendgrid.email import Email
 
 __all__ = ["Emulated", "Fault", "Options", "Run", "emulator", "example"]
 
@@ -53,7 +53,7 @@ class Emulated:
         exchanges = [entry.data for entry in run.entries if entry.kind == "function.exchange"]
         return [{**json.loads(data["response"]["body"]), "http_status": data["status"]} for data in exchanges]
 
-    def inbox(self) -> list[Mail]:
+    def inbox(self) -> list[Email]:
         """Oldest first."""
         return self.parts.sendgrid.inbox()
 
@@ -68,9 +68,9 @@ class Emulated:
         """Give an Action secret that the options name a value."""
         self.parts.secret_manager.put(_resource(name), value)
 
-    def stand_in(self, name: str, *, answer: str = "ok") -> StandIn:
+    def stand_in(self, name: str, *, answer: str = "ok") -> Stub:
         """Another service, until the end of the test."""
-        return self._stack.enter_context(StandIn(name, answer=answer))
+        return self._stack.enter_context(Stub(name, answer=answer))
 
 
 @pytest.fixture

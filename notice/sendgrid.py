@@ -18,7 +18,7 @@ from runtime import log
 from runtime.callout import Callout
 from runtime.clock import CLOCK, Clock
 from runtime.errors import Rejected, Unavailable
-from runtime.http_client import Network, NoReply, Reply
+from runtime.http_client import HttpClient, HttpResponse, NoResponse
 from runtime.results import Result
 from runtime.secrets import Secret
 from settings import Settings
@@ -54,7 +54,7 @@ class SendGrid:
 
     def __init__(self, settings: Settings, *, clock: Clock = CLOCK) -> None:
         self._url, self._clock = f"{settings.sendgrid_url}/v3/mail/send", clock
-        self._network = Network(settings)
+        self._network = HttpClient(settings)
 
     def send(self, message: Message, *, key: Secret, callout: Callout) -> Result:
         """Hand the message over, trying again within the callout's deadline. Status sent, or sandbox.
@@ -93,7 +93,7 @@ class SendGrid:
     def _attempt(self, headers: dict[str, str], body: bytes, callout: Callout, attempt: int) -> Result:
         try:
             reply = self._network.post(self._url, headers, body, ends=callout.deadline)
-        except NoReply as error:
+        except NoResponse as error:
             raise Unavailable(
                 "mail_unavailable",
                 "SendGrid did not answer",
@@ -108,7 +108,7 @@ class SendGrid:
             )
         raise self._refusal(reply, attempt)
 
-    def _refusal(self, reply: Reply, attempt: int) -> Exception:
+    def _refusal(self, reply: HttpResponse, attempt: int) -> Exception:
         said, fields = _errors(reply)
         if reply.status < 300:
             return _rejected(reply.status, said, NO_ACCEPTANCE)
@@ -128,7 +128,7 @@ class SendGrid:
             retry_after=self._retry_after(reply),
         )
 
-    def _retry_after(self, reply: Reply) -> int:
+    def _retry_after(self, reply: HttpResponse) -> int:
         """Seconds that SendGrid asks to wait; 0 where it asks nothing."""
         asked, reset = reply.headers.get("Retry-After", ""), reply.headers.get("X-RateLimit-Reset", "")
         until = _unix(asked)
@@ -209,7 +209,7 @@ def _unix(date: str) -> float | None:
         return None
 
 
-def _errors(reply: Reply) -> tuple[str, list[str]]:
+def _errors(reply: HttpResponse) -> tuple[str, list[str]]:
     """What SendGrid says, as one line without addresses, and the field of each error (empty: none)."""
     try:
         errors = [(str(error.get("message")), error.get("field")) for error in json.loads(reply.body)["errors"]]

@@ -5,8 +5,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Never
 
-from runtime.errors import CalloutRefused
-from runtime.signature import Signed
+from runtime.errors import InvalidCallout
+from runtime.signature import SignedHeaders
 
 
 class Callout(NamedTuple):
@@ -39,15 +39,15 @@ def idempotency_key(webhook_id: str, body: bytes) -> str:
     return hashlib.sha256(webhook_id.encode() + b"." + body).hexdigest()
 
 
-def read(signed: Signed, body: bytes, deadline: float) -> tuple[Callout, str]:
+def read(signed: SignedHeaders, body: bytes, deadline: float) -> tuple[Callout, str]:
     """The callout in a verified body, and what is odd about it (empty: nothing).
 
-    Raises CalloutRefused: invalid_json (not UTF-8, not JSON, a name twice, NaN, nested too deep) or invalid_event (not
+    Raises InvalidCallout: invalid_json (not UTF-8, not JSON, a name twice, NaN, nested too deep) or invalid_event (not
     an object).
     """
     value = _parse(body)
     if not isinstance(value, dict):
-        raise CalloutRefused("invalid_event", 400, "body: expected an object with the member event")
+        raise InvalidCallout("invalid_event", 400, "body: expected an object with the member event")
     sandbox, odd = value.get("sandbox"), []
     if not isinstance(sandbox, bool | None):
         odd.append("sandbox: expected a boolean; it reads as absent")
@@ -73,14 +73,14 @@ def _parse(body: bytes) -> Any:
         # \ud800 alone is legal JSON but no text: it could be neither hashed nor sent.
         return _whole_text(value) if b"\\u" in body else value
     except UnicodeDecodeError:
-        raise CalloutRefused("invalid_json", 400, "body: expected UTF-8") from None
+        raise InvalidCallout("invalid_json", 400, "body: expected UTF-8") from None
     except RecursionError:
-        raise CalloutRefused("invalid_json", 400, "body: nested too deep") from None
+        raise InvalidCallout("invalid_json", 400, "body: nested too deep") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
-        raise CalloutRefused("invalid_json", 400, f"body: {error.msg} at {where}") from None
+        raise InvalidCallout("invalid_json", 400, f"body: {error.msg} at {where}") from None
     except ValueError as error:
-        raise CalloutRefused("invalid_json", 400, f"body: {error}") from None
+        raise InvalidCallout("invalid_json", 400, f"body: {error}") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

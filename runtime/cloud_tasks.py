@@ -11,10 +11,10 @@ from typing import Any
 from runtime import log
 from runtime.clock import CLOCK, Clock
 from runtime.errors import Unavailable
-from runtime.http_client import Network, NoReply, Reply
-from runtime.secret_sources import Outage
-from runtime.secrets import Secrets
-from runtime.signature import Signed
+from runtime.http_client import HttpClient, HttpResponse, NoResponse
+from runtime.secret_sources import TemporaryError
+from runtime.secrets import SecretCache
+from runtime.signature import SignedHeaders
 from settings import GOOGLE_TASKS, Settings
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -25,16 +25,16 @@ TOKEN_SECONDS = 60  # how long an access token is used unasked; Google's library
 FIRST_PAUSE_SECONDS = 0.1  # doubled with each attempt, less a random half
 
 
-class Queue:
+class CloudTasksClient:
     """The queue that TASKS_QUEUE names. Safe for threads."""
 
     def __init__(self, settings: Settings, *, clock: Clock = CLOCK) -> None:
         self._settings, self._clock = settings, clock
-        self._network = Network(settings)
-        self._tokens = Secrets(settings, fetch=_Account().token, clock=clock)
+        self._network = HttpClient(settings)
+        self._tokens = SecretCache(settings, fetch=_Account().token, clock=clock)
         self._url = f"{settings.cloud_tasks_endpoint or GOOGLE_TASKS}/v2/{settings.tasks_queue}/tasks"
 
-    def add(self, signed: Signed, body: bytes, *, key: str, action: str, deadline: float) -> bool:
+    def add(self, signed: SignedHeaders, body: bytes, *, key: str, action: str, deadline: float) -> bool:
         """Hand one Action's callout over: its own bytes and webhook headers. False where Cloud Tasks has it already.
 
         Raises Unavailable (queue_unavailable).
@@ -54,7 +54,7 @@ class Queue:
             self._clock.sleep(pause)
             attempt += 1
 
-    def _task(self, signed: Signed, body: bytes, key: str, action: str) -> dict[str, Any]:
+    def _task(self, signed: SignedHeaders, body: bytes, key: str, action: str) -> dict[str, Any]:
         settings = self._settings
         return {
             # Hashed, as Cloud Tasks asks of names: neighbours in order would slow it down.
@@ -79,7 +79,7 @@ class Queue:
         try:
             ends = min(deadline, self._clock.monotonic() + ATTEMPT_SECONDS)
             reply = self._network.post(self._url, headers, task, ends=ends)
-        except NoReply as error:
+        except NoResponse as error:
             raise _unavailable(str(error), maybe_accepted=error.maybe_accepted) from error
         if reply.status in (200, 409):
             return reply.status == 200
@@ -114,7 +114,7 @@ class _Account:
             if not self._credentials.valid:
                 self._credentials.refresh(Request())
         except GoogleAuthError as error:
-            raise Outage(type(error).__name__) from error
+            raise TemporaryError(type(error).__name__) from error
         return str(self._credentials.token)
 
 
@@ -125,7 +125,7 @@ def _unavailable(cause: str, *, maybe_accepted: bool = False) -> Unavailable:
     )
 
 
-def _status(reply: Reply) -> str:
+def _status(reply: HttpResponse) -> str:
     try:
         return str(json.loads(reply.body)["error"]["status"])[:100]
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -1,7 +1,7 @@
 """The errors of a callout, as one family; which branch one is on says what the caller should do.
 
 NoticeError              code and status stand in the answer, the message is safe to show outside
-├── CalloutRefused       4xx: the callout is wrong, nothing ran
+├── InvalidCallout       4xx: the callout is wrong, nothing ran
 ├── Rejected             502: the same again gets the same, until a person repairs something
 └── Unavailable          503 + Retry-After: try again
 
@@ -22,7 +22,7 @@ class NoticeError(Exception):
         self.code, self.message, self.cause = code, message, cause
 
 
-class CalloutRefused(NoticeError):
+class InvalidCallout(NoticeError):
     """The caller sent what cannot be taken: method_not_allowed, unsupported_media_type, too_large,
     invalid_signature, invalid_json or invalid_event."""
 

@@ -13,7 +13,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, get_args
 
 from runtime.callout import Callout
-from runtime.errors import CalloutRefused
+from runtime.errors import InvalidCallout
 from runtime.secrets import ActionSecrets
 
 Warn = Callable[[str], None]
@@ -29,10 +29,10 @@ class _Kind(NamedTuple):
 
 def _kind(hint: Any) -> _Kind:
     kind, is_optional = (get_args(hint)[0], True) if isinstance(hint, UnionType) else (hint, False)
-    return _Kind(kind, is_optional, issubclass(kind, Members))
+    return _Kind(kind, is_optional, issubclass(kind, JsonObject))
 
 
-class Members(Mapping[str, Any]):
+class JsonObject(Mapping[str, Any]):
     """A JSON object: its members by dot (`event.user.email`) or by name (`metadata["brand"]`).
 
     A subclass names the members that it knows, by annotation; `X | None` is optional, a bare subclass is always there.
@@ -75,7 +75,7 @@ class Members(Mapping[str, Any]):
         return f"{type(self).__name__}({', '.join(self._members)})"
 
 
-class GeoIp(Members):
+class GeoIp(JsonObject):
     cityName: str | None  # noqa: N815  (Auth0's names)
     continentCode: str | None  # noqa: N815
     countryCode: str | None  # noqa: N815
@@ -88,7 +88,7 @@ class GeoIp(Members):
     timeZone: str | None  # noqa: N815
 
 
-class Request(Members):
+class Request(JsonObject):
     geoip: GeoIp
     hostname: str | None
     ip: str | None
@@ -97,18 +97,18 @@ class Request(Members):
     user_agent: str | None
 
 
-class Connection(Members):
+class Connection(JsonObject):
     id: str | None
-    metadata: Members | None
+    metadata: JsonObject | None
     name: str | None
     strategy: str | None
 
 
-class Tenant(Members):
+class Tenant(JsonObject):
     id: str | None
 
 
-class User(Members):
+class User(JsonObject):
     email: str | None
     email_verified: bool | None
     last_password_reset: str | None
@@ -118,20 +118,20 @@ class User(Members):
     username: str | None
 
 
-class CustomDomain(Members):
+class CustomDomain(JsonObject):
     domain: str | None
-    domain_metadata: Members | None
+    domain_metadata: JsonObject | None
 
 
-class Transaction(Members):
+class Transaction(JsonObject):
     correlation_id: str | None
 
 
-class Authentication(Members):
-    riskAssessment: Members | None  # noqa: N815
+class Authentication(JsonObject):
+    riskAssessment: JsonObject | None  # noqa: N815
 
 
-class Event(Members):
+class Event(JsonObject):
     """What an Action gets as `event`. `callout` is ours: the request that brought the event."""
 
     connection: Connection
@@ -141,7 +141,7 @@ class Event(Members):
     custom_domain: CustomDomain | None
     transaction: Transaction | None
     authentication: Authentication | None
-    configuration: Members | None
+    configuration: JsonObject | None
 
     if TYPE_CHECKING:  # put there by the runtime, never read from the body
         callout: Callout
@@ -151,7 +151,7 @@ class Event(Members):
 def read(callout: Callout, secrets: ActionSecrets, warn: Warn) -> Event:
     """The event that the callout brought.
 
-    Raises CalloutRefused (invalid_event, with the path) where `event` or `event.user` is no object, or
+    Raises InvalidCallout (invalid_event, with the path) where `event` or `event.user` is no object, or
     `event.user.email` is there and no string.
     """
     raw = callout.event
@@ -167,8 +167,8 @@ def read(callout: Callout, secrets: ActionSecrets, warn: Warn) -> Event:
     return event
 
 
-def _refused(path: str, expected: str, value: object) -> CalloutRefused:
-    return CalloutRefused("invalid_event", 400, f"{path}: expected {expected}, got {json_type(value)}")
+def _refused(path: str, expected: str, value: object) -> InvalidCallout:
+    return InvalidCallout("invalid_event", 400, f"{path}: expected {expected}, got {json_type(value)}")
 
 
 def _read(value: object, kind: _Kind, path: str, warn: Warn) -> Any:
@@ -196,7 +196,7 @@ def _warn_of(value: object, expected: str, path: str, warn: Warn) -> None:
 
 def _frozen(value: Any, warn: Warn) -> Any:
     if isinstance(value, dict):
-        return Members(value, "", warn)
+        return JsonObject(value, "", warn)
     return tuple(_frozen(item, warn) for item in value) if isinstance(value, list) else value
 
 

@@ -21,14 +21,14 @@ from runtime import event as events
 from runtime import http, log, process
 from runtime.api import Api
 from runtime.clock import CLOCK, Clock
-from runtime.cloud_tasks import Queue
-from runtime.errors import CalloutRefused, NoticeError, Rejected, Unavailable
+from runtime.cloud_tasks import CloudTasksClient
+from runtime.errors import InvalidCallout, NoticeError, Rejected, Unavailable
 from runtime.event import Event
-from runtime.http import Answer
-from runtime.idempotency import Done, Once
+from runtime.http import JsonResponse
+from runtime.idempotency import CompletedActions, IdempotencyCache
 from runtime.results import Outcome, Result, combine, internal, milliseconds, severity
-from runtime.secrets import ActionSecrets, Secrets
-from runtime.signature import TOLERANCE_SECONDS, Signed, SigningKeys, unauthorized
+from runtime.secrets import ActionSecrets, SecretCache
+from runtime.signature import TOLERANCE_SECONDS, SignedHeaders, SigningKeys, invalid_signature
 from settings import Settings, SettingsError
 from settings import load as load_settings
 
@@ -44,7 +44,7 @@ HttpFunction = Callable[[Request], Response]
 class _Received(NamedTuple):
     """A callout that may be acted on, with what a task needs of it."""
 
-    signed: Signed
+    signed: SignedHeaders
     body: bytes
     event: Event
     began: float  # monotonic seconds
@@ -66,13 +66,13 @@ def start() -> Settings:
 class Flow:
     """The Actions of one trigger, and what they share while this instance lives."""
 
-    def __init__(self, settings: Settings, *, secrets: Secrets | None = None, clock: Clock = CLOCK) -> None:
+    def __init__(self, settings: Settings, *, secrets: SecretCache | None = None, clock: Clock = CLOCK) -> None:
         self.settings, self._clock = settings, clock
         self._actions: dict[str, Action] = {}
-        self._secrets = secrets or Secrets(settings, clock=clock)
+        self._secrets = secrets or SecretCache(settings, clock=clock)
         self._signing_keys = SigningKeys(settings, self._secrets, clock=clock)
-        self._queue = Queue(settings, clock=clock) if settings.delivery == "queue" else None
-        self._once = Once(clock)
+        self._queue = CloudTasksClient(settings, clock=clock) if settings.delivery == "queue" else None
+        self._once = IdempotencyCache(clock)
         self._api = Api(clock)
         self._timeouts = _Timeouts()
 
@@ -98,7 +98,7 @@ class Flow:
         return self._serve(request, DELIVER_SECONDS, TASK_SECONDS, functools.partial(self._deliver, name))
 
     def _serve(
-        self, request: Request, seconds: float, tolerance: float, work: Callable[[_Received], Answer]
+        self, request: Request, seconds: float, tolerance: float, work: Callable[[_Received], JsonResponse]
     ) -> Response:
         began, unread = self._clock.monotonic(), True
         with log.scope(**http.trace(request, self.settings.google_cloud_project)):
@@ -120,25 +120,25 @@ class Flow:
         signed = self._signing_keys.verify(headers, body, tolerance=tolerance, deadline=deadline)
         return _Received(signed, body, self._read(signed, body, deadline), began, deadline)
 
-    def _read(self, signed: Signed, body: bytes, deadline: float) -> Event:
+    def _read(self, signed: SignedHeaders, body: bytes, deadline: float) -> Event:
         odd: list[str] = []
         try:
             callout, oddity = callouts.read(signed, body, deadline)
             if self.settings.allowed_tenants and _tenant(callout.event) not in self.settings.allowed_tenants:
-                raise unauthorized("the tenant is not among ALLOWED_TENANTS")
+                raise invalid_signature("the tenant is not among ALLOWED_TENANTS")
             event = events.read(callout, ActionSecrets(self.settings.secrets, self._secrets, deadline), odd.append)
         except RecursionError:
-            raise CalloutRefused("invalid_json", 400, "body: nested too deep") from None
+            raise InvalidCallout("invalid_json", 400, "body: nested too deep") from None
         _describe(event)
         for warning in [*([oddity] if oddity else []), *odd]:
             log.write("WARNING", warning, code="odd_event")
         return event
 
-    def _take(self, received: _Received) -> Answer:
+    def _take(self, received: _Received) -> JsonResponse:
         """Direct mode: every Action runs now. Queue mode: every Action becomes a task."""
         attempt = self._run if self._queue is None else functools.partial(self._enqueue, self._queue)
 
-        def work(done: Done) -> Answer:
+        def work(done: CompletedActions) -> JsonResponse:
             """Each that has not succeeded yet, whatever the others do."""
             outcomes = [done.get(name) or self._outcome(name, received, attempt) for name in self._actions]
             done.update({outcome.name: outcome for outcome in outcomes if outcome.error is None})
@@ -146,13 +146,13 @@ class Flow:
 
         return self._once.run(received.event.callout.key, received.deadline, work)
 
-    def _deliver(self, name: str, received: _Received) -> Answer:
+    def _deliver(self, name: str, received: _Received) -> JsonResponse:
         if name not in self._actions:
             known = ", ".join(self._actions)
             raise NoticeError("unknown_action", "no Action of this name", cause=f"the flow has: {known}")
         key = f"{received.event.callout.key}/{name}"
 
-        def work(_done: Done) -> Answer:
+        def work(_done: CompletedActions) -> JsonResponse:
             return self._combine(
                 received, [self._outcome(name, received, functools.partial(self._run_or_give_up, key))]
             )
@@ -176,7 +176,7 @@ class Flow:
                 raise
             return Result("abandoned", reason="maybe_accepted")
 
-    def _enqueue(self, queue: Queue, name: str, received: _Received) -> Result:
+    def _enqueue(self, queue: CloudTasksClient, name: str, received: _Received) -> Result:
         key, deadline = received.event.callout.key, received.deadline
         is_new = queue.add(received.signed, received.body, key=key, action=name, deadline=deadline)
         return Result("queued" if is_new else "duplicate")
@@ -197,7 +197,7 @@ class Flow:
         outcome.write()
         return outcome
 
-    def _combine(self, received: _Received, outcomes: list[Outcome]) -> Answer:
+    def _combine(self, received: _Received, outcomes: list[Outcome]) -> JsonResponse:
         return combine(received.event.callout, outcomes, self._clock.monotonic() - received.began)
 
 

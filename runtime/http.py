@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from flask import Request, Response
 
-from runtime.errors import CalloutRefused, NoticeError, Unavailable
+from runtime.errors import InvalidCallout, NoticeError, Unavailable
 
 LARGEST_BODY = 65_536
 TRACE = re.compile(r"(?:00-)?([0-9a-f]{32})[-/]")
 
 
-class Answer(NamedTuple):
+class JsonResponse(NamedTuple):
     """An HTTP answer that is JSON."""
 
     status: int
@@ -25,12 +25,12 @@ class Answer(NamedTuple):
 def read(request: Request) -> bytes:
     """The raw body, of which no more than the limit is ever held.
 
-    Raises CalloutRefused: method_not_allowed, unsupported_media_type or too_large.
+    Raises InvalidCallout: method_not_allowed, unsupported_media_type or too_large.
     """
     if request.method != "POST":
-        raise CalloutRefused("method_not_allowed", 405, "POST the callout")
+        raise InvalidCallout("method_not_allowed", 405, "POST the callout")
     if request.mimetype != "application/json" or request.headers.get("Content-Encoding"):
-        raise CalloutRefused("unsupported_media_type", 415, "Content-Type must be application/json, with no encoding")
+        raise InvalidCallout("unsupported_media_type", 415, "Content-Type must be application/json, with no encoding")
     if (request.content_length or 0) > LARGEST_BODY:
         raise _too_large()
     body = _read_at_most(request, LARGEST_BODY + 1)
@@ -45,12 +45,12 @@ def _read_at_most(request: Request, size: int) -> bytes:
         while chunk := request.stream.read(size - len(body)):
             body += chunk
     except Exception:  # noqa: BLE001  (the host has errors of its own for what is framed wrongly)
-        raise CalloutRefused("invalid_json", 400, "body: broken off") from None
+        raise InvalidCallout("invalid_json", 400, "body: broken off") from None
     return body
 
 
-def _too_large() -> CalloutRefused:
-    return CalloutRefused("too_large", 413, f"the body may have {LARGEST_BODY} bytes")
+def _too_large() -> InvalidCallout:
+    return InvalidCallout("too_large", 413, f"the body may have {LARGEST_BODY} bytes")
 
 
 def trace(request: Request, project: str) -> dict[str, str]:
@@ -60,15 +60,15 @@ def trace(request: Request, project: str) -> dict[str, str]:
     return {"logging.googleapis.com/trace": f"projects/{project}/traces/{found[1]}"} if found and project else {}
 
 
-def failure(error: NoticeError) -> Answer:
+def failure(error: NoticeError) -> JsonResponse:
     """The answer that says what went wrong, to whoever called."""
     headers = {"Retry-After": str(max(error.retry_after, 1))} if isinstance(error, Unavailable) else {}
     if error.code == "method_not_allowed":
         headers = {"Allow": "POST"}
-    return Answer(error.status, {"error": {"code": error.code, "message": error.message}}, headers)
+    return JsonResponse(error.status, {"error": {"code": error.code, "message": error.message}}, headers)
 
 
-def respond(answer: Answer, *, unread: bool = False) -> Response:
+def respond(answer: JsonResponse, *, unread: bool = False) -> Response:
     """`unread`: the request's body was not read to its end, and must not be: functions-framework reads the rest into
     memory after every answer but a streamed one."""
     text = json.dumps(answer.body, default=str).encode() + b"\n"  # an Action may report anything

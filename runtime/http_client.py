@@ -35,13 +35,13 @@ LARGEST_ANSWER = 65_536
 _current = threading.local()
 
 
-class Reply(NamedTuple):
+class HttpResponse(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes  # at most LARGEST_ANSWER of it
 
 
-class NoReply(Exception):
+class NoResponse(Exception):
     """No whole answer came. `maybe_accepted`: the request may have arrived."""
 
     def __init__(self, cause: str, *, maybe_accepted: bool) -> None:
@@ -49,33 +49,33 @@ class NoReply(Exception):
         self.maybe_accepted = maybe_accepted
 
 
-class Network:
+class HttpClient:
     """Connections to one service, kept and shared by all threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._adapter = _Adapter(settings.threads, settings.ca_bundle or certifi.where())
         self._proxies = {"https": settings.proxy} if settings.proxy else None
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes, *, ends: float) -> Reply:
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, *, ends: float) -> HttpResponse:
         """The answer, with redirects not followed. `ends`: a monotonic second; the whole is over by then.
 
-        Raises NoReply.
+        Raises NoResponse.
         """
         began = time.monotonic()
         _current.ends, _current.connection, _current.answered, _current.may_have_arrived = ends, "", False, False
         try:
             return self._exchange_again_if_stale(_prepared(url, headers, body))
         except requests.ConnectTimeout as error:
-            raise NoReply("no connection in time", maybe_accepted=_current.may_have_arrived) from error
+            raise NoResponse("no connection in time", maybe_accepted=_current.may_have_arrived) from error
         except (requests.RequestException, HTTPError, OSError) as error:
             maybe = _current.may_have_arrived or _current.connection != "begun"
-            raise NoReply(_cause(error), maybe_accepted=maybe) from error
+            raise NoResponse(_cause(error), maybe_accepted=maybe) from error
         except ValueError:  # its text holds the header, which may be a key
-            raise NoReply("a header is malformed", maybe_accepted=False) from None
+            raise NoResponse("a header is malformed", maybe_accepted=False) from None
         finally:
             log.add_network_seconds(time.monotonic() - began)
 
-    def _exchange_again_if_stale(self, request: requests.PreparedRequest) -> Reply:
+    def _exchange_again_if_stale(self, request: requests.PreparedRequest) -> HttpResponse:
         """A kept connection may have been closed while idle: then the request goes out once more, on a new one."""
         try:
             return self._exchange(request)
@@ -86,7 +86,7 @@ class Network:
         self._adapter.close()  # its idle connections; those in use are not touched
         return self._exchange(request)
 
-    def _exchange(self, request: requests.PreparedRequest) -> Reply:
+    def _exchange(self, request: requests.PreparedRequest) -> HttpResponse:
         left = _current.ends - time.monotonic()
         if left <= 0:
             raise requests.ConnectTimeout
@@ -100,7 +100,7 @@ class Network:
         if response.raw.read(1):  # more than anybody reads: the connection is not worth keeping
             response.close()
         response.raw.release_conn()
-        return Reply(response.status_code, response.headers, body)
+        return HttpResponse(response.status_code, response.headers, body)
 
 
 def _prepared(url: str, headers: Mapping[str, str], body: bytes) -> requests.PreparedRequest:

@@ -10,13 +10,13 @@ from typing import Any
 
 from runtime.clock import CLOCK, Clock
 from runtime.errors import Unavailable
-from runtime.http import Answer
+from runtime.http import JsonResponse
 
 KEPT_SECONDS = 15 * 60
 KEPT_ENTRIES = 10_000
 
 
-Done = dict[str, Any]  # an Action's name → its outcome, for those that succeeded
+CompletedActions = dict[str, Any]  # an Action's name → its outcome, for those that succeeded
 
 
 class _Entry:
@@ -24,12 +24,12 @@ class _Entry:
 
     def __init__(self, until: float) -> None:
         self.until = until
-        self.done: Done = {}
+        self.done: CompletedActions = {}
         self.success = ""  # the answer's body, as JSON: 10,000 of them as objects would take 25 MB
-        self.running: Future[Answer] | None = None
+        self.running: Future[JsonResponse] | None = None
 
 
-class Once:
+class IdempotencyCache:
     """What this instance remembers: 15 minutes, 10,000 callouts, the oldest forgotten first."""
 
     def __init__(self, clock: Clock = CLOCK) -> None:
@@ -37,7 +37,7 @@ class Once:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
-    def run(self, key: str, deadline: float, work: Callable[[Done], Answer]) -> Answer:
+    def run(self, key: str, deadline: float, work: Callable[[CompletedActions], JsonResponse]) -> JsonResponse:
         """The answer of `work`, or of the same key's earlier success (as `duplicate`), or of its run under way.
 
         `work` gets what has succeeded before and adds to it. Raises Unavailable (in_progress) where the run under way
@@ -46,10 +46,10 @@ class Once:
         with self._lock:
             entry = self._entry(key)
             if entry.success:
-                return Answer(200, {**json.loads(entry.success), "status": "duplicate"})
+                return JsonResponse(200, {**json.loads(entry.success), "status": "duplicate"})
             others = entry.running
             if others is None:
-                mine: Future[Answer] = Future()
+                mine: Future[JsonResponse] = Future()
                 entry.running = mine
         if others is not None:
             return self._wait(others, deadline)
@@ -71,7 +71,7 @@ class Once:
             self._entries.popitem(last=False)
         return self._entries.setdefault(key, _Entry(now + KEPT_SECONDS))
 
-    def _end(self, key: str, entry: _Entry, answer: Answer | None) -> None:
+    def _end(self, key: str, entry: _Entry, answer: JsonResponse | None) -> None:
         with self._lock:
             entry.running = None
             if answer is not None and answer.status < 300:
@@ -79,7 +79,7 @@ class Once:
             elif not entry.done and self._entries.get(key) is entry:  # and not one that came after it was forgotten
                 del self._entries[key]
 
-    def _wait(self, running: Future[Answer], deadline: float) -> Answer:
+    def _wait(self, running: Future[JsonResponse], deadline: float) -> JsonResponse:
         try:
             return running.result(max(0.0, deadline - self._clock.monotonic()))
         except FutureTimeoutError:

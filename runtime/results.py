@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from runtime import http, log
 from runtime.callout import Callout
 from runtime.errors import NoticeError
-from runtime.http import Answer
+from runtime.http import JsonResponse
 
 TELLING = {
     "sent": 0,
@@ -59,7 +59,7 @@ class Outcome(NamedTuple):
         )
 
 
-def combine(callout: Callout, outcomes: list[Outcome], seconds: float) -> Answer:
+def combine(callout: Callout, outcomes: list[Outcome], seconds: float) -> JsonResponse:
     """One answer for all, after `seconds` in all: the worst failure, else the success that tells most."""
     stats = {"total_ms": milliseconds(seconds), "network_ms": milliseconds(log.network_seconds())}
     common = {"id": callout.id, "stats": stats, "actions": [outcome.body() for outcome in outcomes]}
@@ -71,7 +71,7 @@ def combine(callout: Callout, outcomes: list[Outcome], seconds: float) -> Answer
     details: dict[str, Any] = {"message_id": told.message_id} if told.status == "sent" else {}
     if told.reason:
         details["reason"] = told.reason
-    return Answer(202 if told.status == "queued" else 200, {"status": told.status, **details, **common})
+    return JsonResponse(202 if told.status == "queued" else 200, {"status": told.status, **details, **common})
 
 
 def severity(error: NoticeError) -> log.Severity:

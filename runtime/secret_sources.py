@@ -11,11 +11,11 @@ from settings import Settings
 ATTEMPT_SECONDS, PAUSE_SECONDS = 2.0, 0.1
 
 
-class Refused(Exception):
+class PermanentError(Exception):
     """There is an answer, and it is no: no such secret, no right, version disabled."""
 
 
-class Outage(Exception):
+class TemporaryError(Exception):
     """There is no answer now."""
 
 
@@ -29,9 +29,9 @@ def _read_file(path: str) -> str:
     try:
         return Path(path).read_text("utf-8")
     except (FileNotFoundError, PermissionError, UnicodeDecodeError) as error:
-        raise Refused(type(error).__name__) from error
+        raise PermanentError(type(error).__name__) from error
     except OSError as error:
-        raise Outage(error.strerror or type(error).__name__) from error
+        raise TemporaryError(error.strerror or type(error).__name__) from error
 
 
 class _SecretManager:
@@ -49,7 +49,7 @@ class _SecretManager:
         """Raises Refused, or Outage after two attempts."""
         try:
             return self._attempt(resource)
-        except Outage:
+        except TemporaryError:
             self._clock.sleep(PAUSE_SECONDS)
             return self._attempt(resource)
 
@@ -63,9 +63,9 @@ class _SecretManager:
             answer = self._client(resource).access_secret_version(name=name, timeout=ATTEMPT_SECONDS, retry=None)
             return bytes(answer.payload.data).decode("utf-8")
         except (exceptions.ServerError, exceptions.TooManyRequests, GoogleAuthError, ParseError, OSError) as error:
-            raise Outage(f"Secret Manager: {_kind(error)}") from error
+            raise TemporaryError(f"Secret Manager: {_kind(error)}") from error
         except (exceptions.GoogleAPICallError, UnicodeDecodeError) as error:
-            raise Refused(f"Secret Manager: {_kind(error)}") from error
+            raise PermanentError(f"Secret Manager: {_kind(error)}") from error
 
     def _client(self, resource: str) -> Any:
         location = resource.split("/")[3] if "/locations/" in resource else ""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from runtime import log
 from runtime.clock import CLOCK, Clock
 from runtime.errors import Unavailable
-from runtime.secret_sources import Outage, Refused, reader
+from runtime.secret_sources import PermanentError, TemporaryError, reader
 from settings import Settings
 
 STALE_SECONDS = 24 * 3600
@@ -51,7 +51,7 @@ class _Value(NamedTuple):
         return now - self.read_at < max_age or (asked_lately and in_outage)
 
 
-class Secrets:
+class SecretCache:
     """The cache of this process. Safe for threads; each secret is read by one thread at a time."""
 
     def __init__(self, settings: Settings, *, fetch: Callable[[str], str] | None = None, clock: Clock = CLOCK) -> None:
@@ -80,7 +80,7 @@ class Secrets:
         patience = PATIENCE_SECONDS if value is None or max_age is not None else SHORT_PATIENCE_SECONDS
         try:
             return reading.result(min(patience, max(deadline - began, 0)))
-        except (FutureTimeoutError, Outage) as error:
+        except (FutureTimeoutError, TemporaryError) as error:
             return self._old(source, value if old_serves else None, str(error) or "no answer in time")
         finally:
             log.add_network_seconds(self._clock.monotonic() - began)
@@ -104,7 +104,7 @@ class Secrets:
     def _read_now(self, source: str) -> str:
         try:
             text = self._fetch(source).strip()
-        except Refused as refused:
+        except PermanentError as refused:
             self._values.pop(source, None)
             raise _unavailable(source, str(refused)) from refused
         for words in (text, *text.split()):
@@ -134,7 +134,7 @@ def _unavailable(source: str, cause: str) -> Unavailable:
 class ActionSecrets(Mapping[str, Secret]):
     """`event.secrets`: an Action's secrets by name, read when they are used. The signing key is never among them."""
 
-    def __init__(self, sources: Mapping[str, str], secrets: Secrets, deadline: float = math.inf) -> None:
+    def __init__(self, sources: Mapping[str, str], secrets: SecretCache, deadline: float = math.inf) -> None:
         self._sources, self._secrets, self._deadline = sources, secrets, deadline
 
     def __getattr__(self, name: str) -> Secret:

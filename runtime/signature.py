@@ -15,8 +15,8 @@ from werkzeug.datastructures import Headers
 
 from runtime import log
 from runtime.clock import CLOCK, Clock
-from runtime.errors import CalloutRefused, Unavailable
-from runtime.secrets import Secrets
+from runtime.errors import InvalidCallout, Unavailable
+from runtime.secrets import SecretCache
 from settings import Settings
 
 TOLERANCE_SECONDS = 300
@@ -25,7 +25,7 @@ TIMESTAMP = re.compile(r"[1-9][0-9]{0,10}")  # one spelling each: what is signed
 UNKNOWN_SIGNATURE_SECONDS = 10  # a stranger's signature makes us read again no more often than this
 
 
-class Signed(NamedTuple):
+class SignedHeaders(NamedTuple):
     """What the three webhook headers say; untrusted until `SigningKeys.verify` has returned it."""
 
     id: str
@@ -33,29 +33,29 @@ class Signed(NamedTuple):
     signatures: tuple[str, ...]
 
 
-def read_headers(headers: Headers) -> Signed:
-    """Raises CalloutRefused (invalid_signature) where a header is missing or malformed."""
+def read_headers(headers: Headers) -> SignedHeaders:
+    """Raises InvalidCallout (invalid_signature) where a header is missing or malformed."""
     claimed = {name: headers.get(f"webhook-{name}") or "" for name in ("id", "timestamp", "signature")}
     missing = [f"webhook-{name}" for name, value in claimed.items() if not value]
     if missing:
-        raise unauthorized(f"{' and '.join(missing)} missing")
+        raise invalid_signature(f"{' and '.join(missing)} missing")
     if not ID.fullmatch(claimed["id"]):
-        raise unauthorized("webhook-id is malformed")
+        raise invalid_signature("webhook-id is malformed")
     if not TIMESTAMP.fullmatch(claimed["timestamp"]):
-        raise unauthorized("webhook-timestamp is malformed")
-    return Signed(claimed["id"], int(claimed["timestamp"]), tuple(claimed["signature"].split(" ")))
+        raise invalid_signature("webhook-timestamp is malformed")
+    return SignedHeaders(claimed["id"], int(claimed["timestamp"]), tuple(claimed["signature"].split(" ")))
 
 
-def verify_age(signed: Signed, now: float, *, tolerance: float = TOLERANCE_SECONDS) -> None:
-    """Raises CalloutRefused (invalid_signature) where the timestamp is too far from `now` (unix seconds)."""
+def verify_age(signed: SignedHeaders, now: float, *, tolerance: float = TOLERANCE_SECONDS) -> None:
+    """Raises InvalidCallout (invalid_signature) where the timestamp is too far from `now` (unix seconds)."""
     age = int(now) - signed.timestamp
     if age > tolerance or -age > TOLERANCE_SECONDS:
-        raise unauthorized(
+        raise invalid_signature(
             f"webhook-timestamp is {age} s old, tolerated: {tolerance:.0f} s and {TOLERANCE_SECONDS} s ahead"
         )
 
 
-def is_signed(signed: Signed, body: bytes, keys: Iterable[bytes]) -> bool:
+def has_valid_signature(signed: SignedHeaders, body: bytes, keys: Iterable[bytes]) -> bool:
     """Whether any offered signature of the version v1 is one that any of the keys makes. In constant time per pair."""
     text = f"{signed.id}.{signed.timestamp}.".encode() + body
     offered = [value[3:].encode("utf-8", "replace") for value in signed.signatures if value.startswith("v1,")]
@@ -75,31 +75,31 @@ def signing_key(text: str) -> bytes:
     return key
 
 
-def unauthorized(cause: str) -> CalloutRefused:
+def invalid_signature(cause: str) -> InvalidCallout:
     """One answer for every cause, so that a stranger learns nothing from it; the log has the cause."""
-    return CalloutRefused("invalid_signature", 401, "the signature does not hold", cause=cause)
+    return InvalidCallout("invalid_signature", 401, "the signature does not hold", cause=cause)
 
 
 class SigningKeys:
     """The keys of CALLOUT_SIGNING_KEY_SECRET, as they stand there now."""
 
-    def __init__(self, settings: Settings, secrets: Secrets, *, clock: Clock = CLOCK) -> None:
+    def __init__(self, settings: Settings, secrets: SecretCache, *, clock: Clock = CLOCK) -> None:
         self._source, self._secrets, self._clock = settings.signing_key_secret, secrets, clock
         self._read_again_at = -math.inf
         self._reported: str | None = None
 
-    def verify(self, headers: Headers, body: bytes, *, tolerance: float, deadline: float) -> Signed:
+    def verify(self, headers: Headers, body: bytes, *, tolerance: float, deadline: float) -> SignedHeaders:
         """What the headers say of a body that one of the keys has signed, at most `tolerance` seconds ago.
 
         An unknown signature is looked at again with freshly read keys, so that a new key works at once.
-        Raises CalloutRefused (invalid_signature) or Unavailable (secret_unavailable).
+        Raises InvalidCallout (invalid_signature) or Unavailable (secret_unavailable).
         """
         signed = read_headers(headers)
         verify_age(signed, self._clock.now(), tolerance=tolerance)
-        if not is_signed(signed, body, self._keys(None, deadline)) and not is_signed(
+        if not has_valid_signature(signed, body, self._keys(None, deadline)) and not has_valid_signature(
             signed, body, self._keys(self._unknown_signature(), deadline)
         ):
-            raise unauthorized("no signature of a known key")
+            raise invalid_signature("no signature of a known key")
         return signed
 
     def _unknown_signature(self) -> float:

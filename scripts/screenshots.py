@@ -22,7 +22,7 @@ ARGUMENTS = [
 Theme = Literal["light", "dark"]
 
 
-class MailPicture(NamedTuple):
+class EmailScreenshot(NamedTuple):
     name: str
     wish: str
     default: str
@@ -31,11 +31,11 @@ class MailPicture(NamedTuple):
 
 
 MAILS = (
-    MailPicture("en-light", "en", "en", "light", 600),
-    MailPicture("en-dark-narrow", "en", "en", "dark", 320),
-    MailPicture("de-and-en", "de", "en", "light", 600),
-    MailPicture("ja-light", "ja", "ja", "light", 600),
-    MailPicture("ar-light", "ar", "ar", "light", 600),
+    EmailScreenshot("en-light", "en", "en", "light", 600),
+    EmailScreenshot("en-dark-narrow", "en", "en", "dark", 320),
+    EmailScreenshot("de-and-en", "de", "en", "light", 600),
+    EmailScreenshot("ja-light", "ja", "ja", "light", 600),
+    EmailScreenshot("ar-light", "ar", "ar", "light", 600),
 )
 # Name: address, theme.
 VIEWS: dict[str, tuple[str, Theme]] = {

@@ -27,7 +27,7 @@ from notice.compose import password_changed
 from notice.sendgrid import payload
 from runtime import Api, Event, Flow, Result, log, skipped
 from runtime.clock import Clock
-from runtime.secrets import Secrets
+from runtime.secrets import SecretCache
 from settings import Settings, load
 
 NOW = 1_800_000_000
@@ -283,7 +283,7 @@ def flow(settings: Settings) -> Flow:
     """The flow as in main.py, but for the last step: what would be sent is made, and goes nowhere."""
     secret = "whsec_" + base64.b64encode(KEY).decode()
     clock = Clock(now=lambda: NOW)
-    flow = Flow(settings, secrets=Secrets(settings, fetch=lambda _source: secret, clock=clock), clock=clock)
+    flow = Flow(settings, secrets=SecretCache(settings, fetch=lambda _source: secret, clock=clock), clock=clock)
 
     @flow.action
     def on_execute_post_change_password(event: Event, api: Api) -> Result:

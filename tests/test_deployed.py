@@ -15,8 +15,8 @@ from emulator.cloud_run.process import SOURCE
 from emulator.emulator import SETTINGS, new_signing_key
 from tests.end_to_end.callouts import callout as callout_of
 from tests.end_to_end.callouts import event, new_address, notice_to
-from tests.end_to_end.harness import Stage
-from tests.end_to_end.leak_checker import Witness
+from tests.end_to_end.harness import Harness
+from tests.end_to_end.leak_checker import LeakChecker
 from tests.support.gcloud import environment, gcloud, needs_gcloud
 
 LAYERS = ["settings", "runtime", "notice", "main"]  # each imports itself and what stands before it
@@ -100,8 +100,8 @@ def test_gcloud_reads_the_ignore_file_as_git_does(uploaded: list[str], tmp_path:
 
 
 def test_what_is_uploaded_sends_a_mail_on_its_own(deployed: Path, tmp_path: Path) -> None:
-    witness = Witness()
-    with Stage(witness, {"PYTHONPATH": ""}, mounted=tmp_path, source=deployed / "main.py") as stage:
+    witness = LeakChecker()
+    with Harness(witness, {"PYTHONPATH": ""}, mounted=tmp_path, source=deployed / "main.py") as stage:
         assert stage.send(notice_to(new_address())).body["status"] == "sent"
     witness.check(everything=True)
 
@@ -115,9 +115,9 @@ def test_what_is_uploaded_needs_no_more_than_its_requirements(
     install(fresh, deployed / "requirements.txt")
     mounted.mkdir()
     monkeypatch.setattr("emulator.cloud_run.process.sys.executable", str(fresh / "bin" / "python"))
-    witness = Witness()
+    witness = LeakChecker()
     for place in (mounted, None):
-        with Stage(witness, {"PYTHONPATH": ""}, mounted=place, source=deployed / "main.py") as stage:
+        with Harness(witness, {"PYTHONPATH": ""}, mounted=place, source=deployed / "main.py") as stage:
             callout, to_nobody = notice_to(new_address()), callout_of(event(None))
             assert stage.send(callout).body["status"] == "sent"
             assert stage.send(callout).body["status"] == "duplicate"

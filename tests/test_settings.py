@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from settings import Fault, Settings, SettingsError, load
+from settings import SettingError, Settings, SettingsError, load
 from tests.conftest import MakeSettings
 
-Faults = Callable[..., tuple[Fault, ...]]
+Faults = Callable[..., tuple[SettingError, ...]]
 
 
 @pytest.fixture
 def faults(environment: dict[str, str]) -> Faults:
     """The faults of the least environment with a test's values."""
 
-    def read(**more: str) -> tuple[Fault, ...]:
+    def read(**more: str) -> tuple[SettingError, ...]:
         with pytest.raises(SettingsError) as caught:
             load({**environment, **more})
         return caught.value.faults

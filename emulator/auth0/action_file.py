@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from emulator.core.journal import Journal
-from emulator.core.source import SourceFault, javascript_fault
+from emulator.core.source import SourceError, javascript_fault
 
 
 class ActionFile:
@@ -18,7 +18,7 @@ class ActionFile:
         self._folder = tempfile.TemporaryDirectory(prefix="action-")
         self._lock = threading.Lock()
         self.path = Path(self._folder.name) / source.name
-        self.fault: SourceFault | None = None
+        self.fault: SourceError | None = None
         shutil.copyfile(source, self.path)
         self._seen = source.read_bytes()
 

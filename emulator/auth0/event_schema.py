@@ -22,7 +22,7 @@ ELSEWHERE = ("name", "nickname", "given_name", "family_name", "picture", "user_m
 
 
 @dataclass(frozen=True)
-class Finding:
+class SchemaFinding:
     """`error` keeps the event from being what Auth0 sends; `hint` is only worth knowing. `line` is from 1."""
 
     line: int
@@ -32,16 +32,16 @@ class Finding:
     kind: Literal["error", "hint"] = "error"
 
 
-def findings(text: str) -> list[Finding]:
+def findings(text: str) -> list[SchemaFinding]:
     """In the order of the lines."""
     try:
         event = json.loads(text, parse_constant=_refuse)
     except json.JSONDecodeError as error:
-        return [Finding(error.lineno, "", f"not JSON: {error.msg}, at column {error.colno}", _syntax_hint(error))]
+        return [SchemaFinding(error.lineno, "", f"not JSON: {error.msg}, at column {error.colno}", _syntax_hint(error))]
     except ValueError as error:
-        return [Finding(1, "", f"not JSON: {error}")]
+        return [SchemaFinding(1, "", f"not JSON: {error}")]
     except RecursionError:
-        return [Finding(1, "", "not usable: nested too deep")]
+        return [SchemaFinding(1, "", "not usable: nested too deep")]
     at = json_positions.lines(text)
     found = [*(_violation(error, at) for error in _VALIDATOR.iter_errors(event)), *_surprises(event, at)]
     return sorted(found, key=lambda finding: (finding.line, finding.path))
@@ -62,17 +62,17 @@ def _syntax_hint(error: json.JSONDecodeError) -> str:
     return ""
 
 
-def _violation(error: ValidationError, at: Mapping[json_positions.Path, int]) -> Finding:
+def _violation(error: ValidationError, at: Mapping[json_positions.Path, int]) -> SchemaFinding:
     path = tuple(error.absolute_path)
     if error.validator == "required":
         missing = error.message.split("'")[1]
         where = _dotted((*path, missing))
-        return Finding(at[path], where, "missing", _missing_hint(missing, at, path))
+        return SchemaFinding(at[path], where, "missing", _missing_hint(missing, at, path))
     if error.validator == "type":
         wanted, found = TYPES[str(error.validator_value)], error.instance
         message = f"expected {WORDS[wanted]}, got {_word(found)}"
-        return Finding(at[path], _dotted(path), message, _type_hint(wanted, found))
-    return Finding(at[path], _dotted(path), error.message, "Such a place does not exist on earth.")
+        return SchemaFinding(at[path], _dotted(path), message, _type_hint(wanted, found))
+    return SchemaFinding(at[path], _dotted(path), error.message, "Such a place does not exist on earth.")
 
 
 def _missing_hint(name: str, at: Mapping[json_positions.Path, int], owner: json_positions.Path) -> str:
@@ -94,7 +94,7 @@ def _word(value: Any) -> str:
     return "null" if value is None else WORDS[type(value)]
 
 
-def _surprises(event: Any, at: Mapping[json_positions.Path, int]) -> Iterator[Finding]:
+def _surprises(event: Any, at: Mapping[json_positions.Path, int]) -> Iterator[SchemaFinding]:
     """Members that Auth0's reference does not name: legal, and often a slip."""
     for path, value, known in _objects(event, SCHEMA, ()):
         for name in value:
@@ -102,13 +102,15 @@ def _surprises(event: Any, at: Mapping[json_positions.Path, int]) -> Iterator[Fi
                 yield _surprise((*path, name), known, at)
 
 
-def _surprise(path: json_positions.Path, known: Mapping[str, Any], at: Mapping[json_positions.Path, int]) -> Finding:
+def _surprise(
+    path: json_positions.Path, known: Mapping[str, Any], at: Mapping[json_positions.Path, int]
+) -> SchemaFinding:
     name = str(path[-1])
     close = get_close_matches(name, known, n=1, cutoff=0.75)
     hint = f"Did you mean {close[0]}?" if close else ""
     if path == ("user", name) and name in ELSEWHERE:
         hint = "This trigger's user has no name and no metadata; do not rely on it."
-    return Finding(at.get(path, 1), _dotted(path), "not in Auth0's reference", hint, "hint")
+    return SchemaFinding(at.get(path, 1), _dotted(path), "not in Auth0's reference", hint, "hint")
 
 
 def _objects(

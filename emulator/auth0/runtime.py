@@ -45,7 +45,7 @@ class Execution:
     stats: Mapping[str, int] = field(default_factory=dict)
 
 
-class Auth0:
+class FakeAuth0:
     """Runs the Action in `code`, as a context manager; several threads may `run` at the same time.
 
     An instance of the runtime starts with the first execution and is replaced when the file changed, when it ended or

@@ -12,7 +12,7 @@ FIRST = "auth0-default-sample"
 
 
 @dataclass(frozen=True)
-class Example:
+class Sample:
     name: str
     text: str
     own: bool
@@ -24,12 +24,12 @@ def example(name: str = FIRST) -> dict[str, Any]:
     return event
 
 
-def examples(folders: Iterable[Path] = ()) -> list[Example]:
+def examples(folders: Iterable[Path] = ()) -> list[Sample]:
     """Auth0's default sample first; a person's own after those that come along, read anew each time."""
     ours = sorted(EVENTS.glob("*.json"), key=lambda file: (file.stem != FIRST, file.stem))
     theirs = [file for folder in folders for file in sorted(folder.glob("*.json"))]
     return [_read(file, own=False) for file in ours] + [_read(file, own=True) for file in theirs]
 
 
-def _read(file: Path, *, own: bool) -> Example:
-    return Example(file.stem, file.read_text("utf-8", "replace"), own)
+def _read(file: Path, *, own: bool) -> Sample:
+    return Sample(file.stem, file.read_text("utf-8", "replace"), own)

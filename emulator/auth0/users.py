@@ -57,7 +57,7 @@ ADMINISTRATOR: Json = {
 }
 
 
-class PasswordRefused(ValueError):
+class PasswordRejected(ValueError):
     """What a person may do better; the message says what."""
 
 
@@ -69,7 +69,7 @@ class Ticket:
     ends: float
 
 
-class Tenant:
+class Users:
     """Passwords are held to Auth0's rules and forgotten at once."""
 
     def __init__(self, emulator: Emulator) -> None:
@@ -78,7 +78,7 @@ class Tenant:
         self._tickets: dict[str, Ticket] = {}
 
     def ask_for_reset(self, email: str, page: str) -> None:
-        """Mail a link under `page`, by Auth0's own way to SendGrid, which nothing breaks. Raises PasswordRefused."""
+        """Mail a link under `page`, by Auth0's own way to SendGrid, which nothing breaks. Raises PasswordRejected."""
         email = _address(email)
         ticket = secrets.token_urlsafe(24)
         self._tickets[ticket] = Ticket(email, time.time() + TICKET_SECONDS)
@@ -87,27 +87,27 @@ class Tenant:
         with self._emulator.undisturbed():
             answer = urllib3.request("POST", f"{self._emulator.sendgrid.url}/v3/mail/send", body=body, headers=headers)
         if answer.status != 202:
-            raise PasswordRefused("The reset mail could not be sent.")
+            raise PasswordRejected("The reset mail could not be sent.")
 
     def ticket(self, name: str) -> Ticket | None:
         ticket = self._tickets.get(name)
         return ticket if ticket and ticket.ends > time.time() else None
 
     def reset(self, name: str, password: str, again: str, request: Mapping[str, Any]) -> None:
-        """The user sets a new password; `request` are members of the event's request. Raises PasswordRefused.
+        """The user sets a new password; `request` are members of the event's request. Raises PasswordRejected.
 
         As at Auth0, the user does not wait for the trigger: the run goes on after the return.
         """
         ticket = self.ticket(name)
         if ticket is None:
-            raise PasswordRefused("This link was used or is too old. Ask for a new one.")
+            raise PasswordRejected("This link was used or is too old. Ask for a new one.")
         _check(password, again)
         del self._tickets[name]
         event = changed(ticket.email, {"method": "POST", **request})
         threading.Thread(target=self._emulator.run, args=(event,), name="trigger", daemon=True).start()
 
     def change(self, email: str) -> Run:
-        """An administrator's program sets a new password. Raises PasswordRefused."""
+        """An administrator's program sets a new password. Raises PasswordRejected."""
         return self._emulator.run(changed(_address(email), ADMINISTRATOR))
 
 
@@ -129,24 +129,24 @@ def changed(email: str, request: Mapping[str, Any]) -> Json:
 
 
 def browser_request(place: str, language: str, user_agent: str) -> Json:
-    """What Auth0 would see of a browser at one of PLACES. Raises PasswordRefused."""
+    """What Auth0 would see of a browser at one of PLACES. Raises PasswordRejected."""
     if place not in PLACES:
-        raise PasswordRefused(f"There is no place {place!r}; there are: {', '.join(PLACES)}")
+        raise PasswordRejected(f"There is no place {place!r}; there are: {', '.join(PLACES)}")
     known = {"language": language, "user_agent": user_agent}
     return {**PLACES[place], **{name: value for name, value in known.items() if value}}
 
 
 def _address(email: str) -> str:
     if email.count("@") != 1 or not all(email.strip().split("@")):
-        raise PasswordRefused("Enter an e-mail address.")
+        raise PasswordRejected("Enter an e-mail address.")
     return email.strip()
 
 
 def _check(password: str, again: str) -> None:
     if len(password) < SHORTEST_PASSWORD:
-        raise PasswordRefused(f"A password has at least {SHORTEST_PASSWORD} characters.")
+        raise PasswordRejected(f"A password has at least {SHORTEST_PASSWORD} characters.")
     if password != again:
-        raise PasswordRefused("The two passwords are not the same.")
+        raise PasswordRejected("The two passwords are not the same.")
 
 
 def _reset_mail(email: str, link: str) -> Json:

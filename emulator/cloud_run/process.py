@@ -24,7 +24,7 @@ class FunctionError(Exception):
     """The function did not start; the message holds what it said."""
 
 
-class Function:
+class FunctionProcess:
     """The process that serves `target`; its output becomes `function.log` entries (data: side, line, and fields).
 
     `environment` is added to this process's own. `name` tells the public side from `deliver`.

@@ -14,13 +14,13 @@ from typing import Any, Self
 import urllib3
 from werkzeug.wrappers import Request, Response
 
-from auth0.callout import Callout
+from auth0.callout import OutgoingCallout
 from emulator.cloud_run.faults import BAD_SIGNATURE, SENDGRID_KEY_ROTATES, SIGNING_KEY_ROTATES, STALE_SIGNATURE, TWICE
-from emulator.cloud_run.process import SOURCE, Function, FunctionError
+from emulator.cloud_run.process import SOURCE, FunctionError, FunctionProcess
 from emulator.core.faults import Faults
 from emulator.core.journal import Journal
 from emulator.core.server import Environ, Server
-from emulator.core.source import SourceFault, fault_in, fault_said, versions
+from emulator.core.source import SourceError, fault_in, fault_said, versions
 from emulator.secret_manager.key_rotation import Keys
 
 PUBLIC = "on_execute_post_change_password"
@@ -35,7 +35,7 @@ class Revision:
     """A process of the function, and the connections to it."""
 
     number: int
-    process: Function
+    process: FunctionProcess
     http: urllib3.PoolManager = field(
         default_factory=lambda: urllib3.PoolManager(maxsize=100, retries=False, timeout=ANSWER_SECONDS)
     )
@@ -53,7 +53,7 @@ class Revision:
         self.process.stop()
 
 
-class CloudRun(Server):
+class FakeCloudRun(Server):
     """The service, as a context manager: the public side, or `deliver`. `fault` says why the newest edit is not used.
 
     `name` is the first word of its entries. `faults` spoil an exchange, `tricks` a callout; some of these need `keys`.
@@ -74,7 +74,7 @@ class CloudRun(Server):
         # A main.py elsewhere may bring the rest along, or use this project's.
         self._roots = {source.parent} if (source.parent / "runtime").is_dir() else {source.parent, SOURCE}
         self.tricks = Faults()
-        self.fault: SourceFault | None = None
+        self.fault: SourceError | None = None
         self._lock = threading.Lock()
         self._ending: list[threading.Thread] = []
         self._seen = versions(*self._roots)
@@ -104,10 +104,10 @@ class CloudRun(Server):
             self.journal.record("code.changed", **changed, fault=self.fault and self.fault.as_json())
 
     def _revision(self, number: int) -> Revision:
-        process = Function(self.journal, self._environment, target=self._target, source=self._source)
+        process = FunctionProcess(self.journal, self._environment, target=self._target, source=self._source)
         return Revision(number, process)
 
-    def _replace(self) -> SourceFault | None:
+    def _replace(self) -> SourceError | None:
         new, old = self._revision(self.revision.number + 1), self.revision
         try:
             new.process.start()
@@ -145,7 +145,7 @@ class CloudRun(Server):
         if trick == BAD_SIGNATURE:
             headers["Webhook-Signature"] = f"v1,{headers.get('Webhook-Signature', 'v1,')[:2:-1]}"
         elif trick == STALE_SIGNATURE:
-            callout = Callout(request.get_data(), headers["Webhook-Id"])
+            callout = OutgoingCallout(request.get_data(), headers["Webhook-Id"])
             at = int(headers.get("Webhook-Timestamp", "0")) - STALE_SECONDS
             headers.update({name.title(): value for name, value in callout.headers(self._keys.signing_key, at).items()})
         elif trick == SIGNING_KEY_ROTATES:

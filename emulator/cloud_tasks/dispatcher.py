@@ -10,13 +10,13 @@ from queue import SimpleQueue
 
 import urllib3
 
-from emulator.cloud_tasks.queue import Queue, Verdict
+from emulator.cloud_tasks.queue import AttemptResult, TaskQueue
 from emulator.cloud_tasks.queue_config import RETENTION
-from emulator.cloud_tasks.task import Answer, Task
+from emulator.cloud_tasks.task import AttemptResponse, Task
 from emulator.core.journal import Journal
 
 
-class Clock:
+class QueueClock:
     """The one door to the time of queues and tasks: unix seconds that pass `speed` times as fast as real ones."""
 
     def __init__(self, speed: float = 1.0) -> None:
@@ -45,8 +45,8 @@ class Dispatcher:
     `longest_attempt` seconds: both are real seconds, whatever the clock's speed is, since the target's work is real.
     """
 
-    def __init__(self, journal: Journal, clock: Clock, *, threads: int, longest_attempt: float) -> None:
-        self.queues: dict[str, Queue] = {}
+    def __init__(self, journal: Journal, clock: QueueClock, *, threads: int, longest_attempt: float) -> None:
+        self.queues: dict[str, TaskQueue] = {}
         self.changed = threading.Condition(threading.RLock())
         self.clock, self.paused, self.duplicates = clock, False, 0
         self._journal, self._longest, self._free, self._stopping = journal, longest_attempt, threads, False
@@ -66,12 +66,12 @@ class Dispatcher:
         self._workers.stop()
         self._http.clear()
 
-    def run(self, queue: Queue, task: Task) -> None:
+    def run(self, queue: TaskQueue, task: Task) -> None:
         """Sends the task now, whatever the queue's limits and state say."""
         queue.start(task)
         self._send(queue, task)
 
-    def ended(self, queue: Queue, task: Task, how: str) -> None:
+    def ended(self, queue: TaskQueue, task: Task, how: str) -> None:
         """Records the end of a task: `delivered`, `dropped` (given up), `deleted` or `purged`."""
         facts = {"queue": queue.short_name, "task": task.short_name, "attempts": task.attempts, "how": how}
         self._journal.record("cloud_tasks.done", **facts)
@@ -94,7 +94,7 @@ class Dispatcher:
         idle = self.paused or self._free <= 0 or soonest == float("inf")
         return None if idle else min(self.clock.real(max(soonest - now, 0)), threading.TIMEOUT_MAX)
 
-    def _send(self, queue: Queue, task: Task) -> None:
+    def _send(self, queue: TaskQueue, task: Task) -> None:
         sent = self.clock.now()
         attempt = _Attempt(queue, task, sent, task.begin(sent), task.attempts)
         self._do(attempt)
@@ -119,7 +119,9 @@ class Dispatcher:
             self._record(attempt, answer, verdict, milliseconds)
             self.changed.notify_all()
 
-    def _record(self, attempt: "_Attempt", answer: Answer, verdict: Verdict, milliseconds: float) -> None:
+    def _record(
+        self, attempt: "_Attempt", answer: AttemptResponse, verdict: AttemptResult, milliseconds: float
+    ) -> None:
         self._journal.record(
             "cloud_tasks.attempt",
             queue=attempt.queue.short_name,
@@ -134,7 +136,7 @@ class Dispatcher:
         if verdict.ended:
             self.ended(attempt.queue, attempt.task, verdict.ended)
 
-    def _post(self, attempt: "_Attempt") -> Answer:
+    def _post(self, attempt: "_Attempt") -> AttemptResponse:
         """Redirects are not followed: a 3xx is a failure, as any answer that is no 2xx."""
         task = attempt.task
         timeout = urllib3.Timeout(total=min(task.deadline, self._longest))
@@ -143,15 +145,15 @@ class Dispatcher:
                 task.method, task.url, body=task.body, headers=attempt.headers, timeout=timeout, redirect=False
             )
         except (urllib3.exceptions.HTTPError, ValueError, OSError) as error:
-            return Answer(0, problem=type(error).__name__)
-        return Answer(answer.status, retry_after(answer.headers.get("Retry-After", "")))
+            return AttemptResponse(0, problem=type(error).__name__)
+        return AttemptResponse(answer.status, retry_after(answer.headers.get("Retry-After", "")))
 
 
 @dataclass(frozen=True)
 class _Attempt:
     """One dispatch; the state of `task` moves on while it is under way."""
 
-    queue: Queue
+    queue: TaskQueue
     task: Task
     sent: float
     headers: dict[str, str]

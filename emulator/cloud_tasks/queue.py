@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from emulator.cloud_tasks.queue_config import RETENTION, Rate, Retry
-from emulator.cloud_tasks.task import Answer, Task, stamp
+from emulator.cloud_tasks.task import AttemptResponse, Task, stamp
 from emulator.core.google_api import ApiError, Json
 
 NAME_KEPT = 3600.0  # seconds that the name of a task stays taken after it is gone [Cloud Tasks quotas]
@@ -17,7 +17,7 @@ FIRST_SLOWNESS, LONGEST_SLOWNESS = 1.0, 60.0
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AttemptResult:
     """What follows from an attempt: `wait` seconds until the next one, or how the task ended; neither: nothing."""
 
     wait: float | None = None
@@ -25,7 +25,7 @@ class Verdict:
 
 
 @dataclass
-class Queue:
+class TaskQueue:
     name: str
     retry: Retry = field(default_factory=Retry)
     rate: Rate = field(default_factory=Rate)
@@ -110,35 +110,35 @@ class Queue:
             return math.inf
         return max(self._heap[0][0], self._next_token(now), self._slow_until if self.slowness else now)
 
-    def finish(self, task: Task, sent: float, answer: Answer, now: float) -> Verdict:
+    def finish(self, task: Task, sent: float, answer: AttemptResponse, now: float) -> AttemptResult:
         """What follows from the answer to an attempt that was sent at `sent`."""
         self.in_flight -= 1
         task.running -= 1
         task.end(answer, now)
         self._press(sent, answer, now)
         if self.tasks.get(task.name) is not task:
-            return Verdict()  # deleted meanwhile, or done by another attempt
+            return AttemptResult()  # deleted meanwhile, or done by another attempt
         if answer.ok:
             self.remove(task, now)
-            return Verdict(ended="delivered")
+            return AttemptResult(ended="delivered")
         if task.running or task.entry:
-            return Verdict()  # another attempt is under way or planned
+            return AttemptResult()  # another attempt is under way or planned
         return self._again(task, answer, now)
 
-    def _again(self, task: Task, answer: Answer, now: float) -> Verdict:
+    def _again(self, task: Task, answer: AttemptResponse, now: float) -> AttemptResult:
         elapsed = now - (now if task.first_sent is None else task.first_sent)
         if self.retry.exhausted(task.attempts, elapsed) or now - task.created >= RETENTION:
             self.remove(task, now)
-            return Verdict(ended="dropped")
+            return AttemptResult(ended="dropped")
         wait = max(self.retry.interval(task.attempts), answer.retry_after)
         self._wait(task, now + wait)
-        return Verdict(wait=wait)
+        return AttemptResult(wait=wait)
 
     def _wait(self, task: Task, until: float) -> None:
         task.scheduled, task.entry = until, next(self._numbers)
         heapq.heappush(self._heap, (until, task.entry, task))
 
-    def _press(self, sent: float, answer: Answer, now: float) -> None:
+    def _press(self, sent: float, answer: AttemptResponse, now: float) -> None:
         if answer.ok:
             self.slowness = 0.0
         elif answer.status in (429, 503) and sent >= self._slowed:

@@ -10,8 +10,8 @@ from typing import Self
 
 from flask import Flask, Response, jsonify, request
 
-from emulator.cloud_tasks.dispatcher import Clock, Dispatcher
-from emulator.cloud_tasks.queue import Queue
+from emulator.cloud_tasks.dispatcher import Dispatcher, QueueClock
+from emulator.cloud_tasks.queue import TaskQueue
 from emulator.cloud_tasks.queue_config import Rate, Retry
 from emulator.cloud_tasks.task import parse
 from emulator.core.google_api import ApiError, Json, Policies, api, api_faults, body, member, page, status_fault
@@ -27,7 +27,7 @@ FAULTS = api_faults("cloudtasks.googleapis.com", "cloudtasks.tasks.create") | {
 }
 
 
-class CloudTasks(Server):
+class FakeCloudTasks(Server):
     """The stand-in, as a context manager; see FAULTS for what `faults` may be given by name (its API side).
 
     `speed` is how many times as fast as real the time of schedules, backoffs, rates and kept names passes.
@@ -38,7 +38,7 @@ class CloudTasks(Server):
         self, journal: Journal, *, speed: float = 1.0, threads: int = 100, longest_attempt: float = 1800
     ) -> None:
         super().__init__("cloud_tasks", self._app(), journal)
-        self._clock = Clock(speed)
+        self._clock = QueueClock(speed)
         self._work = Dispatcher(journal, self._clock, threads=threads, longest_attempt=longest_attempt)
         self._policies = Policies()
         self._deleted: dict[str, float] = {}
@@ -75,7 +75,7 @@ class CloudTasks(Server):
     def create_queue(self, name: str, settings: Json | None = None) -> None:
         """Makes the queue called `name` (full), or gives it other `settings`: a Queue message's members."""
         with self._work.changed:
-            self._work.queues[name] = _changed(self._work.queues.get(name) or Queue(name), settings or {})
+            self._work.queues[name] = _changed(self._work.queues.get(name) or TaskQueue(name), settings or {})
             self._work.changed.notify_all()
 
     def run_now(self) -> None:
@@ -91,7 +91,7 @@ class CloudTasks(Server):
         with self._work.changed:
             for name, queue in self._work.queues.items():
                 queue.purge(self._clock.now())
-                self._work.queues[name] = Queue(name, queue.retry, queue.rate)
+                self._work.queues[name] = TaskQueue(name, queue.retry, queue.rate)
             self._work.paused, self._work.duplicates = False, 0
             self._work.changed.notify_all()
 
@@ -143,7 +143,7 @@ class CloudTasks(Server):
 
         return locked
 
-    def _queue(self, **names: str) -> Queue:
+    def _queue(self, **names: str) -> TaskQueue:
         name = _name(**names)
         if name not in self._work.queues:
             raise ApiError("NOT_FOUND", _NO_QUEUE)
@@ -159,7 +159,7 @@ class CloudTasks(Server):
         if self._clock.now() - self._deleted.get(name, float("-inf")) < NAME_BLOCKED:
             message = "The queue cannot be created because a queue with this name existed too recently."
             raise ApiError("FAILED_PRECONDITION", message)
-        self._work.queues[name] = _changed(Queue(name), given)
+        self._work.queues[name] = _changed(TaskQueue(name), given)
         return self._work.queues[name].resource()
 
     def _list_queues(self, **names: str) -> Response:
@@ -172,7 +172,7 @@ class CloudTasks(Server):
 
     def _update_queue(self, **names: str) -> Json:
         """A queue that does not exist is made [CloudTasks.UpdateQueue]."""
-        queue = self._work.queues.get(_name(**names)) or Queue(_name(**names))
+        queue = self._work.queues.get(_name(**names)) or TaskQueue(_name(**names))
         self._work.queues[queue.name] = _changed(queue, _masked(body(), request.args.get("updateMask", "")))
         return queue.resource()
 
@@ -242,7 +242,7 @@ def _full(view: object) -> bool:
     return str(view) in ("FULL", "2")
 
 
-def _changed(queue: Queue, given: Json) -> Queue:
+def _changed(queue: TaskQueue, given: Json) -> TaskQueue:
     """`queue` with the settings that a Queue message has. Raises ApiError, and then nothing is changed."""
     retry = queue.retry.changed(member(given, "retryConfig"))
     queue.rate = queue.rate.changed(member(given, "rateLimits"))

@@ -38,7 +38,7 @@ _CODES = {
 
 
 @dataclass(frozen=True)
-class Answer:
+class AttemptResponse:
     """What came of one attempt; `status` 0: no answer, and `problem` says why."""
 
     status: int
@@ -71,7 +71,7 @@ class Task:
     entry: int = 0  # which entry of the queue's heap is this task's; 0: none
     first_sent: float | None = None
     last: Json = field(default_factory=dict)
-    previous: Answer | None = None
+    previous: AttemptResponse | None = None
 
     @property
     def short_name(self) -> str:
@@ -87,7 +87,7 @@ class Task:
         self.last = {"scheduleTime": stamp(self.scheduled), "dispatchTime": stamp(now)}
         return headers
 
-    def end(self, answer: Answer, now: float) -> None:
+    def end(self, answer: AttemptResponse, now: float) -> None:
         self.previous = answer
         status = answer.status or 504
         code, name = (0, "OK") if answer.ok else _CODES.get(status, (2, "UNKNOWN"))

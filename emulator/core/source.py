@@ -19,7 +19,7 @@ PARTS = ("main.py", "settings.py", "runtime", "notice")
 
 
 @dataclass(frozen=True)
-class SourceFault:
+class SourceError:
     """What keeps an edited file from being used. `line` 0: none is known."""
 
     file: str
@@ -52,13 +52,13 @@ def _files(place: Path) -> Iterator[Path]:
         yield from place.rglob(f"*{kind}")
 
 
-def fault_in(before: Versions, now: Versions, root: Path) -> SourceFault | None:
+def fault_in(before: Versions, now: Versions, root: Path) -> SourceError | None:
     """The first changed file that cannot be read as what it is."""
     changed = sorted(file for file, version in now.items() if before.get(file) != version)
     return next((fault for file in changed if (fault := _fault(file, root))), None)
 
 
-def _fault(file: Path, root: Path) -> SourceFault | None:
+def _fault(file: Path, root: Path) -> SourceError | None:
     name = str(file.relative_to(root)) if file.is_relative_to(root) else file.name
     try:
         text = file.read_text("utf-8")
@@ -71,16 +71,16 @@ def _fault(file: Path, root: Path) -> SourceFault | None:
         else:
             Environment(autoescape=True).parse(text)
     except SyntaxError as error:
-        return SourceFault(name, error.lineno or 0, f"SyntaxError: {error.msg}")
+        return SourceError(name, error.lineno or 0, f"SyntaxError: {error.msg}")
     except TemplateSyntaxError as error:
-        return SourceFault(name, error.lineno, f"TemplateSyntaxError: {error.message}")
+        return SourceError(name, error.lineno, f"TemplateSyntaxError: {error.message}")
     except (OSError, ValueError) as error:  # what TOML, JSON and UTF-8 raise are ValueErrors
         line = re.search(r"\bline (\d+)", str(error))
-        return SourceFault(name, int(line[1]) if line else 0, f"{type(error).__name__}: {error}")
+        return SourceError(name, int(line[1]) if line else 0, f"{type(error).__name__}: {error}")
     return None
 
 
-def fault_said(said: str, root: Path) -> SourceFault:
+def fault_said(said: str, root: Path) -> SourceError:
     """What a process that did not start said: its traceback's last place in `root`, and what it came to."""
     places = re.findall(r'File "([^"]+)", line (\d+)', said)
     ours = [(Path(file), int(line)) for file, line in places if Path(file).is_relative_to(root) and ".venv" not in file]
@@ -88,10 +88,10 @@ def fault_said(said: str, root: Path) -> SourceFault:
     critical: list[str] = re.findall(r'"severity": "CRITICAL", "message": "([^"]+)"', said)
     message = "; ".join(critical) or (errors[-1] if errors else said.strip()[-300:])
     file, line = ours[-1] if ours else (root / "main.py", 0)
-    return SourceFault(str(file.relative_to(root)), line, message)
+    return SourceError(str(file.relative_to(root)), line, message)
 
 
-def javascript_fault(file: Path) -> SourceFault | None:
+def javascript_fault(file: Path) -> SourceError | None:
     """What Node says of a script that it cannot read."""
     command = [str(node()), "--check", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=60, check=False)
@@ -99,4 +99,4 @@ def javascript_fault(file: Path) -> SourceFault | None:
         return None
     line = re.search(rf"{re.escape(file.name)}:(\d+)", done.stderr)
     said = re.search(r"^(\w*Error: .*)$", done.stderr, re.MULTILINE)
-    return SourceFault(file.name, int(line[1]) if line else 0, said[1] if said else done.stderr.strip()[-300:])
+    return SourceError(file.name, int(line[1]) if line else 0, said[1] if said else done.stderr.strip()[-300:])

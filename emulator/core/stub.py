@@ -12,7 +12,7 @@ from emulator.core.server import Environ, Server
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedRequest:
     """A request that arrived, and the status that it got."""
 
     method: str
@@ -26,7 +26,7 @@ class Received:
         return json.loads(self.body)
 
 
-class StandIn(Server):
+class Stub(Server):
     """As a context manager; it answers 200 with `answer`. `faults` say what goes wrong next (see faults.py)."""
 
     def __init__(self, name: str, *, answer: str = "ok") -> None:
@@ -34,7 +34,7 @@ class StandIn(Server):
         super().__init__(name, self._serve, Journal())
 
     @property
-    def received(self) -> list[Received]:
+    def received(self) -> list[ReceivedRequest]:
         """Oldest first; those that a fault answered too."""
         return [_received(entry.data) for entry in self.journal.entries(kind=f"{self.name}.exchange")]
 
@@ -42,6 +42,6 @@ class StandIn(Server):
         return Response(self._answer)(environ, start_response)
 
 
-def _received(data: Mapping[str, Any]) -> Received:
+def _received(data: Mapping[str, Any]) -> ReceivedRequest:
     request = data["request"]
-    return Received(data["method"], data["path"], dict(request["headers"]), request["body"], data["status"])
+    return ReceivedRequest(data["method"], data["path"], dict(request["headers"]), request["body"], data["status"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from auth0.callout import Callout, callout_of
+from auth0.callout import OutgoingCallout, build_callout
 from emulator.auth0.runtime import Execution
 from emulator.core.journal import Entry, Journal
 
@@ -56,10 +56,10 @@ class Run:
     def _is_log(self, entry: Entry) -> bool:
         return entry.kind == "function.log" and entry.data["fields"].get("callout") == self.callout_id
 
-    def callout(self) -> Callout:
+    def callout(self) -> OutgoingCallout:
         """The same bytes under a new id, so that they are no repetition."""
         body = self.execution.fetches[0]["body"] if self.execution.fetches else ""
-        return Callout(body.encode()) if body else callout_of(self.event)
+        return OutgoingCallout(body.encode()) if body else build_callout(self.event)
 
     def _header(self, wanted: str) -> str:
         pairs = self.execution.fetches[0]["headers"] if self.execution.fetches else ()
@@ -71,7 +71,7 @@ class Run:
         if not self.callout_id:
             return ()
         body = self.execution.fetches[0]["body"].encode()
-        return (self.callout_id, Callout(body, self.callout_id).idempotency_key)
+        return (self.callout_id, OutgoingCallout(body, self.callout_id).idempotency_key)
 
     def _is_own(self, entry: Entry) -> bool:
         named = list(_names(entry))

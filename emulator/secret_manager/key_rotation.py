@@ -6,8 +6,8 @@ from secrets import token_bytes
 from typing import Any
 
 from emulator.core.server import Environ
-from emulator.secret_manager.server import SecretManager
-from emulator.sendgrid.server import SendGrid
+from emulator.secret_manager.server import FakeSecretManager
+from emulator.sendgrid.server import FakeSendGrid
 
 PROJECT = "projects/emulator/secrets/"
 SENDGRID_KEY = f"{PROJECT}sendgrid-api-key"  # a secret's name, not a secret
@@ -19,7 +19,7 @@ class Keys:
     """`action_secrets` are those that the Action has at Auth0."""
 
     def __init__(
-        self, sendgrid: SendGrid, secret_manager: SecretManager, action_secrets: MutableMapping[str, str]
+        self, sendgrid: FakeSendGrid, secret_manager: FakeSecretManager, action_secrets: MutableMapping[str, str]
     ) -> None:
         self._sendgrid, self._secret_manager, self._action = sendgrid, secret_manager, action_secrets
         self._sendgrid_key = ""

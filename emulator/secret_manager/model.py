@@ -52,7 +52,7 @@ class Version:
 
 
 @dataclass
-class Secret:
+class StoredSecret:
     name: str
     settings: Json
     versions: list[Version] = field(default_factory=list)

@@ -26,7 +26,7 @@ from emulator.core.google_api import (
 )
 from emulator.core.journal import Journal
 from emulator.core.server import Server
-from emulator.secret_manager.model import Secret, crc32c
+from emulator.secret_manager.model import StoredSecret, crc32c
 
 PAGE_LIMIT = 25_000
 
@@ -36,19 +36,19 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _SECRET_NAME = re.compile(r"projects/(?P<project>[^/]+)(/locations/(?P<location>[^/]+))?/secrets/(?P<secret>[^/]+)")
 
 
-class SecretManager(Server):
+class FakeSecretManager(Server):
     """The stand-in, as a context manager; see FAULTS for what `faults` may be given by name."""
 
     def __init__(self, journal: Journal) -> None:
         super().__init__("secret_manager", self._app(), journal, redact=without_payload)
-        self._secrets: dict[str, Secret] = {}
+        self._secrets: dict[str, StoredSecret] = {}
         self._policies = Policies()
         self._lock = threading.RLock()
 
     def put(self, name: str, value: str | bytes) -> int:
         """Adds a version to the secret called `name` (made when absent) and returns its number."""
         with self._lock:
-            secret = self._secrets.setdefault(_canonical(name), Secret(_canonical(name), _settings(name, {})))
+            secret = self._secrets.setdefault(_canonical(name), StoredSecret(_canonical(name), _settings(name, {})))
             secret.add(value.encode() if isinstance(value, str) else value)
             return len(secret.versions)
 
@@ -65,12 +65,12 @@ class SecretManager(Server):
         with self._lock:
             self._secret(name).denied = denied
 
-    def secrets(self) -> list[Secret]:
+    def secrets(self) -> list[StoredSecret]:
         """All of them, by name; only to look at."""
         with self._lock:
             return [self._secrets[name] for name in sorted(self._secrets)]
 
-    def _secret(self, name: str) -> Secret:
+    def _secret(self, name: str) -> StoredSecret:
         canonical = _canonical(name)
         if canonical not in self._secrets:
             raise ApiError("NOT_FOUND", f"Secret [{canonical}] not found.")
@@ -116,7 +116,7 @@ class SecretManager(Server):
         given = body()
         if "location" not in names and not given.get("replication"):
             raise ApiError("INVALID_ARGUMENT", "The replication policy of a secret is required.")
-        self._secrets[name] = Secret(name, _settings(name, given))
+        self._secrets[name] = StoredSecret(name, _settings(name, given))
         return jsonify(self._secrets[name].resource())
 
     def _list(self, **names: str) -> Response:
@@ -149,7 +149,7 @@ class SecretManager(Server):
 
     def _access(self, version: str, **names: str) -> Response:
         # A missing secret is told like one without versions.
-        secret = self._secrets.get(_name(**names)) or Secret(_name(**names), {})
+        secret = self._secrets.get(_name(**names)) or StoredSecret(_name(**names), {})
         if secret.denied:
             raise _denied(request.path.removeprefix("/v1/").removesuffix(":access"))
         return jsonify(secret.version(version).access())

@@ -17,7 +17,7 @@ _BINARY_TYPES = ("application", "audio", "font", "image", "video")
 
 
 @dataclass(frozen=True)
-class Mail:
+class Email:
     """`request` is the JSON as SendGrid got it; `index` says which of its personalizations this mail is."""
 
     id: int

@@ -32,7 +32,7 @@ REFUSALS: Mapping[str, tuple[int, str, str | None]] = {
 
 
 @dataclass
-class RefusedError(Exception):
+class SendGridError(Exception):
     """What ends a request early: the whole answer."""
 
     status: int
@@ -44,10 +44,10 @@ class RefusedError(Exception):
         return compact({"errors": self.errors})
 
 
-def refusal(name: str, headers: Mapping[str, str] | None = None) -> RefusedError:
+def refusal(name: str, headers: Mapping[str, str] | None = None) -> SendGridError:
     """One of REFUSALS."""
     status, message, field = REFUSALS[name]
-    return RefusedError(status, [{"message": message, "field": field, "help": None}], headers or {})
+    return SendGridError(status, [{"message": message, "field": field, "help": None}], headers or {})
 
 
 def compact(value: Any) -> str:

@@ -18,8 +18,8 @@ from werkzeug.exceptions import HTTPException
 
 from emulator.core.journal import Journal
 from emulator.core.server import Server
-from emulator.sendgrid.email import Mail
-from emulator.sendgrid.errors import RefusedError, compact, html_page, refusal
+from emulator.sendgrid.email import Email
+from emulator.sendgrid.errors import SendGridError, compact, html_page, refusal
 from emulator.sendgrid.mail_send import is_sandboxed, violations
 
 MESSAGE_LIMIT = 30 * 1024 * 1024  # bytes
@@ -29,7 +29,7 @@ AUTOMATIC_SCOPES = ("2fa_required", "sender_verification_eligible")  # every key
 _KEY = re.compile(r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}")
 
 
-class SendGrid(Server):
+class FakeSendGrid(Server):
     """The stand-in, as a context manager; `sendgrid_faults.fault` makes what `faults` may be given.
 
     `verified`: the sender identities, as addresses and domains. `clock`: unix seconds. Two numbers may be set at any
@@ -52,7 +52,7 @@ class SendGrid(Server):
         self._lock = threading.RLock()
         self._keys: dict[str, tuple[str, ...]] = {}
         self._verified: list[str] = []
-        self._inbox: list[Mail] = []
+        self._inbox: list[Email] = []
         self._next_mail = 1
         self._window, self._requests = 0.0, 0
         self.verify(*verified)
@@ -86,7 +86,7 @@ class SendGrid(Server):
         with self._lock:
             self._verified = [known for known in self._verified if known != identity.lower()]
 
-    def inbox(self) -> list[Mail]:
+    def inbox(self) -> list[Email]:
         """Oldest first."""
         with self._lock:
             return list(self._inbox)
@@ -99,7 +99,7 @@ class SendGrid(Server):
     def _app(self) -> Flask:
         app = Flask("sendgrid", static_folder=None)
         app.before_request(_check_size)
-        app.register_error_handler(RefusedError, _refused)
+        app.register_error_handler(SendGridError, _refused)
         app.register_error_handler(HTTPException, _refused_by_flask)
         for rule, view, method in (
             ("/v3/mail/send", self._mail_send, "POST"),
@@ -115,10 +115,10 @@ class SendGrid(Server):
         mail = _json_body()
         found = violations(mail)
         if found:
-            raise RefusedError(400, found, {})
+            raise SendGridError(400, found, {})
         self._check_senders(mail)
         if is_sandboxed(mail):
-            self.journal.record("sendgrid.sandbox", **Mail(0, "", self._clock(), mail).as_json())
+            self.journal.record("sendgrid.sandbox", **Email(0, "", self._clock(), mail).as_json())
             return Response(status=200, mimetype="text/plain")
         return self._accept(mail)
 
@@ -137,7 +137,7 @@ class SendGrid(Server):
         with self._lock:
             self._charge(sum(len(envelope.get(kind, [])) for envelope in envelopes for kind in ("to", "cc", "bcc")))
             for index in range(len(envelopes)):
-                accepted = Mail(self._next_mail, message_id, self._clock(), mail, index)
+                accepted = Email(self._next_mail, message_id, self._clock(), mail, index)
                 self._next_mail += 1
                 self._inbox.append(accepted)
                 self.journal.record("sendgrid.mail", **accepted.as_json())
@@ -222,7 +222,7 @@ def _json(value: Any) -> Response:
     return Response(compact(value), mimetype="application/json")
 
 
-def _refused(error: RefusedError) -> Response:
+def _refused(error: SendGridError) -> Response:
     return Response(error.body, error.status, dict(error.headers), mimetype="application/json")
 
 

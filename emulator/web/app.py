@@ -6,22 +6,22 @@ from pathlib import Path
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from emulator.auth0.users import Tenant
+from emulator.auth0.users import Users
 from emulator.emulator import Emulator
 from emulator.web.api import body, events, mails, passwords, queue, runs, secrets, state, switches
 from emulator.web.api.guard import guard
-from emulator.web.language_gallery import Sheet
+from emulator.web.language_gallery import LanguageGallery
 from emulator.web.pages import error_page, views
 
 
 def app(emulator: Emulator, *, folders: Sequence[Path] = ()) -> Flask:
     """`folders` hold a person's own example events."""
     flask = Flask("emulator.web", static_folder=None, template_folder="templates")
-    flask.response_class = body.Answer
+    flask.response_class = body.ApiResponse
     guard(flask)
-    flask.register_error_handler(body.RefusedError, _refused)
+    flask.register_error_handler(body.RequestError, _refused)
     flask.register_error_handler(HTTPException, _failed)
-    tenant, sheet = Tenant(emulator), Sheet(emulator)
+    tenant, sheet = Users(emulator), LanguageGallery(emulator)
     for part in (
         state.routes(emulator),
         runs.routes(emulator),
@@ -37,7 +37,7 @@ def app(emulator: Emulator, *, folders: Sequence[Path] = ()) -> Flask:
     return flask
 
 
-def _refused(error: body.RefusedError) -> Response:
+def _refused(error: body.RequestError) -> Response:
     return _told(error.status, str(error))
 
 
@@ -48,4 +48,4 @@ def _failed(error: HTTPException) -> Response:
 def _told(status: int, message: str) -> Response:
     if request.path.startswith("/api"):
         return body.answer({"error": message}, status)
-    return body.Answer(error_page(status, message), status)
+    return body.ApiResponse(error_page(status, message), status)

@@ -10,7 +10,7 @@ from typing import Any
 import urllib3
 from babel import Locale, UnknownLocaleError
 
-from auth0.callout import Callout, callout_of
+from auth0.callout import OutgoingCallout, build_callout
 from emulator.cloud_run.process import SOURCE
 from emulator.core.journal import Entry
 from emulator.emulator import Emulator
@@ -22,18 +22,18 @@ KEPT = 1000  # mails
 _DARK = re.compile(r"@media\s*\(\s*prefers-color-scheme:\s*(dark|light)\s*\)")
 
 
-class SheetError(Exception):
+class RenderError(Exception):
     """The function made no mail; the message says what it said."""
 
 
-class Sheet:
+class LanguageGallery:
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self._made: dict[tuple[str, str, int], str] = {}
         self._lock = threading.Lock()
 
     def html(self, event: Mapping[str, Any], language: str) -> str:
-        """Raises SheetError."""
+        """Raises RenderError."""
         revision = self._emulator.function.revision.number
         key = (json.dumps(event, sort_keys=True, default=str), language, revision)
         with self._lock:
@@ -46,21 +46,21 @@ class Sheet:
     def _make(self, event: Mapping[str, Any], language: str) -> str:
         queue = self._emulator.cloud_tasks
         if queue and queue.paused:
-            raise SheetError("The queue is paused: let it go on, and this mail can be made.")
+            raise RenderError("The queue is paused: let it go on, and this mail can be made.")
         request = event.get("request")
         asked = {**(request if isinstance(request, dict) else {}), "language": language}
-        callout = callout_of({**event, "request": asked}, sandbox=True)
+        callout = build_callout({**event, "request": asked}, sandbox=True)
         with self._emulator.undisturbed():
             self._emulator.refresh()
             answer = self._send(callout)
             if answer.status not in (200, 202) or answer.json().get("status") == "skipped":
-                raise SheetError(answer.data.decode("utf-8", "replace"))
+                raise RenderError(answer.data.decode("utf-8", "replace"))
             mail = self._emulator.journal.wait(lambda entry: _is_of(entry, callout.id), timeout=ARRIVAL_SECONDS)
         if mail is None:
-            raise SheetError("The function sends no mail for this event.")
+            raise RenderError("The function sends no mail for this event.")
         return str(mail.data["html"])
 
-    def _send(self, callout: Callout) -> urllib3.BaseHTTPResponse:
+    def _send(self, callout: OutgoingCallout) -> urllib3.BaseHTTPResponse:
         headers = callout.headers(self._emulator.keys.signing_key)
         return urllib3.request("POST", self._emulator.function.url, body=callout.body, headers=headers, timeout=20.0)
 

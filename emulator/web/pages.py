@@ -10,10 +10,10 @@ from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from emulator.auth0.event_schema import findings
-from emulator.auth0.samples import FIRST, Example, examples
-from emulator.auth0.users import ADMINISTRATOR, PLACES, Tenant
+from emulator.auth0.samples import FIRST, Sample, examples
+from emulator.auth0.users import ADMINISTRATOR, PLACES, Users
 from emulator.emulator import Emulator
-from emulator.fault_toggles import Switch
+from emulator.fault_toggles import FaultToggle
 from emulator.runs.run import Run
 from emulator.runs.steps import pretty
 from emulator.sendgrid.email_lint import checks, links
@@ -27,7 +27,7 @@ RECENT = 12
 COUNTS = ((1, "the next request"), (3, "the next 3"), (10, "the next 10"), (None, "every request"))
 
 
-def views(emulator: Emulator, tenant: Tenant, folders: Sequence[Path]) -> Blueprint:
+def views(emulator: Emulator, tenant: Users, folders: Sequence[Path]) -> Blueprint:
     page = Blueprint("page", __name__, template_folder="templates")
     _Pages(emulator, tenant, folders).register(page)
     return page
@@ -36,7 +36,7 @@ def views(emulator: Emulator, tenant: Tenant, folders: Sequence[Path]) -> Bluepr
 class _Pages:
     """Each public method is a page; what all of them show comes with `_page`."""
 
-    def __init__(self, emulator: Emulator, tenant: Tenant, folders: Sequence[Path]) -> None:
+    def __init__(self, emulator: Emulator, tenant: Users, folders: Sequence[Path]) -> None:
         self._emulator, self._tenant, self._folders = emulator, tenant, folders
 
     def register(self, page: Blueprint) -> None:
@@ -75,9 +75,9 @@ class _Pages:
             "path": request.path,
         }
 
-    def _switches(self) -> dict[str, list[Switch]]:
+    def _switches(self) -> dict[str, list[FaultToggle]]:
         """By part, in the order of the parts."""
-        parts: dict[str, list[Switch]] = {}
+        parts: dict[str, list[FaultToggle]] = {}
         for switch in self._emulator.switches.all():
             parts.setdefault(switch.part, []).append(switch)
         return parts
@@ -119,12 +119,12 @@ class _Pages:
         found = findings(chosen.text)
         return render_template("test.html", examples=known, chosen=chosen, findings=found)
 
-    def _chosen(self, known: Sequence[Example]) -> Example:
+    def _chosen(self, known: Sequence[Sample]) -> Sample:
         """The example that is asked for, or a run's event, or Auth0's default sample."""
         number = request.args.get("run", type=int)
         if number is not None:
             run = runs.find(self._emulator, number)
-            return Example(f"run {run.number}", pretty(run.event), own=True)
+            return Sample(f"run {run.number}", pretty(run.event), own=True)
         name = request.args.get("example", FIRST)
         return next((example for example in known if example.name == name), known[0])
 
@@ -135,7 +135,7 @@ class _Pages:
     def mail(self, number: int) -> str:
         show = request.args.get("show", "html")
         if show not in FORMS:
-            raise body.RefusedError(f"no form {show!r}; there are: {', '.join(FORMS)}", 404)
+            raise body.RequestError(f"no form {show!r}; there are: {', '.join(FORMS)}", 404)
         data = mails.entry(self._emulator, number).data
         source = mails.mail_of(data).eml().decode("utf-8", "replace").replace("\r\n", "\n")
         return render_template(
@@ -178,12 +178,12 @@ class _Pages:
         return render_template("admin.html", administrator=ADMINISTRATOR)
 
 
-def static(name: str) -> body.Answer:
+def static(name: str) -> body.ApiResponse:
     file = files("emulator.web") / "static" / name
     kind = KINDS.get(Path(name).suffix)
     if kind is None or not file.is_file():
-        raise body.RefusedError(f"no file {name}", 404)
-    return body.Answer(file.read_bytes(), content_type=f"{kind}; charset=utf-8")
+        raise body.RequestError(f"no file {name}", 404)
+    return body.ApiResponse(file.read_bytes(), content_type=f"{kind}; charset=utf-8")
 
 
 def error_page(status: int, message: str) -> str:

@@ -6,10 +6,10 @@ from typing import cast
 import pytest
 
 from chaos.__main__ import main
-from chaos.checker import Verdict, judge
-from chaos.environment import Mode, World
-from chaos.recorder import Ledger
-from chaos.request import Attempt, Callout, Kind
+from chaos.checker import CheckResult, judge
+from chaos.environment import Environment, Mode
+from chaos.recorder import Recorder
+from chaos.request import Attempt, ChaosCallout, Kind
 
 SENT = Attempt(1, 2, 200, "sent")
 DOWN = Attempt(1, 2, 503, "mail_unavailable")
@@ -25,18 +25,18 @@ class Run:
     """A run that is over, without its processes."""
 
     def __init__(self, mode: Mode = "direct") -> None:
-        self.ledger, self.mode = Ledger(), mode
+        self.ledger, self.mode = Recorder(), mode
         self.public = SimpleNamespace(deaths=list[tuple[float, float]](), changes=[(0.0, 0.5)])
-        self.callouts: list[Callout] = []
+        self.callouts: list[ChaosCallout] = []
 
-    def callout(self, *attempts: Attempt, mails: int = 1, kind: Kind = "late") -> Callout:
-        callout = Callout(len(self.callouts), kind, attempts=list(attempts))
+    def callout(self, *attempts: Attempt, mails: int = 1, kind: Kind = "late") -> ChaosCallout:
+        callout = ChaosCallout(len(self.callouts), kind, attempts=list(attempts))
         self.ledger.mails[callout.address] = mails
         self.callouts.append(callout)
         return callout
 
-    def verdict(self) -> Verdict:
-        return judge(cast(World, self), self.callouts)
+    def verdict(self) -> CheckResult:
+        return judge(cast(Environment, self), self.callouts)
 
 
 @pytest.fixture

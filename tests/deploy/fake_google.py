@@ -12,11 +12,11 @@ from typing import Any, Self
 
 from flask import request
 
-from emulator.cloud_tasks.server import CloudTasks
+from emulator.cloud_tasks.server import FakeCloudTasks
 from emulator.core.google_api import ApiError, Json, Policies, api, body
 from emulator.core.journal import Journal
 from emulator.core.server import Server
-from emulator.secret_manager.server import SecretManager
+from emulator.secret_manager.server import FakeSecretManager
 from tests.support.gcloud import PROJECT
 
 REGION = "europe-west1"
@@ -32,7 +32,7 @@ class Google:
 
     def __init__(self) -> None:
         self.journal = Journal()
-        self.secret_manager, self.cloud_tasks = SecretManager(self.journal), CloudTasks(self.journal)
+        self.secret_manager, self.cloud_tasks = FakeSecretManager(self.journal), FakeCloudTasks(self.journal)
         self.apis: set[str] = set()
         self.accounts: dict[str, Json] = {}
         self.services: dict[str, Json] = {}

@@ -9,12 +9,12 @@ from flask import Flask
 
 from doctor import callout, env_file, sendgrid
 from doctor.__main__ import main
-from doctor.context import Case
+from doctor.context import CheckContext
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 from emulator.emulator import SENDGRID_KEY, Emulator, new_signing_key
 from emulator.sendgrid.faults import fault as sendgrid_fault
-from emulator.sendgrid.server import SendGrid
+from emulator.sendgrid.server import FakeSendGrid
 from runtime.clock import Clock
 from settings import load
 from tests.doctor.conftest import Deployment, Examine, Finding
@@ -248,7 +248,7 @@ def test_a_policy_of_the_domain_above_counts(examine: Examine, deployment: Deplo
 def test_a_key_of_the_other_region_is_told_with_its_host(
     examine: Examine, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with SendGrid(Journal()) as other:
+    with FakeSendGrid(Journal()) as other:
         monkeypatch.setitem(sendgrid.OTHER_HOST, deployment.settings["SENDGRID_URL"], other.url)
         deployment.put_sendgrid_key(other.new_key())
         the_one(examine("mail"), "fault", "the key is not one of", f'SENDGRID_URL to "{other.url}"')
@@ -261,7 +261,7 @@ def test_a_clock_that_is_off_is_found_and_what_is_signed_is_right_all_the_same(
     real = Clock()
     clock = Clock(lambda: real.now() + seconds, real.monotonic, real.sleep, real.chance)
     values = deployment.settings
-    case = Case(values, load(env_file.mailing(values)), deployment.url, clock=clock)
+    case = CheckContext(values, load(env_file.mailing(values)), deployment.url, clock=clock)
     case.signing_key = deployment.emulator.keys.signing_key
     first, *rest = callout.check(case)
     assert (first.level, first.check) == ("fault", "clock")

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from emulator.cloud_run.process import SOURCE
-from emulator.cloud_tasks.server import CloudTasks
+from emulator.cloud_tasks.server import FakeCloudTasks
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 from emulator.emulator import Delivery, Emulator, example
@@ -32,7 +32,7 @@ class Site:
     folder: Path
 
     @property
-    def queue(self) -> CloudTasks:
+    def queue(self) -> FakeCloudTasks:
         assert self.emulator.cloud_tasks is not None
         return self.emulator.cloud_tasks
 

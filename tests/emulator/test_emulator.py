@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from auth0.callout import callout_of
+from auth0.callout import build_callout
 from emulator.emulator import Emulator, example
 from emulator.runs.steps import steps
 from emulator.runs.timeline import mails, timeline
@@ -36,7 +36,7 @@ def test_a_run_holds_what_happened_from_the_event_to_the_tenants_log(emulator: E
 
 def test_what_happens_between_two_runs_is_in_neither(emulator: Emulator) -> None:
     before = emulator.run(example())
-    callout = callout_of({**example("full"), "user": {"email": "between@example.com"}})
+    callout = build_callout({**example("full"), "user": {"email": "between@example.com"}})
     post(emulator, callout.body, callout.headers(emulator.keys.signing_key))
     after = emulator.run(example())
     assert len(emulator.sendgrid.inbox()) == 4
@@ -113,6 +113,6 @@ def test_a_callout_while_the_function_is_replaced_is_answered(site: Site) -> Non
 def test_of_two_signing_keys_the_first_signs_and_the_one_before_still_counts(emulator: Emulator) -> None:
     old = emulator.keys.signing_key
     emulator.keys.rotate_signing_key()
-    callout = callout_of(example())
+    callout = build_callout(example())
     assert emulator.keys.signing_key != old
     assert post(emulator, callout.body, callout.headers(old))["status"] == "sent"

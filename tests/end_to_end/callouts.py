@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from auth0.callout import Callout
+from auth0.callout import OutgoingCallout
 
 
 def new_address() -> str:
@@ -24,10 +24,10 @@ def event(address: str | None, **members: Any) -> dict[str, Any]:
     return {**usual, **members}
 
 
-def callout(of: Mapping[str, Any], **members: Any) -> Callout:
+def callout(of: Mapping[str, Any], **members: Any) -> OutgoingCallout:
     """The callout that brings the event `of`; `members` stand beside it in the body, such as sandbox."""
-    return Callout(json.dumps({"event": of, **members}).encode())
+    return OutgoingCallout(json.dumps({"event": of, **members}).encode())
 
 
-def notice_to(address: str, **members: Any) -> Callout:
+def notice_to(address: str, **members: Any) -> OutgoingCallout:
     return callout(event(address), **members)

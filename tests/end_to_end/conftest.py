@@ -4,26 +4,26 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.harness import Stage
-from tests.end_to_end.leak_checker import Witness
+from tests.end_to_end.harness import Harness
+from tests.end_to_end.leak_checker import LeakChecker
 
 
 @pytest.fixture(scope="session")
-def witness() -> Iterator[Witness]:
+def witness() -> Iterator[LeakChecker]:
     """Its last check comes when every process of the run has ended."""
-    witness = Witness()
+    witness = LeakChecker()
     yield witness
     witness.check(everything=True)
 
 
 @pytest.fixture(autouse=True)
-def _nothing_leaks(witness: Witness) -> Iterator[None]:
+def _nothing_leaks(witness: LeakChecker) -> Iterator[None]:
     yield
     witness.check()
 
 
 @pytest.fixture(scope="session")
-def stage(witness: Witness) -> Iterator[Stage]:
+def stage(witness: LeakChecker) -> Iterator[Harness]:
     """With the usual settings. A test leaves it as it found it, and uses addresses of its own."""
-    with Stage(witness) as stage:
+    with Harness(witness) as stage:
         yield stage

@@ -10,15 +10,15 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any, Self
 
-from auth0.callout import Callout
-from emulator.cloud_run.process import SOURCE, Function
+from auth0.callout import OutgoingCallout
+from emulator.cloud_run.process import SOURCE, FunctionProcess
 from emulator.core.faults import Fault, Faults
 from emulator.core.journal import Entry, Journal
 from emulator.emulator import SENDGRID_KEY, SETTINGS, SIGNING_KEY, new_signing_key
-from emulator.secret_manager.server import SecretManager
-from emulator.sendgrid.email import Mail
-from emulator.sendgrid.server import SendGrid
-from tests.end_to_end.leak_checker import Witness
+from emulator.secret_manager.server import FakeSecretManager
+from emulator.sendgrid.email import Email
+from emulator.sendgrid.server import FakeSendGrid
+from tests.end_to_end.leak_checker import LeakChecker
 
 ANSWER_SECONDS = 7.0  # what the Action waits for an attempt
 LINE_SECONDS = 10.0
@@ -46,7 +46,7 @@ class Answer:
         return str(self.body["error"]["message"])
 
 
-class Stage:
+class Harness:
     """A context manager. `environment` are settings beside the usual ones, `source` is another main.py.
 
     With `mounted`, a folder, the function reads its secrets from files there, and not from Secret Manager.
@@ -54,14 +54,14 @@ class Stage:
 
     def __init__(
         self,
-        witness: Witness,
+        witness: LeakChecker,
         environment: Mapping[str, str] | None = None,
         *,
         mounted: Path | None = None,
         source: Path = SOURCE / "main.py",
     ) -> None:
         self.journal, self._witness, self._mounted = Journal(), witness, mounted
-        self.secret_manager, self.sendgrid = SecretManager(self.journal), SendGrid(self.journal)
+        self.secret_manager, self.sendgrid = FakeSecretManager(self.journal), FakeSendGrid(self.journal)
         settings = {
             **SETTINGS,
             "THREADS": "32",
@@ -71,7 +71,7 @@ class Stage:
             "SECRET_MANAGER_ENDPOINT": self.secret_manager.url,
             **(environment or {}),
         }
-        self.function = Function(self.journal, settings, source=source)
+        self.function = FunctionProcess(self.journal, settings, source=source)
         self.outside: list[AbstractContextManager[object]] = [self.secret_manager, self.sendgrid]
         self.functions = [self.function]
         self.sendgrid_key = self.signing_key = ""
@@ -108,12 +108,12 @@ class Stage:
         self._put("callout-signing-key", SIGNING_KEY, "\n".join(keys))
         self.signing_key = keys[0]
 
-    def send(self, callout: Callout, *, key: str = "", at: float | None = None) -> Answer:
+    def send(self, callout: OutgoingCallout, *, key: str = "", at: float | None = None) -> Answer:
         """One attempt of the callout, signed now."""
         self._forbid_address(callout.body)
         return self.request(callout.body, callout.headers(key or self.signing_key, at))
 
-    def send_all(self, callouts: Iterable[Callout], *, key: str = "") -> list[Answer]:
+    def send_all(self, callouts: Iterable[OutgoingCallout], *, key: str = "") -> list[Answer]:
         """All of them at the same moment."""
         each = list(callouts)
         with ThreadPoolExecutor(len(each)) as pool:
@@ -141,7 +141,7 @@ class Stage:
         self._witness.hear(answer.decode("utf-8", "replace"))
         return answer
 
-    def mails(self, address: str) -> list[Mail]:
+    def mails(self, address: str) -> list[Email]:
         return [mail for mail in self.sendgrid.inbox() if [to["email"] for to in mail.to] == [address]]
 
     def line(self, fits: Callable[[Mapping[str, Any]], bool]) -> Entry | None:

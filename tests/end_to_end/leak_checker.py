@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 
-class Witness:
+class LeakChecker:
     def __init__(self) -> None:
         self._forbidden: dict[str, str] = {}  # a lower-case spelling → what it is a spelling of, without showing it
         self._heard: list[tuple[str, list[str]]] = []  # whose, and its lines; they go on growing

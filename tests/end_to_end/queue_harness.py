@@ -7,13 +7,13 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from auth0.callout import Callout
-from emulator.cloud_run.process import SOURCE, Function
-from emulator.cloud_tasks.server import CloudTasks
+from auth0.callout import OutgoingCallout
+from emulator.cloud_run.process import SOURCE, FunctionProcess
+from emulator.cloud_tasks.server import FakeCloudTasks
 from emulator.core.faults import Fault
 from emulator.emulator import QUEUE, RETRY, SENDGRID_KEY, SETTINGS, SIGNING_KEY, queued
-from tests.end_to_end.harness import LINE_SECONDS, Answer, Stage, having
-from tests.end_to_end.leak_checker import Witness
+from tests.end_to_end.harness import LINE_SECONDS, Answer, Harness, having
+from tests.end_to_end.leak_checker import LeakChecker
 
 SPEED = 50.0  # ten seconds of Cloud Tasks' are a fifth of a real one
 DONE_SECONDS = 60.0
@@ -22,14 +22,14 @@ DELIVER_SECONDS = 60.0  # what Cloud Tasks waits for an answer
 CLAIMS = {"X-CloudTasks-QueueName": "password-notice", "X-CloudTasks-TaskName": "1", "Authorization": "Bearer x"}
 
 
-class QueueStage(Stage):
+class QueueStage(Harness):
     """A context manager. `function` is the public side, which has no setting of the mail at all."""
 
     def __init__(
-        self, witness: Witness, environment: Mapping[str, str] | None = None, *, source: Path = SOURCE / "main.py"
+        self, witness: LeakChecker, environment: Mapping[str, str] | None = None, *, source: Path = SOURCE / "main.py"
     ) -> None:
         super().__init__(witness)
-        self.cloud_tasks = CloudTasks(self.journal, speed=SPEED)
+        self.cloud_tasks = FakeCloudTasks(self.journal, speed=SPEED)
         self.cloud_tasks.create_queue(QUEUE, RETRY)
         both = {
             "THREADS": "32",
@@ -38,9 +38,9 @@ class QueueStage(Stage):
             **(environment or {}),
         }
         mail = {**SETTINGS, "SENDGRID_API_KEY_SECRET": SENDGRID_KEY, "SENDGRID_URL": self.sendgrid.url}
-        self.deliver = Function(self.journal, {**mail, **both}, target="deliver", source=source)
+        self.deliver = FunctionProcess(self.journal, {**mail, **both}, target="deliver", source=source)
         self.public_environment = {**queued(self.deliver.url, self.cloud_tasks.url), **both}
-        self.function = Function(self.journal, self.public_environment, source=source)
+        self.function = FunctionProcess(self.journal, self.public_environment, source=source)
         self.outside.append(self.cloud_tasks)
         self.functions = [self.deliver, self.function]
 
@@ -48,19 +48,25 @@ class QueueStage(Stage):
         """Return when Cloud Tasks has no task any more."""
         assert self.cloud_tasks.wait_until_empty(DONE_SECONDS), "tasks are left"
 
-    def attempts(self, callout: Callout, action: str = "") -> list[int]:
+    def attempts(self, callout: OutgoingCallout, action: str = "") -> list[int]:
         """The status of each answer that the tasks of this callout got, or the one of this Action; 0: none came."""
         task = f"{callout.idempotency_key}-{action}"
         entries = self.journal.entries(kind="cloud_tasks.attempt")
         return [entry.data["status"] for entry in entries if entry.data["task"].startswith(task)]
 
-    def wait_for_attempts(self, callout: Callout, count: int) -> list[int]:
+    def wait_for_attempts(self, callout: OutgoingCallout, count: int) -> list[int]:
         """Return when its tasks have had that many answers."""
         until(lambda: len(self.attempts(callout)) >= count)
         return self.attempts(callout)
 
     def dispatch(
-        self, callout: Callout, path: str, *, to: Function | None = None, key: str = "", at: float | None = None
+        self,
+        callout: OutgoingCallout,
+        path: str,
+        *,
+        to: FunctionProcess | None = None,
+        key: str = "",
+        at: float | None = None,
     ) -> Answer:
         """What a request straight to `deliver`, or to another function, gets, with all that a stranger could add."""
         self._forbid_address(callout.body)
@@ -73,9 +79,9 @@ class QueueStage(Stage):
             connection.close()
 
     @contextmanager
-    def another(self) -> Iterator[Function]:
+    def another(self) -> Iterator[FunctionProcess]:
         """A second instance of the public side."""
-        function = Function(self.journal, self.public_environment)
+        function = FunctionProcess(self.journal, self.public_environment)
         self._witness.listen(function.url, function.said)
         with function:
             yield function

@@ -12,8 +12,8 @@ from emulator.cloud_run.process import free_port
 from emulator.core.faults import Fault
 from emulator.sendgrid.faults import fault
 from tests.end_to_end.callouts import new_address, notice_to
-from tests.end_to_end.harness import Answer, Stage
-from tests.end_to_end.leak_checker import Witness
+from tests.end_to_end.harness import Answer, Harness
+from tests.end_to_end.leak_checker import LeakChecker
 
 SENDER = "security@example.com"
 
@@ -22,46 +22,46 @@ SENDER = "security@example.com"
 
 
 @contextmanager
-def revoked_key(stage: Stage) -> Iterator[None]:
+def revoked_key(stage: Harness) -> Iterator[None]:
     stage.sendgrid.revoke(stage.sendgrid_key)
     yield
     stage.sendgrid.add_key(stage.sendgrid_key)
 
 
 @contextmanager
-def unverified_sender(stage: Stage) -> Iterator[None]:
+def unverified_sender(stage: Harness) -> Iterator[None]:
     stage.sendgrid.unverify(SENDER)
     yield
     stage.sendgrid.verify(SENDER)
 
 
 @contextmanager
-def key_without_the_scope(stage: Stage) -> Iterator[None]:
+def key_without_the_scope(stage: Harness) -> Iterator[None]:
     stage.sendgrid.add_key(stage.sendgrid_key, "stats.read")
     yield
     stage.sendgrid.add_key(stage.sendgrid_key)
 
 
 @contextmanager
-def no_credits(stage: Stage) -> Iterator[None]:
+def no_credits(stage: Harness) -> Iterator[None]:
     stage.sendgrid.credits = 0
     yield
     stage.sendgrid.credits = None
 
 
 @contextmanager
-def html_413(stage: Stage) -> Iterator[None]:
+def html_413(stage: Harness) -> Iterator[None]:
     with stage.fault(fault("too large")):
         yield
 
 
 @contextmanager
-def no_acceptance(stage: Stage) -> Iterator[None]:
+def no_acceptance(stage: Harness) -> Iterator[None]:
     with stage.fault(Fault("status", "a login page", status=200, body="<html>Log in</html>")):
         yield
 
 
-Refusal = Callable[[Stage], AbstractContextManager[None]]
+Refusal = Callable[[Harness], AbstractContextManager[None]]
 REFUSALS: dict[Refusal, str] = {
     revoked_key: "SENDGRID_API_KEY_SECRET",
     unverified_sender: "https://app.sendgrid.com/settings/sender_auth",
@@ -73,7 +73,9 @@ REFUSALS: dict[Refusal, str] = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.__name__)
-def test_a_refused_mail_is_told_with_what_to_do_and_goes_out_once_that_is_done(stage: Stage, refusal: Refusal) -> None:
+def test_a_refused_mail_is_told_with_what_to_do_and_goes_out_once_that_is_done(
+    stage: Harness, refusal: Refusal
+) -> None:
     address = new_address()
     sent = notice_to(address)
     with refusal(stage):
@@ -86,14 +88,14 @@ def test_a_refused_mail_is_told_with_what_to_do_and_goes_out_once_that_is_done(s
     assert len(stage.mails(address)) == 1
 
 
-def test_an_unverified_sender_is_told_in_sendgrids_own_words(stage: Stage) -> None:
+def test_an_unverified_sender_is_told_in_sendgrids_own_words(stage: Harness) -> None:
     with unverified_sender(stage):
         answer = stage.send(notice_to(new_address()))
     assert "does not match a verified Sender Identity" in answer.message
     assert "SENDER_EMAIL" in answer.message
 
 
-def test_a_refused_key_is_read_anew_once_and_no_more(stage: Stage) -> None:
+def test_a_refused_key_is_read_anew_once_and_no_more(stage: Harness) -> None:
     before = stage.journal.record("test").number
     with revoked_key(stage):
         stage.send(notice_to(new_address()))
@@ -101,7 +103,7 @@ def test_a_refused_key_is_read_anew_once_and_no_more(stage: Stage) -> None:
     assert len(stage.journal.entries(before, "secret_manager.exchange")) == 1
 
 
-def test_a_failure_is_an_error_in_the_log_and_the_actions_console_says_which(stage: Stage) -> None:
+def test_a_failure_is_an_error_in_the_log_and_the_actions_console_says_which(stage: Harness) -> None:
     sent = notice_to(new_address())
     with unverified_sender(stage):
         stage.send(sent)
@@ -129,7 +131,7 @@ BRIEF = [
 
 
 @pytest.mark.parametrize("name", BRIEF)
-def test_a_brief_fault_is_overcome_within_the_callout(stage: Stage, name: str) -> None:
+def test_a_brief_fault_is_overcome_within_the_callout(stage: Harness, name: str) -> None:
     address = new_address()
     with stage.fault(fault(name)):
         answer = stage.send(notice_to(address))
@@ -137,7 +139,7 @@ def test_a_brief_fault_is_overcome_within_the_callout(stage: Stage, name: str) -
     assert len(stage.mails(address)) == 1
 
 
-def test_a_redirect_is_not_followed_and_overcome_likewise(stage: Stage) -> None:
+def test_a_redirect_is_not_followed_and_overcome_likewise(stage: Harness) -> None:
     address = new_address()
     before = stage.journal.record("test").number
     redirect = Fault("status", "redirect", status=307, headers={"Location": f"{stage.sendgrid.url}/elsewhere"})
@@ -151,7 +153,7 @@ def test_a_redirect_is_not_followed_and_overcome_likewise(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("name", ["accepted, then reset", "cut answer"])
-def test_an_acceptance_that_was_not_heard_is_rather_sent_twice_than_not_at_all(stage: Stage, name: str) -> None:
+def test_an_acceptance_that_was_not_heard_is_rather_sent_twice_than_not_at_all(stage: Harness, name: str) -> None:
     address = new_address()
     with stage.fault(fault(name)):
         answer = stage.send(notice_to(address))
@@ -159,7 +161,7 @@ def test_an_acceptance_that_was_not_heard_is_rather_sent_twice_than_not_at_all(s
     assert 1 <= len(stage.mails(address)) <= 2
 
 
-def test_a_connection_that_sendgrid_closed_meanwhile_is_no_matter(stage: Stage) -> None:
+def test_a_connection_that_sendgrid_closed_meanwhile_is_no_matter(stage: Harness) -> None:
     address = new_address()
     stage.send(notice_to(new_address()))
     stage.sendgrid.drop_connections()
@@ -171,7 +173,7 @@ def test_a_connection_that_sendgrid_closed_meanwhile_is_no_matter(stage: Stage) 
 
 
 @pytest.mark.parametrize("name", ["too many requests", "too many requests, reset only"])
-def test_a_long_wait_that_sendgrid_asks_for_is_passed_on_at_once(stage: Stage, name: str) -> None:
+def test_a_long_wait_that_sendgrid_asks_for_is_passed_on_at_once(stage: Harness, name: str) -> None:
     address = new_address()
     sent = notice_to(address)
     with stage.fault(fault(name, seconds=90)):
@@ -206,15 +208,15 @@ class Ordeal:
 
 
 @pytest.fixture(scope="module")
-def ordeals(witness: Witness, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ordeal]:
+def ordeals(witness: LeakChecker, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ordeal]:
     """All lasting faults at the same time, each at a function of its own: every one takes the whole deadline."""
     # One by one: Flask's routes need `ast`, no friend of threads.
-    stages = [Stage(witness, mounted=tmp_path_factory.mktemp("secrets")) for _ in LASTING]
+    stages = [Harness(witness, mounted=tmp_path_factory.mktemp("secrets")) for _ in LASTING]
     with ThreadPoolExecutor(len(LASTING)) as pool:
         return dict(zip(LASTING, pool.map(ordeal, LASTING, stages), strict=True))
 
 
-def ordeal(name: str, stage: Stage) -> Ordeal:
+def ordeal(name: str, stage: Harness) -> Ordeal:
     address = new_address()
     sent = notice_to(address)
     with stage:
@@ -247,8 +249,8 @@ def test_a_time_out_that_hid_an_acceptance_costs_a_second_mail(ordeals: Mapping[
     assert ordeals[name].mails_at_last == 2
 
 
-def test_a_sendgrid_that_is_not_there_is_told_within_the_deadline(witness: Witness, tmp_path: Path) -> None:
-    with Stage(witness, {"SENDGRID_URL": f"http://127.0.0.1:{free_port()}"}, mounted=tmp_path) as stage:
+def test_a_sendgrid_that_is_not_there_is_told_within_the_deadline(witness: LeakChecker, tmp_path: Path) -> None:
+    with Harness(witness, {"SENDGRID_URL": f"http://127.0.0.1:{free_port()}"}, mounted=tmp_path) as stage:
         answer = stage.send(notice_to(new_address()))
     assert (answer.status, answer.code) == (503, "mail_unavailable")
     assert "retry-after" in answer.headers

@@ -8,8 +8,8 @@ import pytest
 from emulator.cloud_run.process import SOURCE
 from emulator.emulator import new_signing_key
 from tests.end_to_end.callouts import callout, event, new_address, notice_to
-from tests.end_to_end.harness import Stage
-from tests.end_to_end.leak_checker import Witness
+from tests.end_to_end.harness import Harness
+from tests.end_to_end.leak_checker import LeakChecker
 
 # Between two runs of `moody` the test changes what `mood` says.
 MAIN = """
@@ -61,9 +61,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def flow(witness: Witness, folder: Path) -> Iterator[Stage]:
+def flow(witness: LeakChecker, folder: Path) -> Iterator[Harness]:
     environment = {"PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"}
-    with Stage(witness, environment, source=folder / "main.py") as flow:
+    with Harness(witness, environment, source=folder / "main.py") as flow:
         yield flow
 
 
@@ -71,7 +71,7 @@ def statuses(answer_body: dict[str, list[dict[str, str]]]) -> dict[str, str]:
     return {action["name"]: action["status"] for action in answer_body["actions"]}
 
 
-def test_each_action_is_told_and_the_mail_speaks_for_all(flow: Stage, folder: Path) -> None:
+def test_each_action_is_told_and_the_mail_speaks_for_all(flow: Harness, folder: Path) -> None:
     (folder / "mood").write_text("fine")
     answer = flow.send(notice_to(new_address()))
     assert (answer.status, answer.body["status"]) == (200, "sent")
@@ -80,7 +80,7 @@ def test_each_action_is_told_and_the_mail_speaks_for_all(flow: Stage, folder: Pa
 
 @pytest.mark.parametrize("mood", ["raises", "exits"])
 def test_an_action_that_fails_unforeseen_is_internal_and_a_retry_runs_it_alone(
-    flow: Stage, folder: Path, mood: str
+    flow: Harness, folder: Path, mood: str
 ) -> None:
     address = new_address()
     sent = notice_to(address)
@@ -95,7 +95,7 @@ def test_an_action_that_fails_unforeseen_is_internal_and_a_retry_runs_it_alone(
     assert len(flow.mails(address)) == 1
 
 
-def test_the_log_tells_what_was_not_foreseen_without_the_address_and_the_key(flow: Stage, folder: Path) -> None:
+def test_the_log_tells_what_was_not_foreseen_without_the_address_and_the_key(flow: Harness, folder: Path) -> None:
     sent = notice_to(new_address())
     (folder / "mood").write_text("raises")
     flow.send(sent)
@@ -106,7 +106,7 @@ def test_the_log_tells_what_was_not_foreseen_without_the_address_and_the_key(flo
     assert f"cannot tell user {line.data['fields']['user']} with [secret]" in line.data["fields"]["message"]
 
 
-def test_the_other_actions_run_although_one_fails(flow: Stage, folder: Path) -> None:
+def test_the_other_actions_run_although_one_fails(flow: Harness, folder: Path) -> None:
     (folder / "mood").write_text("fine")
     flow.sendgrid.unverify("security@example.com")
     try:
@@ -129,7 +129,7 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_what_an_action_prints_and_logs_has_neither_address_nor_key(flow: Stage, folder: Path, address: str) -> None:
+def test_what_an_action_prints_and_logs_has_neither_address_nor_key(flow: Harness, folder: Path, address: str) -> None:
     """The witness says so; here only that it had something to hear."""
     (folder / "mood").write_text("talks")
     sent = callout(event(address))
@@ -138,7 +138,7 @@ def test_what_an_action_prints_and_logs_has_neither_address_nor_key(flow: Stage,
         assert flow.line(lambda fields, talk=talk: fields.get("callout") == sent.id and talk in fields["message"])  # type: ignore[misc]
 
 
-def test_the_key_of_a_rotation_is_masked_like_the_first(flow: Stage, folder: Path) -> None:
+def test_the_key_of_a_rotation_is_masked_like_the_first(flow: Harness, folder: Path) -> None:
     (folder / "mood").write_text("talks")
     old = flow.sendgrid_key
     flow.put_sendgrid_key(flow.sendgrid.new_key())

@@ -5,35 +5,35 @@ from dataclasses import replace
 
 import pytest
 
-from emulator.auth0.runtime import Auth0
+from emulator.auth0.runtime import FakeAuth0
 from emulator.cloud_run.process import SOURCE, free_port
 from emulator.emulator import example, new_signing_key
 from emulator.secret_manager.server import FAULTS
 from tests.end_to_end.callouts import event, new_address
-from tests.end_to_end.harness import Stage
-from tests.end_to_end.leak_checker import Witness
+from tests.end_to_end.harness import Harness
+from tests.end_to_end.leak_checker import LeakChecker
 
 SENDER = "security@example.com"
 KEPT = 256  # characters of an execution's output that Auth0 keeps
 
 
 @pytest.fixture(scope="module")
-def auth0(stage: Stage) -> Iterator[Auth0]:
-    with Auth0(SOURCE / "auth0" / "action.js", stage.journal, {}) as auth0:
+def auth0(stage: Harness) -> Iterator[FakeAuth0]:
+    with FakeAuth0(SOURCE / "auth0" / "action.js", stage.journal, {}) as auth0:
         yield auth0
 
 
 @pytest.fixture(autouse=True)
-def _secrets(auth0: Auth0, stage: Stage) -> None:
+def _secrets(auth0: FakeAuth0, stage: Harness) -> None:
     auth0.secrets.update({"FUNCTION_URL": stage.function.url, "CALLOUT_SIGNING_KEY": stage.signing_key})
 
 
-def last_log(stage: Stage) -> str:
+def last_log(stage: Harness) -> str:
     return str(stage.journal.entries(kind="auth0.log")[-1].data["type"])
 
 
 def test_a_changed_password_becomes_a_mail_and_auth0_logs_the_change(
-    stage: Stage, auth0: Auth0, witness: Witness
+    stage: Harness, auth0: FakeAuth0, witness: LeakChecker
 ) -> None:
     address = new_address()
     witness.forbid_address(address)
@@ -43,11 +43,13 @@ def test_a_changed_password_becomes_a_mail_and_auth0_logs_the_change(
 
 
 @pytest.mark.parametrize("name", ["minimal", "no-email", "full", "unusual-but-legal", "auth0-default-sample"])
-def test_the_action_succeeds_with_every_example(auth0: Auth0, name: str) -> None:
+def test_the_action_succeeds_with_every_example(auth0: FakeAuth0, name: str) -> None:
     assert auth0.run(example(name)).status == "success"
 
 
-def test_what_a_person_has_to_repair_fails_the_execution_at_once(stage: Stage, auth0: Auth0, witness: Witness) -> None:
+def test_what_a_person_has_to_repair_fails_the_execution_at_once(
+    stage: Harness, auth0: FakeAuth0, witness: LeakChecker
+) -> None:
     address = new_address()
     witness.forbid_address(address)
     stage.sendgrid.unverify(SENDER)
@@ -62,13 +64,15 @@ def test_what_a_person_has_to_repair_fails_the_execution_at_once(stage: Stage, a
 
 
 @pytest.fixture(scope="module")
-def eager(witness: Witness) -> Iterator[Stage]:
+def eager(witness: LeakChecker) -> Iterator[Harness]:
     """Reads its secrets for each callout: one that it may not read makes it answer 503 at once."""
-    with Stage(witness, {"SECRET_MAX_AGE_SECONDS": "0"}) as eager:
+    with Harness(witness, {"SECRET_MAX_AGE_SECONDS": "0"}) as eager:
         yield eager
 
 
-def test_a_function_that_asks_to_wait_is_asked_again_with_the_same_id_and_bytes(eager: Stage, auth0: Auth0) -> None:
+def test_a_function_that_asks_to_wait_is_asked_again_with_the_same_id_and_bytes(
+    eager: Harness, auth0: FakeAuth0
+) -> None:
     address = new_address()
     auth0.secrets.update({"FUNCTION_URL": eager.function.url, "CALLOUT_SIGNING_KEY": eager.signing_key})
     with eager.secret_fault(FAULTS["permission denied"]):
@@ -81,7 +85,9 @@ def test_a_function_that_asks_to_wait_is_asked_again_with_the_same_id_and_bytes(
     assert len(eager.mails(address)) == 1
 
 
-def test_what_stays_away_fails_the_execution_after_two_attempts(stage: Stage, eager: Stage, auth0: Auth0) -> None:
+def test_what_stays_away_fails_the_execution_after_two_attempts(
+    stage: Harness, eager: Harness, auth0: FakeAuth0
+) -> None:
     address = new_address()
     auth0.secrets.update({"FUNCTION_URL": eager.function.url, "CALLOUT_SIGNING_KEY": eager.signing_key})
     with eager.secret_fault(replace(FAULTS["permission denied"], count=2)):
@@ -92,7 +98,7 @@ def test_what_stays_away_fails_the_execution_after_two_attempts(stage: Stage, ea
     assert not eager.mails(address)
 
 
-def test_a_wrong_signing_key_in_the_tenant_fails_the_execution(stage: Stage, auth0: Auth0) -> None:
+def test_a_wrong_signing_key_in_the_tenant_fails_the_execution(stage: Harness, auth0: FakeAuth0) -> None:
     auth0.secrets["CALLOUT_SIGNING_KEY"] = new_signing_key()
     execution = auth0.run(event(new_address()))
     assert [fetch["status"] for fetch in execution.fetches] == [401]
@@ -100,7 +106,7 @@ def test_a_wrong_signing_key_in_the_tenant_fails_the_execution(stage: Stage, aut
     assert last_log(stage) == "actions_execution_failed"
 
 
-def test_a_function_that_is_not_there_fails_the_execution_after_two_attempts(stage: Stage, auth0: Auth0) -> None:
+def test_a_function_that_is_not_there_fails_the_execution_after_two_attempts(stage: Harness, auth0: FakeAuth0) -> None:
     auth0.secrets["FUNCTION_URL"] = f"http://127.0.0.1:{free_port()}"
     execution = auth0.run(event(new_address()))
     assert [fetch["status"] for fetch in execution.fetches] == [0, 0]

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from auth0.callout import Callout, sign
+from auth0.callout import OutgoingCallout, sign
 from tests.end_to_end.callouts import callout, event, new_address, notice_to
-from tests.end_to_end.harness import Stage
+from tests.end_to_end.harness import Harness
 
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 header_values = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=300)
@@ -32,7 +32,7 @@ MEMBERS = [
 
 @few
 @given(values=st.fixed_dictionaries({}, optional=dict.fromkeys(("id", "timestamp", "signature"), header_values)))
-def test_malformed_headers_are_unauthorized(stage: Stage, values: dict[str, str]) -> None:
+def test_malformed_headers_are_unauthorized(stage: Harness, values: dict[str, str]) -> None:
     sent = notice_to(new_address())
     good = {name: value for name, value in sent.headers(stage.signing_key).items() if name == "content-type"}
     headers = {f"webhook-{name}": value for name, value in values.items()}
@@ -41,7 +41,7 @@ def test_malformed_headers_are_unauthorized(stage: Stage, values: dict[str, str]
 
 @few
 @given(timestamp=header_values | st.integers().map(str) | st.floats().map(str))
-def test_a_malformed_timestamp_is_unauthorized_although_it_is_signed(stage: Stage, timestamp: str) -> None:
+def test_a_malformed_timestamp_is_unauthorized_although_it_is_signed(stage: Harness, timestamp: str) -> None:
     sent = notice_to(new_address())
     signature = sign(stage.signing_key, sent.id, timestamp, sent.body)
     headers = {**sent.headers(stage.signing_key), "webhook-timestamp": timestamp, "webhook-signature": signature}
@@ -50,7 +50,7 @@ def test_a_malformed_timestamp_is_unauthorized_although_it_is_signed(stage: Stag
 
 @few
 @given(callout_id=header_values)
-def test_an_id_of_any_kind_is_taken_or_unauthorized(stage: Stage, callout_id: str) -> None:
+def test_an_id_of_any_kind_is_taken_or_unauthorized(stage: Harness, callout_id: str) -> None:
     bare, moment = notice_to(new_address()), str(int(time.time()))
     signature = sign(stage.signing_key, callout_id, moment, bare.body)
     headers = {**bare.headers(stage.signing_key), "webhook-id": callout_id, "webhook-signature": signature}
@@ -59,7 +59,7 @@ def test_an_id_of_any_kind_is_taken_or_unauthorized(stage: Stage, callout_id: st
 
 @few
 @given(data=st.data())
-def test_every_changed_byte_of_the_body_is_unauthorized(stage: Stage, data: st.DataObject) -> None:
+def test_every_changed_byte_of_the_body_is_unauthorized(stage: Harness, data: st.DataObject) -> None:
     sent = notice_to("a-signed-reader@example.com")
     place = data.draw(st.integers(0, len(sent.body) - 1))
     byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != sent.body[place]))
@@ -69,15 +69,15 @@ def test_every_changed_byte_of_the_body_is_unauthorized(stage: Stage, data: st.D
 
 @few
 @given(body=st.binary(max_size=300) | json_values.map(lambda value: json.dumps(value).encode()))
-def test_a_signed_body_of_any_bytes_is_a_bad_request(stage: Stage, body: bytes) -> None:
-    answer = stage.send(Callout(body))
+def test_a_signed_body_of_any_bytes_is_a_bad_request(stage: Harness, body: bytes) -> None:
+    answer = stage.send(OutgoingCallout(body))
     assert (answer.status, answer.code in ("invalid_json", "invalid_event")) == (400, True)
 
 
 @few
 @given(members=st.fixed_dictionaries({}, optional=dict.fromkeys(MEMBERS, json_values)), beside=json_values)
 def test_a_signed_event_with_anything_beside_the_address_brings_the_mail(
-    stage: Stage, members: dict[str, Any], beside: Any
+    stage: Harness, members: dict[str, Any], beside: Any
 ) -> None:
     address = new_address()
     answer = stage.send(callout(event(address, **members), time=beside, sandbox=beside, other=beside))
@@ -86,6 +86,6 @@ def test_a_signed_event_with_anything_beside_the_address_brings_the_mail(
 
 @few
 @given(facts=st.dictionaries(st.sampled_from(["ip", "language", "user_agent", "geoip", "hostname"]), json_values))
-def test_a_signed_request_of_any_facts_brings_the_mail(stage: Stage, facts: dict[str, Any]) -> None:
+def test_a_signed_request_of_any_facts_brings_the_mail(stage: Harness, facts: dict[str, Any]) -> None:
     answer = stage.send(callout(event(new_address(), request=facts, connection={"name": facts.get("ip")})))
     assert (answer.status, answer.body["status"]) == (200, "sent")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from auth0.callout import Callout
+from auth0.callout import OutgoingCallout
 from emulator.cloud_run.process import SOURCE
 from emulator.cloud_tasks.server import FAULTS
 from emulator.core.faults import Fault
@@ -17,7 +17,7 @@ from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, new_signing_key
 from emulator.sendgrid.faults import fault
 from tests.end_to_end.callouts import callout, event, new_address, notice_to
 from tests.end_to_end.harness import Answer
-from tests.end_to_end.leak_checker import Witness
+from tests.end_to_end.leak_checker import LeakChecker
 from tests.end_to_end.queue_harness import QueueStage, until
 
 ACTION = "/on_execute_post_change_password"
@@ -59,7 +59,7 @@ def deliver(request: Request) -> Response:
 
 
 @pytest.fixture(scope="module")
-def queue(witness: Witness) -> Iterator[QueueStage]:
+def queue(witness: LeakChecker) -> Iterator[QueueStage]:
     with QueueStage(witness) as queue:
         yield queue
 
@@ -73,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def flow(witness: Witness, folder: Path) -> Iterator[QueueStage]:
+def flow(witness: LeakChecker, folder: Path) -> Iterator[QueueStage]:
     environment = {"PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"}
     with QueueStage(witness, environment, source=folder / "main.py") as flow:
         yield flow
@@ -99,7 +99,7 @@ def test_a_callout_is_queued_and_then_mailed(queue: QueueStage) -> None:
     assert len(queue.mails(address)) == 1
 
 
-def test_the_public_side_reads_the_signing_key_and_no_other_secret(witness: Witness) -> None:
+def test_the_public_side_reads_the_signing_key_and_no_other_secret(witness: LeakChecker) -> None:
     with QueueStage(witness) as fresh, fresh.paused():
         assert told(fresh.send(notice_to(new_address()))) == (202, "queued")
         asked = {
@@ -277,7 +277,7 @@ def test_time_outs_that_sendgrid_may_have_accepted_end_after_five(flow: QueueSta
     assert (line.data["fields"]["severity"], line.data["fields"]["reason"]) == ("ERROR", "maybe_accepted")
 
 
-def notices(flow: QueueStage, sent: Callout) -> list[int]:
+def notices(flow: QueueStage, sent: OutgoingCallout) -> list[int]:
     """The answers to the task of the Action that mails."""
     return flow.attempts(sent, ACTION.removeprefix("/"))
 
@@ -351,7 +351,7 @@ LASTING = ("queue asleep", "not found", "permission denied", "rate limited", "un
 
 
 @pytest.fixture(scope="module")
-def refusals(witness: Witness) -> Mapping[str, tuple[Answer, Answer, int]]:
+def refusals(witness: LeakChecker) -> Mapping[str, tuple[Answer, Answer, int]]:
     """All at the same time, each at a stage of its own: some of them take the whole deadline."""
     stages = [QueueStage(witness) for _ in LASTING]  # one by one: Flask's routes need `ast`, no friend of threads
     with ThreadPoolExecutor(len(LASTING)) as pool:
@@ -433,7 +433,7 @@ def test_the_mail_of_a_task_tells_when_the_password_was_changed_and_not_when_it_
 
 
 @pytest.fixture
-def fresh(witness: Witness) -> Iterator[QueueStage]:
+def fresh(witness: LeakChecker) -> Iterator[QueueStage]:
     """Processes that no other test has used: what they have read, and when, is known."""
     with QueueStage(witness) as fresh:
         yield fresh
@@ -486,7 +486,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def in_flight(pool: ThreadPoolExecutor, queue: QueueStage, sent: Callout) -> Future[Answer]:
+def in_flight(pool: ThreadPoolExecutor, queue: QueueStage, sent: OutgoingCallout) -> Future[Answer]:
     """The callout, which waits for Cloud Tasks."""
     answer = pool.submit(queue.send, sent)
     until(lambda: not queue.cloud_tasks.faults.waiting())

@@ -7,32 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from auth0.callout import Callout
+from auth0.callout import OutgoingCallout
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, new_signing_key
 from emulator.secret_manager.server import FAULTS
 from tests.end_to_end.callouts import callout, event, new_address, notice_to
-from tests.end_to_end.harness import Answer, Stage
-from tests.end_to_end.leak_checker import Witness
+from tests.end_to_end.harness import Answer, Harness
+from tests.end_to_end.leak_checker import LeakChecker
 
 
 @pytest.fixture(scope="module")
-def eager(witness: Witness) -> Iterator[Stage]:
+def eager(witness: LeakChecker) -> Iterator[Harness]:
     """Reads each secret for each callout."""
-    with Stage(witness, {"SECRET_MAX_AGE_SECONDS": "0"}) as eager:
+    with Harness(witness, {"SECRET_MAX_AGE_SECONDS": "0"}) as eager:
         yield eager
 
 
 @pytest.fixture
-def fresh(witness: Witness) -> Iterator[Stage]:
+def fresh(witness: LeakChecker) -> Iterator[Harness]:
     """A process that no other test has used: what it has read, and when, is known."""
-    with Stage(witness) as fresh:
+    with Harness(witness) as fresh:
         yield fresh
 
 
 # Rotation
 
 
-def test_the_callout_that_meets_a_rotated_sendgrid_key_succeeds(fresh: Stage) -> None:
+def test_the_callout_that_meets_a_rotated_sendgrid_key_succeeds(fresh: Harness) -> None:
     address = new_address()
     fresh.send(notice_to(new_address()))
     fresh.rotate_sendgrid_key()
@@ -42,7 +42,7 @@ def test_the_callout_that_meets_a_rotated_sendgrid_key_succeeds(fresh: Stage) ->
     assert len(fresh.mails(address)) == 1
 
 
-def test_a_rotated_sendgrid_key_that_cannot_be_read_yet_is_asked_for_again(fresh: Stage) -> None:
+def test_a_rotated_sendgrid_key_that_cannot_be_read_yet_is_asked_for_again(fresh: Harness) -> None:
     """A final answer would lose the notice, though the new key is there and will be read in a moment."""
     sent = notice_to(new_address())
     fresh.send(notice_to(new_address()))
@@ -53,7 +53,7 @@ def test_a_rotated_sendgrid_key_that_cannot_be_read_yet_is_asked_for_again(fresh
     assert fresh.send(sent).body["status"] == "sent"
 
 
-def test_many_callouts_that_meet_a_rotated_sendgrid_key_succeed(fresh: Stage) -> None:
+def test_many_callouts_that_meet_a_rotated_sendgrid_key_succeed(fresh: Harness) -> None:
     fresh.send(notice_to(new_address()))
     fresh.rotate_sendgrid_key()
     addresses = [new_address() for _ in range(10)]
@@ -62,7 +62,7 @@ def test_many_callouts_that_meet_a_rotated_sendgrid_key_succeed(fresh: Stage) ->
     assert [len(fresh.mails(address)) for address in addresses] == [1] * 10
 
 
-def test_a_new_signing_key_works_at_once_and_the_old_one_no_longer(fresh: Stage) -> None:
+def test_a_new_signing_key_works_at_once_and_the_old_one_no_longer(fresh: Harness) -> None:
     old = fresh.signing_key
     assert fresh.send(notice_to(new_address())).status == 200
     fresh.put_signing_key(new_signing_key())
@@ -71,20 +71,20 @@ def test_a_new_signing_key_works_at_once_and_the_old_one_no_longer(fresh: Stage)
     assert fresh.send(notice_to(new_address()), key=old).status == 401
 
 
-def test_a_new_signing_key_works_for_many_at_the_same_moment(fresh: Stage) -> None:
+def test_a_new_signing_key_works_for_many_at_the_same_moment(fresh: Harness) -> None:
     assert fresh.send(notice_to(new_address())).status == 200
     fresh.put_signing_key(new_signing_key())
     answers = fresh.send_all(notice_to(new_address()) for _ in range(10))
     assert {answer.status for answer in answers} == {200}
 
 
-def test_while_signing_keys_are_rotated_both_are_accepted(fresh: Stage) -> None:
+def test_while_signing_keys_are_rotated_both_are_accepted(fresh: Harness) -> None:
     old, new = fresh.signing_key, new_signing_key()
     fresh.put_signing_key(new, old)
     assert [fresh.send(notice_to(new_address()), key=key).status for key in (old, new)] == [200, 200]
 
 
-def test_foreign_signatures_make_it_read_anew_no_more_than_once(fresh: Stage) -> None:
+def test_foreign_signatures_make_it_read_anew_no_more_than_once(fresh: Harness) -> None:
     fresh.send(notice_to(new_address()))
     before = fresh.journal.record("test").number
     answers = fresh.send_all([notice_to(new_address()) for _ in range(10)], key=new_signing_key())
@@ -92,7 +92,7 @@ def test_foreign_signatures_make_it_read_anew_no_more_than_once(fresh: Stage) ->
     assert len(fresh.journal.entries(before, "secret_manager.exchange")) == 1
 
 
-def test_a_malformed_signing_key_beside_a_good_one_is_skipped_and_told(fresh: Stage) -> None:
+def test_a_malformed_signing_key_beside_a_good_one_is_skipped_and_told(fresh: Harness) -> None:
     fresh.put_signing_key(fresh.signing_key, "whsec_not+base64+at+all==x", "whsec_c2hvcnQ=")
     assert fresh.send(notice_to(new_address())).status == 200
     for number in (2, 3):
@@ -105,7 +105,7 @@ def test_a_malformed_signing_key_beside_a_good_one_is_skipped_and_told(fresh: St
 
 
 @pytest.mark.parametrize("name", [SIGNING_KEY, SENDGRID_KEY])
-def test_a_disabled_version_stops_working_when_it_is_read(eager: Stage, name: str) -> None:
+def test_a_disabled_version_stops_working_when_it_is_read(eager: Harness, name: str) -> None:
     sent = notice_to(new_address())
     assert eager.send(notice_to(new_address())).status == 200
     eager.secret_manager.disable(name)
@@ -118,7 +118,7 @@ def test_a_disabled_version_stops_working_when_it_is_read(eager: Stage, name: st
 
 
 @pytest.mark.parametrize("name", [SIGNING_KEY, SENDGRID_KEY])
-def test_a_right_that_was_taken_away_stops_the_secret(eager: Stage, name: str) -> None:
+def test_a_right_that_was_taken_away_stops_the_secret(eager: Harness, name: str) -> None:
     assert eager.send(notice_to(new_address())).status == 200
     eager.secret_manager.deny(name)
     try:
@@ -129,7 +129,7 @@ def test_a_right_that_was_taken_away_stops_the_secret(eager: Stage, name: str) -
 
 
 @pytest.mark.parametrize("value", ["", "SG.short", "Bearer SG.x", "SG." + "x" * 22 + "." + "y" * 44, "ключ"])
-def test_a_malformed_sendgrid_key_is_told_and_not_sent(eager: Stage, value: str) -> None:
+def test_a_malformed_sendgrid_key_is_told_and_not_sent(eager: Harness, value: str) -> None:
     good = eager.sendgrid_key
     before = eager.journal.record("test").number
     eager.secret_manager.put(SENDGRID_KEY, value)
@@ -141,13 +141,13 @@ def test_a_malformed_sendgrid_key_is_told_and_not_sent(eager: Stage, value: str)
     assert not eager.journal.entries(before, "sendgrid.exchange")
 
 
-def test_white_space_around_a_key_is_no_part_of_it(eager: Stage) -> None:
+def test_white_space_around_a_key_is_no_part_of_it(eager: Harness) -> None:
     eager.secret_manager.put(SENDGRID_KEY, f"  {eager.sendgrid_key}\r\n")
     eager.secret_manager.put(SIGNING_KEY, f"\t{eager.signing_key}\n\n")
     assert eager.send(notice_to(new_address())).body["status"] == "sent"
 
 
-def test_without_any_usable_signing_key_nobody_is_let_in(eager: Stage) -> None:
+def test_without_any_usable_signing_key_nobody_is_let_in(eager: Harness) -> None:
     good = eager.signing_key
     eager.secret_manager.put(SIGNING_KEY, "whsec_c2hvcnQ=")
     try:
@@ -171,14 +171,14 @@ class Ordeal:
 
 
 @pytest.fixture(scope="module")
-def ordeals(witness: Witness) -> Mapping[str, Ordeal]:
+def ordeals(witness: LeakChecker) -> Mapping[str, Ordeal]:
     """All at the same time, each at a function of its own: some of them take the whole deadline."""
-    stages = [Stage(witness) for _ in OUTAGES]  # one by one: Flask's routes need `ast`, no friend of threads
+    stages = [Harness(witness) for _ in OUTAGES]  # one by one: Flask's routes need `ast`, no friend of threads
     with ThreadPoolExecutor(len(OUTAGES)) as pool:
         return dict(zip(OUTAGES, pool.map(ordeal, OUTAGES, stages), strict=True))
 
 
-def ordeal(name: str, stage: Stage) -> Ordeal:
+def ordeal(name: str, stage: Harness) -> Ordeal:
     address = new_address()
     sent = notice_to(address)
     with stage:
@@ -187,7 +187,7 @@ def ordeal(name: str, stage: Stage) -> Ordeal:
         return Ordeal(first, tried_again(stage, sent), len(stage.mails(address)))
 
 
-def tried_again(stage: Stage, sent: Callout) -> Answer:
+def tried_again(stage: Harness, sent: OutgoingCallout) -> Answer:
     """As the Action does; what still hangs at the first time is over at the third."""
     answer = stage.send(sent)
     for _ in range(2):
@@ -209,9 +209,9 @@ def test_when_secrets_are_back_the_same_callout_brings_one_mail(ordeals: Mapping
 
 
 @pytest.mark.parametrize("name", ["unavailable", "hang"])
-def test_what_was_read_once_serves_through_an_outage(witness: Witness, name: str) -> None:
+def test_what_was_read_once_serves_through_an_outage(witness: LeakChecker, name: str) -> None:
     address = new_address()
-    with Stage(witness, {"SECRET_MAX_AGE_SECONDS": "0"}) as stage:
+    with Harness(witness, {"SECRET_MAX_AGE_SECONDS": "0"}) as stage:
         assert stage.send(notice_to(new_address())).status == 200
         with stage.secret_fault(replace(FAULTS[name], count=None)):
             assert stage.send(notice_to(address)).body["status"] == "sent"
@@ -222,23 +222,23 @@ def test_what_was_read_once_serves_through_an_outage(witness: Witness, name: str
 # Mounted files
 
 
-def test_mounted_secrets_work_with_the_line_end_that_editors_leave(witness: Witness, tmp_path: Path) -> None:
-    with Stage(witness, mounted=tmp_path) as stage:
+def test_mounted_secrets_work_with_the_line_end_that_editors_leave(witness: LeakChecker, tmp_path: Path) -> None:
+    with Harness(witness, mounted=tmp_path) as stage:
         assert (tmp_path / "sendgrid-api-key").read_bytes().endswith(b"\n")
         assert stage.send(notice_to(new_address())).body["status"] == "sent"
         assert not stage.journal.entries(kind="secret_manager")
 
 
-def test_a_mounted_secret_is_rotated_too(witness: Witness, tmp_path: Path) -> None:
-    with Stage(witness, mounted=tmp_path) as stage:
+def test_a_mounted_secret_is_rotated_too(witness: LeakChecker, tmp_path: Path) -> None:
+    with Harness(witness, mounted=tmp_path) as stage:
         stage.send(notice_to(new_address()))
         stage.rotate_sendgrid_key()
         stage.put_signing_key(new_signing_key())
         assert stage.send(notice_to(new_address())).body["status"] == "sent"
 
 
-def test_a_mounted_secret_that_is_missing_is_told(witness: Witness, tmp_path: Path) -> None:
-    with Stage(witness, mounted=tmp_path) as stage:
+def test_a_mounted_secret_that_is_missing_is_told(witness: LeakChecker, tmp_path: Path) -> None:
+    with Harness(witness, mounted=tmp_path) as stage:
         (tmp_path / "sendgrid-api-key").unlink()
         answer = stage.send(callout(event(new_address())))
     assert (answer.status, answer.code) == (503, "secret_unavailable")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from standardwebhooks import Webhook
 
 from tests.end_to_end.callouts import new_address, notice_to
-from tests.end_to_end.harness import Stage
+from tests.end_to_end.harness import Harness
 from tests.support.npm import node, npm_package
 
 NPM_SCRIPT = """
@@ -16,7 +16,7 @@ console.log(new Webhook(key).sign(id, new Date(timestamp * 1000), body));
 """
 
 
-def test_a_callout_signed_by_the_python_library_is_accepted(stage: Stage) -> None:
+def test_a_callout_signed_by_the_python_library_is_accepted(stage: Harness) -> None:
     sent = notice_to(new_address())
     headers = sent.headers(stage.signing_key)
     moment = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
@@ -24,7 +24,7 @@ def test_a_callout_signed_by_the_python_library_is_accepted(stage: Stage) -> Non
     assert stage.request(sent.body, headers).body["status"] == "sent"
 
 
-def test_a_callout_signed_by_the_npm_library_is_accepted(stage: Stage) -> None:
+def test_a_callout_signed_by_the_npm_library_is_accepted(stage: Harness) -> None:
     modules = npm_package("standardwebhooks", "1.0.0")
     sent, moment = notice_to(new_address()), str(int(time.time()))
     done = node(NPM_SCRIPT, stage.signing_key, sent.id, moment, sent.body.decode(), modules=modules)

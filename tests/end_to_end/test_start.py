@@ -12,12 +12,12 @@ import pytest
 
 import settings
 from doctor.env_file import OWN
-from emulator.cloud_run.process import SOURCE, Function, FunctionError
+from emulator.cloud_run.process import SOURCE, FunctionError, FunctionProcess
 from emulator.core.journal import Journal
 from emulator.emulator import SETTINGS
 from tests.end_to_end.callouts import new_address, notice_to
-from tests.end_to_end.harness import Stage
-from tests.end_to_end.leak_checker import Witness
+from tests.end_to_end.harness import Harness
+from tests.end_to_end.leak_checker import LeakChecker
 
 EXAMPLE = dict(re.findall(r'^([A-Z_]+): "(.*)"$', (SOURCE / "env.yaml.example").read_text("utf-8"), re.MULTILINE))
 GOOD = {
@@ -101,19 +101,22 @@ def test_a_secret_itself_in_place_of_its_name_is_refused_and_not_repeated() -> N
 
 
 def test_the_emulators_function_tells_why_it_did_not_start() -> None:
-    with pytest.raises(FunctionError, match="SENDER_EMAIL"), Function(Journal(), {**GOOD, "SENDER_EMAIL": "nobody"}):
+    with (
+        pytest.raises(FunctionError, match="SENDER_EMAIL"),
+        FunctionProcess(Journal(), {**GOOD, "SENDER_EMAIL": "nobody"}),
+    ):
         pass
 
 
-def test_it_starts_by_hand_with_the_example_settings_and_mounted_secrets(witness: Witness, tmp_path: Path) -> None:
+def test_it_starts_by_hand_with_the_example_settings_and_mounted_secrets(witness: LeakChecker, tmp_path: Path) -> None:
     ours = {name: value for name, value in EXAMPLE.items() if not name.endswith("_SECRET") and name != "SENDGRID_URL"}
-    with Stage(witness, {**ours, "DELIVERY": "direct"}, mounted=tmp_path) as stage:
+    with Harness(witness, {**ours, "DELIVERY": "direct"}, mounted=tmp_path) as stage:
         assert stage.send(notice_to(new_address())).body["status"] == "sent"
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells of processes so")
-def test_a_worker_keeps_to_one_processor(witness: Witness) -> None:
-    with Stage(witness) as stage:
+def test_a_worker_keeps_to_one_processor(witness: LeakChecker) -> None:
+    with Harness(witness) as stage:
         stage.send(notice_to(new_address()))
         assert stage.function.process is not None
         master = stage.function.process.pid

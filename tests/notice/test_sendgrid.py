@@ -17,7 +17,7 @@ from runtime import log
 from runtime.callout import Callout
 from runtime.clock import CLOCK, Clock
 from runtime.errors import Rejected, Unavailable
-from runtime.http_client import NoReply, Reply
+from runtime.http_client import HttpResponse, NoResponse
 from runtime.results import Result
 from runtime.secrets import Secret
 from settings import Settings
@@ -471,7 +471,7 @@ def test_wait_is_rounded_up_to_whole_seconds(mock: responses.RequestsMock, send:
 def test_any_header_is_a_bounded_wait(asked: str, reset: str) -> None:
     sendgrid = SendGrid.__new__(SendGrid)
     sendgrid._clock = CLOCK
-    wait = sendgrid._retry_after(Reply(429, {"Retry-After": asked, "X-RateLimit-Reset": reset}, b""))
+    wait = sendgrid._retry_after(HttpResponse(429, {"Retry-After": asked, "X-RateLimit-Reset": reset}, b""))
 
     assert 0 <= wait <= 3600
 
@@ -481,7 +481,7 @@ def test_any_answer_is_an_error_of_the_family(body: bytes, status: int) -> None:
     sendgrid = SendGrid.__new__(SendGrid)
     sendgrid._clock = CLOCK
 
-    error = sendgrid._refusal(Reply(status, {}, body), 1)
+    error = sendgrid._refusal(HttpResponse(status, {}, body), 1)
 
     assert isinstance(error, Rejected | Unavailable | module._KeyRefused)
 
@@ -499,12 +499,12 @@ def test_missing_answer_is_tried_again(mock: responses.RequestsMock, send: Send)
 class Lost:
     """In place of the network: what each attempt comes to."""
 
-    def __init__(self, *ends: NoReply | Reply) -> None:
+    def __init__(self, *ends: NoResponse | HttpResponse) -> None:
         self.ends = list(ends)
 
-    def post(self, *_: object, **__: object) -> Reply:
+    def post(self, *_: object, **__: object) -> HttpResponse:
         end = self.ends.pop(0)
-        if isinstance(end, NoReply):
+        if isinstance(end, NoResponse):
             raise end
         return end
 
@@ -512,7 +512,7 @@ class Lost:
 def test_attempts_that_may_have_been_accepted_are_four_at_most(
     settings: Settings, time: FakeTime, callout: Callout
 ) -> None:
-    lost: Any = Lost(*[NoReply("ConnectionResetError: reset", maybe_accepted=True)] * 5)
+    lost: Any = Lost(*[NoResponse("ConnectionResetError: reset", maybe_accepted=True)] * 5)
     sendgrid = SendGrid(settings, clock=time.clock)
     sendgrid._network = lost
 
@@ -526,14 +526,14 @@ def test_attempts_that_may_have_been_accepted_are_four_at_most(
 @pytest.mark.parametrize(
     ("ends", "maybe_accepted"),
     [
-        ([NoReply("refused", maybe_accepted=False)], False),
-        ([NoReply("slow", maybe_accepted=True)], True),
-        ([NoReply("slow", maybe_accepted=True), Reply(503, {}, b"")], True),
-        ([Reply(503, {}, b""), NoReply("refused", maybe_accepted=False)], False),
+        ([NoResponse("refused", maybe_accepted=False)], False),
+        ([NoResponse("slow", maybe_accepted=True)], True),
+        ([NoResponse("slow", maybe_accepted=True), HttpResponse(503, {}, b"")], True),
+        ([HttpResponse(503, {}, b""), NoResponse("refused", maybe_accepted=False)], False),
     ],
 )
 def test_error_says_whether_any_attempt_may_have_been_accepted(
-    settings: Settings, time: FakeTime, callout: Callout, ends: list[NoReply | Reply], maybe_accepted: bool
+    settings: Settings, time: FakeTime, callout: Callout, ends: list[NoResponse | HttpResponse], maybe_accepted: bool
 ) -> None:
     sendgrid = SendGrid(settings, clock=time.clock)
     lost: Any = Lost(*ends)
@@ -550,7 +550,7 @@ def test_error_says_whether_any_attempt_may_have_been_accepted(
 
 def test_missing_answer_says_its_cause_in_the_log_alone(settings: Settings, time: FakeTime, callout: Callout) -> None:
     sendgrid = SendGrid(settings, clock=time.clock)
-    lost: Any = Lost(NoReply("ConnectionResetError: reset", maybe_accepted=True))
+    lost: Any = Lost(NoResponse("ConnectionResetError: reset", maybe_accepted=True))
     sendgrid._network = lost
 
     with pytest.raises(Unavailable) as caught:

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.callout import Callout, idempotency_key, read
-from runtime.errors import CalloutRefused
-from runtime.signature import Signed
+from runtime.errors import InvalidCallout
+from runtime.signature import SignedHeaders
 
 BODY = b'{"event":{}}'
 NOW = 1_800_000_000
 
 
-def signed(id_: str = "msg_1", timestamp: int = NOW, *signatures: str) -> Signed:
-    return Signed(id_, timestamp, signatures)
+def signed(id_: str = "msg_1", timestamp: int = NOW, *signatures: str) -> SignedHeaders:
+    return SignedHeaders(id_, timestamp, signatures)
 
 
 def body_of(text: str | bytes) -> Callout:
@@ -24,7 +24,7 @@ def body_of(text: str | bytes) -> Callout:
 
 
 def refusal(text: str | bytes) -> tuple[str, int, str]:
-    with pytest.raises(CalloutRefused) as caught:
+    with pytest.raises(InvalidCallout) as caught:
         body_of(text)
     return caught.value.code, caught.value.status, caught.value.message
 
@@ -189,7 +189,7 @@ json_values = st.recursive(
 def test_any_bytes_are_a_callout_or_refused_with_400(body: bytes, timestamp: int) -> None:
     try:
         callout, odd = read(signed("a", timestamp), body, 0)
-    except CalloutRefused as error:
+    except InvalidCallout as error:
         status = error.status
     else:
         status = 400

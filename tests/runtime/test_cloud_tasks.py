@@ -11,10 +11,10 @@ import requests
 import responses
 from google.auth.exceptions import DefaultCredentialsError, RefreshError
 
-from runtime.cloud_tasks import Queue
+from runtime.cloud_tasks import CloudTasksClient
 from runtime.errors import Unavailable
-from runtime.http_client import NoReply, Reply
-from runtime.signature import Signed
+from runtime.http_client import HttpResponse, NoResponse
+from runtime.signature import SignedHeaders
 from settings import Settings
 from tests.conftest import FakeTime, Lines, MakeSettings
 
@@ -22,7 +22,7 @@ QUEUE = "projects/p/locations/europe-west3/queues/notices"
 EMULATOR = "http://127.0.0.1:1"
 URL = f"{EMULATOR}/v2/{QUEUE}/tasks"
 GOOGLE_URL = f"https://cloudtasks.googleapis.com/v2/{QUEUE}/tasks"
-SIGNED = Signed("msg_1", 1_800_000_000, ("v1,a", "v1,b"))
+SIGNED = SignedHeaders("msg_1", 1_800_000_000, ("v1,a", "v1,b"))
 
 
 @pytest.fixture
@@ -43,17 +43,17 @@ def settings(make_settings: MakeSettings) -> Settings:
 
 
 @pytest.fixture
-def queue(settings: Settings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> Queue:
+def queue(settings: Settings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> CloudTasksClient:
     monkeypatch.setattr("runtime.http_client.time", time.clock)
-    return Queue(settings, clock=time.clock)
+    return CloudTasksClient(settings, clock=time.clock)
 
 
-def add(queue: Queue, time: FakeTime, left: float = 5.5) -> bool:
+def add(queue: CloudTasksClient, time: FakeTime, left: float = 5.5) -> bool:
     return queue.add(SIGNED, b'{"event":{}}', key="0" * 64, action="notify", deadline=time.monotonic + left)
 
 
 def test_task_carries_the_callouts_own_bytes_and_headers(
-    mock: responses.RequestsMock, queue: Queue, time: FakeTime
+    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime
 ) -> None:
     mock.post(URL, json={})
 
@@ -83,7 +83,9 @@ def test_task_carries_the_callouts_own_bytes_and_headers(
     assert "Authorization" not in call.request.headers
 
 
-def test_name_that_is_taken_is_queued_already(mock: responses.RequestsMock, queue: Queue, time: FakeTime) -> None:
+def test_name_that_is_taken_is_queued_already(
+    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime
+) -> None:
     mock.post(URL, status=409, json={"error": {"status": "ALREADY_EXISTS"}})
 
     assert add(queue, time) is False
@@ -91,7 +93,7 @@ def test_name_that_is_taken_is_queued_already(mock: responses.RequestsMock, queu
 
 @pytest.mark.parametrize("maybe", [{"body": requests.ConnectionError("reset")}, {"status": 500}, {"status": 503}])
 def test_name_that_an_attempt_of_ours_may_have_taken_is_new(
-    mock: responses.RequestsMock, queue: Queue, time: FakeTime, maybe: dict[str, Any]
+    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime, maybe: dict[str, Any]
 ) -> None:
     mock.post(URL, **maybe)
     mock.post(URL, status=429)
@@ -102,7 +104,7 @@ def test_name_that_an_attempt_of_ours_may_have_taken_is_new(
 
 @pytest.mark.parametrize("status", [403, 404, 429])
 def test_name_that_is_taken_after_a_refusal_is_not_ours(
-    mock: responses.RequestsMock, queue: Queue, time: FakeTime, status: int
+    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime, status: int
 ) -> None:
     mock.post(URL, status=status)
     mock.post(URL, status=409)
@@ -111,14 +113,14 @@ def test_name_that_is_taken_after_a_refusal_is_not_ours(
 
 
 def test_attempt_without_an_answer_leaves_time_for_another(
-    queue: Queue, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+    queue: CloudTasksClient, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[float] = []
 
-    def hang(_url: str, _headers: object, _body: bytes, *, ends: float) -> Reply:
+    def hang(_url: str, _headers: object, _body: bytes, *, ends: float) -> HttpResponse:
         given.append(ends - time.monotonic)
         time.go_on(ends - time.monotonic)
-        raise NoReply("no answer", maybe_accepted=True)
+        raise NoResponse("no answer", maybe_accepted=True)
 
     monkeypatch.setattr(queue._network, "post", hang)
     with pytest.raises(Unavailable):
@@ -128,7 +130,7 @@ def test_attempt_without_an_answer_leaves_time_for_another(
 
 
 def test_failure_is_tried_again_and_told(
-    mock: responses.RequestsMock, queue: Queue, time: FakeTime, lines: Lines
+    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime, lines: Lines
 ) -> None:
     mock.post(URL, status=503, json={"error": {"status": "UNAVAILABLE", "message": "a text"}})
     mock.post(URL, json={})
@@ -140,7 +142,9 @@ def test_failure_is_tried_again_and_told(
     ]
 
 
-def test_pause_is_less_by_up_to_a_random_half(mock: responses.RequestsMock, queue: Queue, time: FakeTime) -> None:
+def test_pause_is_less_by_up_to_a_random_half(
+    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime
+) -> None:
     mock.post(URL, status=503)
     mock.post(URL, json={})
     time.chance = 0.5
@@ -152,7 +156,7 @@ def test_pause_is_less_by_up_to_a_random_half(mock: responses.RequestsMock, queu
 
 @pytest.mark.parametrize(("left", "attempts"), [(100, 5), (0.65, 3), (0, 1)])
 def test_attempts_are_bounded_in_number_and_by_the_deadline(
-    mock: responses.RequestsMock, queue: Queue, time: FakeTime, left: float, attempts: int
+    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime, left: float, attempts: int
 ) -> None:
     mock.post(URL, status=500)
 
@@ -180,7 +184,7 @@ def test_attempts_are_bounded_in_number_and_by_the_deadline(
     ],
 )
 def test_whatever_is_no_new_task_is_unavailable_with_its_cause(
-    mock: responses.RequestsMock, queue: Queue, time: FakeTime, answer: dict[str, Any], cause: str
+    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime, answer: dict[str, Any], cause: str
 ) -> None:
     mock.post(URL, **answer)
 
@@ -213,14 +217,14 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> Credentials:
 
 
 @pytest.fixture
-def at_google(make_settings: MakeSettings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> Queue:
+def at_google(make_settings: MakeSettings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> CloudTasksClient:
     monkeypatch.setattr("runtime.http_client.time", time.clock)
     more = {"TASKS_QUEUE": QUEUE, "DELIVER_URL": "https://d.example.com", "DELIVER_INVOKER": "i@example.com"}
-    return Queue(make_settings(DELIVERY="queue", **more), clock=time.clock)
+    return CloudTasksClient(make_settings(DELIVERY="queue", **more), clock=time.clock)
 
 
 def test_google_gets_an_access_token_which_is_kept_while_it_is_valid(
-    mock: responses.RequestsMock, at_google: Queue, time: FakeTime, credentials: Credentials
+    mock: responses.RequestsMock, at_google: CloudTasksClient, time: FakeTime, credentials: Credentials
 ) -> None:
     mock.post(GOOGLE_URL, json={})
     add(at_google, time)
@@ -237,7 +241,7 @@ def test_google_gets_an_access_token_which_is_kept_while_it_is_valid(
 
 
 def test_token_serves_on_while_its_successor_cannot_be_had(
-    mock: responses.RequestsMock, at_google: Queue, time: FakeTime, credentials: Credentials
+    mock: responses.RequestsMock, at_google: CloudTasksClient, time: FakeTime, credentials: Credentials
 ) -> None:
     mock.post(GOOGLE_URL, json={})
     add(at_google, time)
@@ -249,7 +253,7 @@ def test_token_serves_on_while_its_successor_cannot_be_had(
 
 
 def test_token_that_does_not_come_is_awaited_no_longer_than_the_deadline(
-    at_google: Queue, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+    at_google: CloudTasksClient, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     never = threading.Event()
     monkeypatch.setattr(google.auth, "default", lambda scopes: never.wait(60))
@@ -262,7 +266,7 @@ def test_token_that_does_not_come_is_awaited_no_longer_than_the_deadline(
 
 
 def test_token_that_cannot_be_had_is_unavailable(
-    mock: responses.RequestsMock, at_google: Queue, time: FakeTime, credentials: Credentials
+    mock: responses.RequestsMock, at_google: CloudTasksClient, time: FakeTime, credentials: Credentials
 ) -> None:
     credentials.error = RefreshError("metadata server: a text")  # type: ignore[no-untyped-call]
 
@@ -274,7 +278,7 @@ def test_token_that_cannot_be_had_is_unavailable(
 
 
 def test_account_that_is_not_there_is_unavailable(
-    at_google: Queue, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+    at_google: CloudTasksClient, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(scopes: object) -> None:
         raise DefaultCredentialsError("none")  # type: ignore[no-untyped-call]

@@ -1,11 +1,11 @@
 import pytest
 
-from runtime.errors import CalloutRefused, NoticeError, Rejected, Unavailable
+from runtime.errors import InvalidCallout, NoticeError, Rejected, Unavailable
 
 
 def test_each_branch_has_its_status() -> None:
     assert NoticeError("internal", "m").status == 500
-    assert CalloutRefused("invalid_json", 400, "m").status == 400
+    assert InvalidCallout("invalid_json", 400, "m").status == 400
     assert Rejected("m").status == 502
     assert Unavailable("queue_unavailable", "m").status == 503
 
@@ -24,7 +24,7 @@ def test_unavailability_asks_for_no_wait_and_hides_no_acceptance_by_default() ->
 
 @pytest.mark.parametrize(
     "error",
-    [NoticeError("c", "m", cause="inner"), CalloutRefused("c", 400, "m", cause="inner"), Rejected("m", cause="inner")],
+    [NoticeError("c", "m", cause="inner"), InvalidCallout("c", 400, "m", cause="inner"), Rejected("m", cause="inner")],
 )
 def test_text_of_an_error_is_its_message_without_the_cause(error: NoticeError) -> None:
     assert str(error) == "m"

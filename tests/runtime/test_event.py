@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.callout import Callout
-from runtime.errors import CalloutRefused
-from runtime.event import Members, json_type, read
-from runtime.secrets import ActionSecrets, Secrets
+from runtime.errors import InvalidCallout
+from runtime.event import JsonObject, json_type, read
+from runtime.secrets import ActionSecrets, SecretCache
 from settings import Settings
 
 Read = Callable[[Any], Any]  # an Event; members that may be None are read without asking
@@ -58,7 +58,7 @@ def callout_of(event: Any) -> Callout:
 
 @pytest.fixture
 def secrets(settings: Settings) -> ActionSecrets:
-    return ActionSecrets({}, Secrets(settings, fetch=str))
+    return ActionSecrets({}, SecretCache(settings, fetch=str))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def event_of(secrets: ActionSecrets, warnings: list[str]) -> Read:
 
 def plain(value: Any) -> Any:
     """The event's values as the JSON that they came from."""
-    if isinstance(value, Members):
+    if isinstance(value, JsonObject):
         return {name: plain(member) for name, member in value.items()}
     return [plain(item) for item in value] if isinstance(value, tuple) else value
 
@@ -134,7 +134,7 @@ def test_wrong_type_reads_as_absent_with_one_warning_that_has_the_path(
     value: Any = event
     for name in path[1:]:
         value = value[name]
-    assert value is None or list(value.values()) == [None] * len(value) or isinstance(value, Members)
+    assert value is None or list(value.values()) == [None] * len(value) or isinstance(value, JsonObject)
     assert [warning.split(":")[0] for warning in warnings] == [".".join(path)]
     assert "it reads as absent" in warnings[0]
 
@@ -170,7 +170,7 @@ def test_unknown_members_are_kept_frozen_at_every_level(event_of: Read, warnings
     event = event_of({"user": {"id": "u"}, "new": {"list": [1, {"x": [2]}]}, "count": 3})
 
     assert event.user.id == "u"
-    assert event.new.list == (1, Members({"x": [2]}, "", print))
+    assert event.new.list == (1, JsonObject({"x": [2]}, "", print))
     assert event.count == 3
     assert warnings == []
 
@@ -190,7 +190,7 @@ def test_unknown_members_are_kept_frozen_at_every_level(event_of: Read, warnings
     ],
 )
 def test_what_leaves_nobody_to_notify_is_refused_with_the_path(event_of: Read, raw: Any, message: str) -> None:
-    with pytest.raises(CalloutRefused) as caught:
+    with pytest.raises(InvalidCallout) as caught:
         event_of(raw)
 
     assert (caught.value.code, caught.value.status, caught.value.message) == ("invalid_event", 400, message)
@@ -275,7 +275,7 @@ def test_any_json_is_an_event_or_refused(raw: Any) -> None:
     sources: Any = None  # no secret is read
     try:
         event = read(callout_of(raw), sources, print)
-    except CalloutRefused as error:
+    except InvalidCallout as error:
         status = error.status
     else:
         status = 400

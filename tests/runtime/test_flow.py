@@ -16,10 +16,10 @@ from werkzeug.test import EnvironBuilder
 
 from runtime import Api, Event, Flow, Result, log, skipped, start
 from runtime.clock import CLOCK
-from runtime.errors import CalloutRefused, NoticeError, Rejected, Unavailable
+from runtime.errors import InvalidCallout, NoticeError, Rejected, Unavailable
 from runtime.flow import MOST_TIMEOUTS, TASK_SECONDS, _Timeouts
-from runtime.secret_sources import Outage
-from runtime.secrets import Secrets
+from runtime.secret_sources import TemporaryError
+from runtime.secrets import SecretCache
 from settings import Settings
 from tests.conftest import SIGNING_KEY, Console, FakeTime, Lines, MakeSettings, Sign
 
@@ -37,7 +37,7 @@ def fetch(source: str) -> str:
 
 @pytest.fixture
 def flow(settings: Settings, time: FakeTime) -> Flow:
-    return Flow(settings, secrets=Secrets(settings, fetch=fetch, clock=time.clock), clock=time.clock)
+    return Flow(settings, secrets=SecretCache(settings, fetch=fetch, clock=time.clock), clock=time.clock)
 
 
 def named(name: str, do: Do) -> Do:
@@ -262,7 +262,7 @@ def test_secret_in_an_unforeseen_error_is_masked_in_the_log(flow: Flow, call: Ca
 
 
 def test_4xx_that_an_action_raises_is_an_answer_too(flow: Flow, call: Call) -> None:
-    flow.action(named("notify", raising(CalloutRefused("own", 418, "an Action's own"))))
+    flow.action(named("notify", raising(InvalidCallout("own", 418, "an Action's own"))))
 
     assert call()[0] == 418
 
@@ -311,7 +311,7 @@ def test_every_401_is_alike_from_outside_and_has_its_cause_in_the_log(
     make_settings: MakeSettings, time: FakeTime, request_of: Callable[..., Request], lines: Lines
 ) -> None:
     settings = make_settings(ALLOWED_TENANTS="other")
-    flow = Flow(settings, secrets=Secrets(settings, fetch=fetch, clock=time.clock), clock=time.clock)
+    flow = Flow(settings, secrets=SecretCache(settings, fetch=fetch, clock=time.clock), clock=time.clock)
     spoiled: list[dict[str, Any]] = [
         {"headers": {"webhook-id": ""}},
         {"headers": {"webhook-signature": "v1,AAAA"}},
@@ -338,7 +338,7 @@ def test_allowed_tenant_may_call(
     make_settings: MakeSettings, time: FakeTime, request_of: Callable[..., Request], allowed: str
 ) -> None:
     settings = make_settings(ALLOWED_TENANTS=allowed)
-    flow = Flow(settings, secrets=Secrets(settings, fetch=fetch, clock=time.clock), clock=time.clock)
+    flow = Flow(settings, secrets=SecretCache(settings, fetch=fetch, clock=time.clock), clock=time.clock)
     flow.action(named("notify", lambda event, api: None))
 
     assert flow.callout(request_of()).status_code == 200
@@ -387,9 +387,9 @@ def test_signing_key_that_cannot_be_read_is_503(
     settings: Settings, time: FakeTime, request_of: Callable[..., Request]
 ) -> None:
     def down(source: str) -> str:
-        raise Outage("503")
+        raise TemporaryError("503")
 
-    flow = Flow(settings, secrets=Secrets(settings, fetch=down, clock=time.clock), clock=time.clock)
+    flow = Flow(settings, secrets=SecretCache(settings, fetch=down, clock=time.clock), clock=time.clock)
     response = flow.callout(request_of())
 
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
@@ -537,7 +537,7 @@ def queueing(make_settings: MakeSettings, time: FakeTime, monkeypatch: pytest.Mo
         DELIVER_INVOKER="i@example.com",
         CLOUD_TASKS_ENDPOINT="http://127.0.0.1:1",
     )
-    flow = Flow(settings, secrets=Secrets(settings, fetch=fetch, clock=time.clock), clock=time.clock)
+    flow = Flow(settings, secrets=SecretCache(settings, fetch=fetch, clock=time.clock), clock=time.clock)
     flow.action(named("first", raising(AssertionError("an Action ran on the public side"))))
     flow.action(named("second", raising(AssertionError("an Action ran on the public side"))))
     return flow

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import EnvironBuilder
 
-from runtime.errors import CalloutRefused, NoticeError, Rejected, Unavailable
-from runtime.http import LARGEST_BODY, Answer, failure, read, respond, trace
+from runtime.errors import InvalidCallout, NoticeError, Rejected, Unavailable
+from runtime.http import LARGEST_BODY, JsonResponse, failure, read, respond, trace
 
 
 def request(body: bytes = b"{}", *, method: str = "POST", **headers: Any) -> Request:
@@ -45,7 +45,7 @@ def chunked(body: BytesIO) -> Request:
 
 
 def refusal(call: Callable[[], object]) -> tuple[int, str]:
-    with pytest.raises(CalloutRefused) as caught:
+    with pytest.raises(InvalidCallout) as caught:
         call()
     return caught.value.status, caught.value.code
 
@@ -163,8 +163,8 @@ def test_any_trace_header_is_a_trace_or_none(header: str) -> None:
 @pytest.mark.parametrize(
     ("error", "status", "headers"),
     [
-        (CalloutRefused("method_not_allowed", 405, "m"), 405, {"Allow": "POST"}),
-        (CalloutRefused("invalid_json", 400, "m"), 400, {}),
+        (InvalidCallout("method_not_allowed", 405, "m"), 405, {"Allow": "POST"}),
+        (InvalidCallout("invalid_json", 400, "m"), 400, {}),
         (Rejected("m"), 502, {}),
         (NoticeError("internal", "m"), 500, {}),
         (Unavailable("in_progress", "m"), 503, {"Retry-After": "1"}),
@@ -174,11 +174,11 @@ def test_any_trace_header_is_a_trace_or_none(header: str) -> None:
 def test_failure_has_code_message_and_headers(error: NoticeError, status: int, headers: dict[str, str]) -> None:
     error.cause = "for the log alone"
 
-    assert failure(error) == Answer(status, {"error": {"code": error.code, "message": "m"}}, headers)
+    assert failure(error) == JsonResponse(status, {"error": {"code": error.code, "message": "m"}}, headers)
 
 
 def test_answer_is_json_that_nobody_keeps() -> None:
-    response = respond(Answer(503, {"a": "é\ud800"}, {"Retry-After": "2"}))
+    response = respond(JsonResponse(503, {"a": "é\ud800"}, {"Retry-After": "2"}))
 
     assert not response.is_streamed
     assert response.status_code == 503
@@ -189,11 +189,13 @@ def test_answer_is_json_that_nobody_keeps() -> None:
 
 
 def test_answer_tells_what_is_no_json_as_text() -> None:
-    assert json.loads(respond(Answer(200, {"message_id": UUID(int=0)})).get_data()) == {"message_id": str(UUID(int=0))}
+    assert json.loads(respond(JsonResponse(200, {"message_id": UUID(int=0)})).get_data()) == {
+        "message_id": str(UUID(int=0))
+    }
 
 
 def test_answer_to_an_unread_body_is_streamed_and_closes_the_connection() -> None:
-    response = respond(Answer(413, {}), unread=True)
+    response = respond(JsonResponse(413, {}), unread=True)
 
     assert response.is_streamed
     assert response.headers["Connection"] == "close"

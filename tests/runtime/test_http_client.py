@@ -29,11 +29,11 @@ from hypothesis import strategies as st
 
 from runtime import http_client as module
 from runtime import log
-from runtime.http_client import Network, NoReply, Reply
+from runtime.http_client import HttpClient, HttpResponse, NoResponse
 from tests.conftest import MakeSettings
 
 Script = Callable[[socket.socket, int], None]
-MakeNetwork = Callable[..., Network]
+MakeNetwork = Callable[..., HttpClient]
 
 OK = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nX-Message-Id: m\r\n\r\n"
 HEADERS = {"Content-Type": "application/json"}
@@ -109,10 +109,10 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def make_network(make_settings: MakeSettings, server: Server) -> Iterator[MakeNetwork]:
     """Networks whose connections end with the test, before the server's."""
-    made: list[Network] = []
+    made: list[HttpClient] = []
 
-    def make(**more: str) -> Network:
-        made.append(Network(make_settings(**{"SENDGRID_URL": server.url, **more})))
+    def make(**more: str) -> HttpClient:
+        made.append(HttpClient(make_settings(**{"SENDGRID_URL": server.url, **more})))
         return made[-1]
 
     yield make
@@ -121,16 +121,16 @@ def make_network(make_settings: MakeSettings, server: Server) -> Iterator[MakeNe
 
 
 @pytest.fixture
-def network(make_network: MakeNetwork) -> Network:
+def network(make_network: MakeNetwork) -> HttpClient:
     return make_network()
 
 
-def post(network: Network, url: str, ends: float | None = None) -> Reply:
+def post(network: HttpClient, url: str, ends: float | None = None) -> HttpResponse:
     return network.post(url, HEADERS, b"{}", ends=real_time.monotonic() + 30 if ends is None else ends)
 
 
-def no_reply(network: Network, url: str, ends: float | None = None) -> NoReply:
-    with pytest.raises(NoReply) as caught:
+def no_reply(network: HttpClient, url: str, ends: float | None = None) -> NoResponse:
+    with pytest.raises(NoResponse) as caught:
         post(network, url, ends)
     return caught.value
 
@@ -144,7 +144,7 @@ def reset(connection: socket.socket) -> None:
 # The answer
 
 
-def test_request_goes_out_and_the_answer_comes_back(server: Server, network: Network) -> None:
+def test_request_goes_out_and_the_answer_comes_back(server: Server, network: HttpClient) -> None:
     server.script = lambda connection, number: server.answer(connection, OK)
 
     reply = network.post(f"{server.url}/v3/mail/send", {"A": "b"}, b"body", ends=real_time.monotonic() + 30)
@@ -157,7 +157,7 @@ def test_request_goes_out_and_the_answer_comes_back(server: Server, network: Net
     assert request.endswith(b"\r\n\r\nbody")
 
 
-def test_redirect_is_an_answer_and_not_followed(server: Server, network: Network) -> None:
+def test_redirect_is_an_answer_and_not_followed(server: Server, network: HttpClient) -> None:
     redirect = b"HTTP/1.1 302 Found\r\nLocation: %s/other\r\nContent-Length: 0\r\n\r\n" % server.url.encode()
     server.script = lambda connection, number: server.answer(connection, redirect)
 
@@ -175,14 +175,14 @@ def test_redirect_is_an_answer_and_not_followed(server: Server, network: Network
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 Bad\r\nContent-Length: 4\r\n\r\ntext",
     ],
 )
-def test_body_is_read_however_it_is_sent(server: Server, network: Network, answer: bytes) -> None:
+def test_body_is_read_however_it_is_sent(server: Server, network: HttpClient, answer: bytes) -> None:
     server.script = lambda connection, number: server.answer(connection, answer)
 
     reply = post(network, server.url)
     assert (reply.status, reply.body) == (400, b"text")
 
 
-def test_no_more_of_a_long_body_is_read_than_anybody_needs(server: Server, network: Network) -> None:
+def test_no_more_of_a_long_body_is_read_than_anybody_needs(server: Server, network: HttpClient) -> None:
     long = b"HTTP/1.1 500 Bad\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
     server.script = lambda connection, number: server.answer(connection, OK if number else long)
 
@@ -191,7 +191,7 @@ def test_no_more_of_a_long_body_is_read_than_anybody_needs(server: Server, netwo
     assert server.connections == 2
 
 
-def test_waiting_counts_as_network_time(server: Server, network: Network) -> None:
+def test_waiting_counts_as_network_time(server: Server, network: HttpClient) -> None:
     server.script = lambda connection, number: server.answer(connection, OK)
     with log.scope():
         post(network, server.url)
@@ -201,7 +201,7 @@ def test_waiting_counts_as_network_time(server: Server, network: Network) -> Non
 # Connections
 
 
-def test_connection_is_kept_for_the_next_request(server: Server, network: Network) -> None:
+def test_connection_is_kept_for_the_next_request(server: Server, network: HttpClient) -> None:
     server.script = lambda connection, number: server.answer(connection, OK, OK, OK)
 
     for _ in range(3):
@@ -212,7 +212,7 @@ def test_connection_is_kept_for_the_next_request(server: Server, network: Networ
 
 @pytest.mark.parametrize("end", [socket.socket.close, reset])
 def test_kept_connection_that_ends_without_an_answer_is_replaced_at_once(
-    server: Server, network: Network, end: Callable[[socket.socket], None]
+    server: Server, network: HttpClient, end: Callable[[socket.socket], None]
 ) -> None:
     def script(connection: socket.socket, number: int) -> None:
         server.answer(connection, OK)
@@ -227,7 +227,7 @@ def test_kept_connection_that_ends_without_an_answer_is_replaced_at_once(
     assert (server.connections, len(server.requests)) == (2, 3)
 
 
-def test_all_kept_connections_give_way_where_one_has_ended(server: Server, network: Network) -> None:
+def test_all_kept_connections_give_way_where_one_has_ended(server: Server, network: HttpClient) -> None:
     """What closes one idle connection has closed the others too."""
     both, given_up = threading.Barrier(2), threading.Event()
 
@@ -251,7 +251,7 @@ def test_all_kept_connections_give_way_where_one_has_ended(server: Server, netwo
     assert server.connections == 3
 
 
-def test_connection_that_was_closed_while_idle_is_replaced(server: Server, network: Network) -> None:
+def test_connection_that_was_closed_while_idle_is_replaced(server: Server, network: HttpClient) -> None:
     closed = threading.Event()
 
     def script(connection: socket.socket, number: int) -> None:
@@ -267,7 +267,9 @@ def test_connection_that_was_closed_while_idle_is_replaced(server: Server, netwo
     assert server.connections == 2
 
 
-def test_head_and_body_go_out_in_one_piece(server: Server, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_head_and_body_go_out_in_one_piece(
+    server: Server, network: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pieces: list[bytes] = []
     send = http.client.HTTPConnection.send
 
@@ -284,7 +286,7 @@ def test_head_and_body_go_out_in_one_piece(server: Server, network: Network, mon
 
 
 def test_request_that_ended_a_kept_connection_may_have_arrived_whatever_comes_of_the_next(
-    server: Server, network: Network
+    server: Server, network: HttpClient
 ) -> None:
     def script(connection: socket.socket, number: int) -> None:
         server.answer(connection, OK)
@@ -299,7 +301,7 @@ def test_request_that_ended_a_kept_connection_may_have_arrived_whatever_comes_of
 
 
 def test_request_that_ended_a_kept_connection_may_have_arrived_though_no_time_is_left_for_another(
-    server: Server, network: Network, monkeypatch: pytest.MonkeyPatch
+    server: Server, network: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def script(connection: socket.socket, number: int) -> None:
         server.answer(connection, OK)
@@ -317,7 +319,7 @@ def test_request_that_ended_a_kept_connection_may_have_arrived_though_no_time_is
     assert no_reply(network, server.url).maybe_accepted
 
 
-def test_kept_connection_is_replaced_only_once(server: Server, network: Network) -> None:
+def test_kept_connection_is_replaced_only_once(server: Server, network: HttpClient) -> None:
     def script(connection: socket.socket, number: int) -> None:
         if number == 0:
             server.answer(connection, OK)
@@ -331,7 +333,7 @@ def test_kept_connection_is_replaced_only_once(server: Server, network: Network)
     assert server.connections == 2
 
 
-def test_kept_connection_that_ends_within_the_answer_is_not_replaced(server: Server, network: Network) -> None:
+def test_kept_connection_that_ends_within_the_answer_is_not_replaced(server: Server, network: HttpClient) -> None:
     server.script = lambda connection, number: server.answer(connection, OK, b"HTTP/1.1 20")
     post(network, server.url)
 
@@ -341,7 +343,7 @@ def test_kept_connection_that_ends_within_the_answer_is_not_replaced(server: Ser
 
 @pytest.mark.parametrize("end", [socket.socket.close, reset])
 def test_new_connection_that_ends_without_an_answer_may_have_been_accepted(
-    server: Server, network: Network, end: Callable[[socket.socket], None]
+    server: Server, network: HttpClient, end: Callable[[socket.socket], None]
 ) -> None:
     def script(connection: socket.socket, number: int) -> None:
         server.read(connection)
@@ -353,7 +355,7 @@ def test_new_connection_that_ends_without_an_answer_may_have_been_accepted(
     assert server.connections == 1
 
 
-def test_refused_connection_sent_nothing(network: Network) -> None:
+def test_refused_connection_sent_nothing(network: HttpClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
 
@@ -363,7 +365,7 @@ def test_refused_connection_sent_nothing(network: Network) -> None:
     assert str(error) == "ConnectionRefusedError: Connection refused"
 
 
-def test_name_that_nobody_knows_sent_nothing(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_that_nobody_knows_sent_nothing(network: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -404,7 +406,7 @@ LONG_OK = b"HTTP/1.1 202 Accepted\r\nX-Long: " + b"x" * 100 + b"\r\nContent-Leng
 
 
 @pytest.mark.parametrize("at_once", [0, 30, LONG_OK.index(b"yyy")], ids=["status line", "headers", "body"])
-def test_deadline_holds_while_bytes_trickle(server: Server, network: Network, steps: Steps, at_once: int) -> None:
+def test_deadline_holds_while_bytes_trickle(server: Server, network: HttpClient, steps: Steps, at_once: int) -> None:
     def script(connection: socket.socket, number: int) -> None:
         server.read(connection)
         connection.sendall(LONG_OK[:at_once])
@@ -433,7 +435,7 @@ def test_each_read_waits_no_longer_than_what_is_left(monkeypatch: pytest.MonkeyP
     assert waits == [6.0, 1.0]
 
 
-def test_same_trickle_within_the_deadline_is_an_answer(server: Server, network: Network, steps: Steps) -> None:
+def test_same_trickle_within_the_deadline_is_an_answer(server: Server, network: HttpClient, steps: Steps) -> None:
     def script(connection: socket.socket, number: int) -> None:
         server.read(connection)
         steps.trickle(connection, LONG_OK)
@@ -443,7 +445,7 @@ def test_same_trickle_within_the_deadline_is_an_answer(server: Server, network: 
     assert post(network, server.url, ends=10_000).body == b"y" * 100
 
 
-def test_silence_ends_with_the_deadline(server: Server, network: Network) -> None:
+def test_silence_ends_with_the_deadline(server: Server, network: HttpClient) -> None:
     over = threading.Event()
 
     def script(connection: socket.socket, number: int) -> None:
@@ -456,7 +458,7 @@ def test_silence_ends_with_the_deadline(server: Server, network: Network) -> Non
     over.set()
 
 
-def test_silence_on_a_kept_connection_is_not_repeated(server: Server, network: Network) -> None:
+def test_silence_on_a_kept_connection_is_not_repeated(server: Server, network: HttpClient) -> None:
     over = threading.Event()
 
     def script(connection: socket.socket, number: int) -> None:
@@ -472,7 +474,7 @@ def test_silence_on_a_kept_connection_is_not_repeated(server: Server, network: N
     over.set()
 
 
-def test_nothing_is_sent_past_the_deadline(server: Server, network: Network) -> None:
+def test_nothing_is_sent_past_the_deadline(server: Server, network: HttpClient) -> None:
     error = no_reply(network, server.url, ends=real_time.monotonic())
 
     assert not error.maybe_accepted
@@ -504,7 +506,7 @@ class Connects:
 
 
 def test_connect_time_out_bounds_the_tries_of_all_addresses_together(
-    network: Network, monkeypatch: pytest.MonkeyPatch
+    network: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connects = Connects(monkeypatch, a=TimeoutError, b=TimeoutError, c=TimeoutError)
 
@@ -516,7 +518,7 @@ def test_connect_time_out_bounds_the_tries_of_all_addresses_together(
     assert connects.now == 1002
 
 
-def test_deadline_bounds_the_connect_time_out(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deadline_bounds_the_connect_time_out(network: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
     connects = Connects(monkeypatch, a=TimeoutError)
 
     no_reply(network, "http://one.test", ends=1000.5)
@@ -526,7 +528,7 @@ def test_deadline_bounds_the_connect_time_out(network: Network, monkeypatch: pyt
 
 @pytest.mark.parametrize("first", [TimeoutError, ConnectionRefusedError])
 def test_address_that_does_not_answer_leaves_time_for_the_next(
-    server: Server, network: Network, monkeypatch: pytest.MonkeyPatch, first: type[Exception]
+    server: Server, network: HttpClient, monkeypatch: pytest.MonkeyPatch, first: type[Exception]
 ) -> None:
     server.script = lambda connection, number: server.answer(connection, OK)
     connects = Connects(monkeypatch, a=first, b=server)
@@ -556,7 +558,7 @@ def instance(kind: type[Exception]) -> Exception:
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: f"{kind.__module__}.{kind.__qualname__}")
 def test_every_error_of_requests_and_urllib3_ends_as_no_reply(
-    network: Network, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+    network: HttpClient, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise instance(kind)
@@ -566,8 +568,8 @@ def test_every_error_of_requests_and_urllib3_ends_as_no_reply(
     assert len(str(no_reply(network, "http://127.0.0.1:1"))) <= 200
 
 
-def test_malformed_header_ends_as_no_reply(network: Network) -> None:
-    with pytest.raises(NoReply) as caught:
+def test_malformed_header_ends_as_no_reply(network: HttpClient) -> None:
+    with pytest.raises(NoResponse) as caught:
         network.post("http://127.0.0.1:1", {"A": "a-key\n"}, b"", ends=real_time.monotonic() + 30)
 
     assert str(caught.value) == "a header is malformed"
@@ -575,7 +577,7 @@ def test_malformed_header_ends_as_no_reply(network: Network) -> None:
     assert not caught.value.maybe_accepted
 
 
-def test_cause_is_the_innermost_reason_without_the_address_asked(server: Server, network: Network) -> None:
+def test_cause_is_the_innermost_reason_without_the_address_asked(server: Server, network: HttpClient) -> None:
     server.script = lambda connection, number: server.answer(connection, b"no http\r\n\r\n")
 
     assert str(no_reply(network, f"{server.url}/secret-path")) == "BadStatusLine: no http\r\n"
@@ -593,7 +595,7 @@ def test_cause_is_the_innermost_reason_without_the_address_asked(server: Server,
 @example(b"Location: http://[\r\n\r\n", b"HTTP/1.1 302 OK\r\n")
 @example(b"Set-Cookie: \xff=\x00; expires=x\r\n\r\n", b"HTTP/1.1 200 OK\r\n")
 def test_whatever_a_server_sends_is_a_reply_or_no_reply(
-    server: Server, network: Network, end: bytes, start: bytes
+    server: Server, network: HttpClient, end: bytes, start: bytes
 ) -> None:
     def script(connection: socket.socket, number: int) -> None:
         server.read(connection)
@@ -601,7 +603,7 @@ def test_whatever_a_server_sends_is_a_reply_or_no_reply(
         connection.shutdown(socket.SHUT_WR)
 
     server.script = script
-    with suppress(NoReply):
+    with suppress(NoResponse):
         post(network, server.url)
 
 
@@ -670,7 +672,7 @@ def test_own_ca_is_trusted(server: Server, make_network: MakeNetwork, authority:
 
 
 def test_unknown_ca_is_not_trusted_and_gets_no_request(
-    server: Server, network: Network, authority: tuple[str, ssl.SSLContext]
+    server: Server, network: HttpClient, authority: tuple[str, ssl.SSLContext]
 ) -> None:
     server.script = over_tls(authority[1], lambda connection, number: server.answer(connection, OK))
 
@@ -691,7 +693,7 @@ def test_certificate_of_another_host_is_not_trusted(
     assert server.requests == []
 
 
-def test_handshake_that_breaks_off_sent_nothing(server: Server, network: Network) -> None:
+def test_handshake_that_breaks_off_sent_nothing(server: Server, network: HttpClient) -> None:
     assert not no_reply(network, f"https://127.0.0.1:{server.port}").maybe_accepted
 
 
@@ -723,14 +725,14 @@ def test_new_tls_connection_that_ends_without_an_answer_may_have_been_accepted(
 
 
 @pytest.fixture
-def through_proxy(server: Server, make_network: MakeNetwork, authority: tuple[str, ssl.SSLContext]) -> Network:
+def through_proxy(server: Server, make_network: MakeNetwork, authority: tuple[str, ssl.SSLContext]) -> HttpClient:
     return make_network(
         SENDGRID_URL="https://sendgrid.test", HTTPS_PROXY=server.url, REQUESTS_CA_BUNDLE=authority[0], THREADS="1"
     )
 
 
 def test_proxy_is_asked_for_a_tunnel_which_is_kept(
-    server: Server, through_proxy: Network, authority: tuple[str, ssl.SSLContext]
+    server: Server, through_proxy: HttpClient, authority: tuple[str, ssl.SSLContext]
 ) -> None:
     def proxy(connection: socket.socket, number: int) -> None:
         server.read(connection)
@@ -748,7 +750,7 @@ def test_proxy_is_asked_for_a_tunnel_which_is_kept(
     ]
 
 
-def test_tunnel_that_the_proxy_refuses_sent_nothing(server: Server, through_proxy: Network) -> None:
+def test_tunnel_that_the_proxy_refuses_sent_nothing(server: Server, through_proxy: HttpClient) -> None:
     refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
     server.script = lambda connection, number: server.answer(connection, refusal)
 
@@ -758,7 +760,7 @@ def test_tunnel_that_the_proxy_refuses_sent_nothing(server: Server, through_prox
     assert "407" in str(error)
 
 
-def test_deadline_holds_while_the_proxy_trickles(server: Server, through_proxy: Network, steps: Steps) -> None:
+def test_deadline_holds_while_the_proxy_trickles(server: Server, through_proxy: HttpClient, steps: Steps) -> None:
     def proxy(connection: socket.socket, number: int) -> None:
         server.read(connection)
         steps.trickle(connection, b"HTTP/1.1 200 Connection " + b"x" * 100)

@@ -7,29 +7,29 @@ import pytest
 from runtime import idempotency as module
 from runtime.clock import Clock
 from runtime.errors import Unavailable
-from runtime.http import Answer
-from runtime.idempotency import Done, Once
+from runtime.http import JsonResponse
+from runtime.idempotency import CompletedActions, IdempotencyCache
 from tests.conftest import FakeTime
 
-SENT = Answer(200, {"status": "sent", "id": "msg_1"})
-FAILED = Answer(503, {"error": {}})
+SENT = JsonResponse(200, {"status": "sent", "id": "msg_1"})
+FAILED = JsonResponse(503, {"error": {}})
 LONG = 1e9  # a deadline that is far away
 
 
 class Work:
     """Counts its runs, and gives the answers one after the other, the last for ever."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: JsonResponse) -> None:
         self.answers, self.runs = list(answers), 0
 
-    def __call__(self, done: Done) -> Answer:
+    def __call__(self, done: CompletedActions) -> JsonResponse:
         self.runs += 1
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
 @pytest.fixture
-def once(time: FakeTime) -> Once:
-    return Once(time.clock)
+def once(time: FakeTime) -> IdempotencyCache:
+    return IdempotencyCache(time.clock)
 
 
 @pytest.fixture
@@ -38,23 +38,23 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def test_same_again_after_success_is_a_duplicate_of_the_first_answer(once: Once) -> None:
+def test_same_again_after_success_is_a_duplicate_of_the_first_answer(once: IdempotencyCache) -> None:
     work = Work(SENT)
 
     assert once.run("k", LONG, work) == SENT
-    assert once.run("k", LONG, work) == Answer(200, {"status": "duplicate", "id": "msg_1"})
+    assert once.run("k", LONG, work) == JsonResponse(200, {"status": "duplicate", "id": "msg_1"})
     assert once.run("k", LONG, work).body["status"] == "duplicate"
     assert work.runs == 1
 
 
-def test_first_answer_is_not_changed_by_its_duplicates(once: Once) -> None:
+def test_first_answer_is_not_changed_by_its_duplicates(once: IdempotencyCache) -> None:
     answer = once.run("k", LONG, Work(SENT))
     once.run("k", LONG, Work(SENT))
 
     assert answer.body["status"] == "sent"
 
 
-def test_other_keys_run(once: Once) -> None:
+def test_other_keys_run(once: IdempotencyCache) -> None:
     work = Work(SENT)
     once.run("a", LONG, work)
 
@@ -63,7 +63,7 @@ def test_other_keys_run(once: Once) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_failure_is_never_kept(once: Once, status: int) -> None:
+def test_failure_is_never_kept(once: IdempotencyCache, status: int) -> None:
     work = Work(failed := FAILED._replace(status=status), SENT)
 
     assert once.run("k", LONG, work) == failed
@@ -71,8 +71,8 @@ def test_failure_is_never_kept(once: Once, status: int) -> None:
     assert work.runs == 2
 
 
-def test_exception_is_never_kept(once: Once) -> None:
-    def fail(done: Done) -> Answer:
+def test_exception_is_never_kept(once: IdempotencyCache) -> None:
+    def fail(done: CompletedActions) -> JsonResponse:
         raise ValueError
 
     with pytest.raises(ValueError, match=r"^$"):
@@ -80,14 +80,14 @@ def test_exception_is_never_kept(once: Once) -> None:
     assert once.run("k", LONG, Work(SENT)) == SENT
 
 
-def test_what_has_succeeded_is_handed_to_the_next_run(once: Once) -> None:
-    def first(done: Done) -> Answer:
+def test_what_has_succeeded_is_handed_to_the_next_run(once: IdempotencyCache) -> None:
+    def first(done: CompletedActions) -> JsonResponse:
         done["mail"] = "outcome"
         return FAILED
 
-    seen: list[Done] = []
+    seen: list[CompletedActions] = []
 
-    def second(done: Done) -> Answer:
+    def second(done: CompletedActions) -> JsonResponse:
         seen.append(dict(done))
         return SENT
 
@@ -97,7 +97,7 @@ def test_what_has_succeeded_is_handed_to_the_next_run(once: Once) -> None:
     assert seen == [{"mail": "outcome"}]
 
 
-def test_success_is_kept_fifteen_minutes(once: Once, time: FakeTime) -> None:
+def test_success_is_kept_fifteen_minutes(once: IdempotencyCache, time: FakeTime) -> None:
     work = Work(SENT)
     once.run("k", LONG, work)
 
@@ -107,8 +107,8 @@ def test_success_is_kept_fifteen_minutes(once: Once, time: FakeTime) -> None:
     assert once.run("k", LONG, work) == SENT
 
 
-def test_partial_success_is_forgotten_after_fifteen_minutes(once: Once, time: FakeTime) -> None:
-    def partly(done: Done) -> Answer:
+def test_partial_success_is_forgotten_after_fifteen_minutes(once: IdempotencyCache, time: FakeTime) -> None:
+    def partly(done: CompletedActions) -> JsonResponse:
         assert not done
         done["mail"] = "outcome"
         return FAILED
@@ -119,7 +119,7 @@ def test_partial_success_is_forgotten_after_fifteen_minutes(once: Once, time: Fa
     assert once.run("k", LONG, partly) == FAILED
 
 
-def test_what_is_younger_outlives_what_expires(once: Once, time: FakeTime) -> None:
+def test_what_is_younger_outlives_what_expires(once: IdempotencyCache, time: FakeTime) -> None:
     once.run("old", LONG, Work(SENT))
     time.go_on(10)
     once.run("young", LONG, Work(SENT))
@@ -129,7 +129,7 @@ def test_what_is_younger_outlives_what_expires(once: Once, time: FakeTime) -> No
     assert once.run("young", LONG, Work(SENT)).body["status"] == "duplicate"
 
 
-def test_ten_thousand_are_kept_and_the_oldest_goes_first(once: Once) -> None:
+def test_ten_thousand_are_kept_and_the_oldest_goes_first(once: IdempotencyCache) -> None:
     for number in range(module.KEPT_ENTRIES):
         once.run(str(number), LONG, Work(SENT))
 
@@ -141,7 +141,7 @@ def test_ten_thousand_are_kept_and_the_oldest_goes_first(once: Once) -> None:
     assert once.run("0", LONG, Work(SENT)) == SENT
 
 
-def test_failures_take_no_room(once: Once) -> None:
+def test_failures_take_no_room(once: IdempotencyCache) -> None:
     once.run("k", LONG, Work(FAILED))
 
     assert not once._entries
@@ -150,11 +150,11 @@ def test_failures_take_no_room(once: Once) -> None:
 class Slow:
     """Work that tells when it runs, and ends when it is let."""
 
-    def __init__(self, answer: Answer | Exception) -> None:
+    def __init__(self, answer: JsonResponse | Exception) -> None:
         self.answer, self.runs = answer, 0
         self.running, self.let = threading.Event(), threading.Event()
 
-    def __call__(self, done: Done) -> Answer:
+    def __call__(self, done: CompletedActions) -> JsonResponse:
         self.runs += 1
         self.running.set()
         assert self.let.wait(60)
@@ -163,12 +163,12 @@ class Slow:
         return self.answer
 
 
-class Waiting(Future[Answer]):
+class Waiting(Future[JsonResponse]):
     """Tells when somebody waits for it."""
 
     waits = threading.Semaphore(0)
 
-    def result(self, timeout: float | None = None) -> Answer:
+    def result(self, timeout: float | None = None) -> JsonResponse:
         self.waits.release()
         return super().result(timeout)
 
@@ -183,7 +183,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
 
 @pytest.mark.parametrize("answer", [SENT, FAILED])
 def test_same_again_while_the_first_runs_waits_for_its_answer(
-    pool: ThreadPoolExecutor, once: Once, waits: threading.Semaphore, answer: Answer
+    pool: ThreadPoolExecutor, once: IdempotencyCache, waits: threading.Semaphore, answer: JsonResponse
 ) -> None:
     work = Slow(answer)
     first = pool.submit(once.run, "k", LONG, work)
@@ -198,7 +198,7 @@ def test_same_again_while_the_first_runs_waits_for_its_answer(
 
 
 def test_failure_of_a_forgotten_run_leaves_the_next_one_of_its_key_alone(
-    pool: ThreadPoolExecutor, once: Once, waits: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
+    pool: ThreadPoolExecutor, once: IdempotencyCache, waits: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "KEPT_ENTRIES", 1)
     forgotten, next_one = Slow(FAILED), Slow(SENT)
@@ -217,7 +217,7 @@ def test_failure_of_a_forgotten_run_leaves_the_next_one_of_its_key_alone(
 
 
 def test_who_waits_for_what_breaks_hears_of_it(
-    pool: ThreadPoolExecutor, once: Once, waits: threading.Semaphore
+    pool: ThreadPoolExecutor, once: IdempotencyCache, waits: threading.Semaphore
 ) -> None:
     work = Slow(ValueError("broken"))
     first = pool.submit(once.run, "k", LONG, work)
@@ -233,7 +233,7 @@ def test_who_waits_for_what_breaks_hears_of_it(
 
 @pytest.mark.parametrize("left", [0, -5])
 def test_who_waits_past_the_own_deadline_hears_in_progress(
-    pool: ThreadPoolExecutor, once: Once, time: FakeTime, left: float
+    pool: ThreadPoolExecutor, once: IdempotencyCache, time: FakeTime, left: float
 ) -> None:
     work = Slow(SENT)
     first = pool.submit(once.run, "k", LONG, work)
@@ -250,18 +250,18 @@ def test_who_waits_past_the_own_deadline_hears_in_progress(
 
 @pytest.mark.parametrize(("left", "wait"), [(5.5, 5.5), (-1, 0)])
 def test_wait_is_as_long_as_the_deadline_leaves(
-    once: Once, time: FakeTime, monkeypatch: pytest.MonkeyPatch, left: float, wait: float
+    once: IdempotencyCache, time: FakeTime, monkeypatch: pytest.MonkeyPatch, left: float, wait: float
 ) -> None:
     waited: list[float | None] = []
 
-    class Never(Future[Answer]):
-        def result(self, timeout: float | None = None) -> Answer:
+    class Never(Future[JsonResponse]):
+        def result(self, timeout: float | None = None) -> JsonResponse:
             waited.append(timeout)
             raise TimeoutError
 
     monkeypatch.setattr(module, "Future", Never)
 
-    def again(done: Done) -> Answer:
+    def again(done: CompletedActions) -> JsonResponse:
         return once.run("k", time.monotonic + left, Work(SENT))
 
     with pytest.raises(Unavailable):
@@ -270,4 +270,4 @@ def test_wait_is_as_long_as_the_deadline_leaves(
 
 
 def test_time_is_the_process_clock_by_default() -> None:
-    assert Once()._clock == Clock()
+    assert IdempotencyCache()._clock == Clock()

@@ -4,7 +4,7 @@ import pytest
 
 from runtime import log
 from runtime.callout import Callout
-from runtime.errors import CalloutRefused, NoticeError, Rejected, Unavailable
+from runtime.errors import InvalidCallout, NoticeError, Rejected, Unavailable
 from runtime.results import Outcome, Result, combine, internal, milliseconds, severity, skipped
 from tests.conftest import Lines
 
@@ -75,7 +75,7 @@ UNAVAILABLE = Unavailable("mail_unavailable", "down", retry_after=7)
         ([UNAVAILABLE, REJECTED], UNAVAILABLE),
         ([REJECTED, NoticeError("internal", "m")], NoticeError("internal", "m")),
         ([NoticeError("internal", "m"), UNAVAILABLE], UNAVAILABLE),
-        ([REJECTED, CalloutRefused("own", 418, "an Action's own")], CalloutRefused("own", 418, "an Action's own")),
+        ([REJECTED, InvalidCallout("own", 418, "an Action's own")], InvalidCallout("own", 418, "an Action's own")),
     ],
 )
 def test_worst_failure_is_the_answer_and_every_action_is_told(
@@ -113,7 +113,7 @@ def test_worst_failure_is_the_answer_and_every_action_is_told(
             },
         ),
         (
-            CalloutRefused("own", 418, "m"),
+            InvalidCallout("own", 418, "m"),
             {"severity": "WARNING", "message": "a: m", "status": "failed", "reason": "own", "code": "own"},
         ),
     ],
@@ -129,7 +129,7 @@ def test_milliseconds_have_one_decimal() -> None:
 
 
 def test_severity_is_the_callers_or_ours() -> None:
-    assert severity(CalloutRefused("c", 401, "m")) == "WARNING"
+    assert severity(InvalidCallout("c", 401, "m")) == "WARNING"
     assert severity(internal()) == severity(UNAVAILABLE) == "ERROR"
 
 

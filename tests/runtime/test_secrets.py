@@ -15,8 +15,8 @@ from google.auth.exceptions import DefaultCredentialsError
 from runtime import log, secret_sources
 from runtime import secrets as module
 from runtime.errors import Unavailable
-from runtime.secret_sources import Outage, Refused
-from runtime.secrets import STALE_SECONDS, ActionSecrets, Secret, Secrets
+from runtime.secret_sources import PermanentError, TemporaryError
+from runtime.secrets import STALE_SECONDS, ActionSecrets, Secret, SecretCache
 from settings import Settings
 from tests.conftest import FakeTime, Lines, MakeSettings
 
@@ -63,8 +63,8 @@ def hanging() -> Iterator[Hanging]:
 
 
 @pytest.fixture
-def secrets(settings: Settings, store: Store, time: FakeTime) -> Secrets:
-    return Secrets(settings, fetch=store, clock=time.clock)
+def secrets(settings: Settings, store: Store, time: FakeTime) -> SecretCache:
+    return SecretCache(settings, fetch=store, clock=time.clock)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def unavailable(call: Callable[[], object]) -> Unavailable:
 # Age
 
 
-def test_value_is_read_once_within_its_age_and_then_again(secrets: Secrets, store: Store, time: FakeTime) -> None:
+def test_value_is_read_once_within_its_age_and_then_again(secrets: SecretCache, store: Store, time: FakeTime) -> None:
     assert secrets.get(SOURCE) == "value-1"
     store.value = "value-2"
     time.go_on(299)
@@ -96,14 +96,14 @@ def test_value_is_read_once_within_its_age_and_then_again(secrets: Secrets, stor
 
 
 def test_age_is_the_settings(make_settings: MakeSettings, store: Store, time: FakeTime) -> None:
-    secrets = Secrets(make_settings(SECRET_MAX_AGE_SECONDS="0"), fetch=store, clock=time.clock)
+    secrets = SecretCache(make_settings(SECRET_MAX_AGE_SECONDS="0"), fetch=store, clock=time.clock)
     secrets.get(SOURCE)
     secrets.get(SOURCE)
 
     assert store.asked == 2
 
 
-def test_younger_value_may_be_asked_for(secrets: Secrets, store: Store, time: FakeTime) -> None:
+def test_younger_value_may_be_asked_for(secrets: SecretCache, store: Store, time: FakeTime) -> None:
     secrets.get(SOURCE)
     time.go_on(10)
 
@@ -113,19 +113,19 @@ def test_younger_value_may_be_asked_for(secrets: Secrets, store: Store, time: Fa
     assert store.asked == 2
 
 
-def test_white_space_around_the_value_is_stripped(secrets: Secrets, store: Store) -> None:
+def test_white_space_around_the_value_is_stripped(secrets: SecretCache, store: Store) -> None:
     store.value = " \tvalue\r\n"
 
     assert secrets.get(SOURCE) == "value"
 
 
 def test_each_source_has_its_own_value(settings: Settings, time: FakeTime) -> None:
-    secrets = Secrets(settings, fetch=lambda source: source[-1], clock=time.clock)
+    secrets = SecretCache(settings, fetch=lambda source: source[-1], clock=time.clock)
 
     assert (secrets.get("projects/p/secrets/a"), secrets.get("projects/p/secrets/b")) == ("a", "b")
 
 
-def test_what_is_read_is_hidden_in_the_log_as_a_whole_and_by_word(secrets: Secrets, store: Store) -> None:
+def test_what_is_read_is_hidden_in_the_log_as_a_whole_and_by_word(secrets: SecretCache, store: Store) -> None:
     store.value = "whsec_first whsec_second\nshort a"
     secrets.get(SOURCE)
 
@@ -139,7 +139,7 @@ def test_waiting_counts_as_network_time(settings: Settings, time: FakeTime) -> N
         return "value"
 
     with log.scope():
-        Secrets(settings, fetch=fetch, clock=time.clock).get(SOURCE)
+        SecretCache(settings, fetch=fetch, clock=time.clock).get(SOURCE)
         assert log.network_seconds() == 1.5
 
 
@@ -150,7 +150,7 @@ def test_many_threads_share_one_reading(
     settings: Settings, hanging: Hanging, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = waits(monkeypatch)
-    secrets = Secrets(settings, fetch=hanging)
+    secrets = SecretCache(settings, fetch=hanging)
     readers = [pool.submit(secrets.get, SOURCE) for _ in range(16)]
     for _ in readers:
         assert waiting.acquire(timeout=60)
@@ -173,7 +173,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
     return waiting
 
 
-def test_unforeseen_error_of_a_reading_reaches_who_waits_and_is_not_kept(secrets: Secrets, store: Store) -> None:
+def test_unforeseen_error_of_a_reading_reaches_who_waits_and_is_not_kept(secrets: SecretCache, store: Store) -> None:
     store.error = ValueError("unforeseen")
     with pytest.raises(ValueError, match="unforeseen"):
         secrets.get(SOURCE)
@@ -186,10 +186,10 @@ def test_unforeseen_error_of_a_reading_reaches_who_waits_and_is_not_kept(secrets
 
 
 def test_old_value_serves_in_an_outage_with_a_warning(
-    secrets: Secrets, store: Store, time: FakeTime, lines: Lines
+    secrets: SecretCache, store: Store, time: FakeTime, lines: Lines
 ) -> None:
     secrets.get(SOURCE)
-    store.error = Outage("503")
+    store.error = TemporaryError("503")
     time.go_on(301)
 
     assert secrets.get(SOURCE) == "value-1"
@@ -198,9 +198,9 @@ def test_old_value_serves_in_an_outage_with_a_warning(
     assert line["message"] == f"{SOURCE}: 503; the value read 301 s ago serves"
 
 
-def test_outage_is_asked_about_again_only_every_ten_seconds(secrets: Secrets, store: Store, time: FakeTime) -> None:
+def test_outage_is_asked_about_again_only_every_ten_seconds(secrets: SecretCache, store: Store, time: FakeTime) -> None:
     secrets.get(SOURCE)
-    store.error = Outage("503")
+    store.error = TemporaryError("503")
     time.go_on(300)
     secrets.get(SOURCE)
     time.go_on(9)
@@ -213,11 +213,11 @@ def test_outage_is_asked_about_again_only_every_ten_seconds(secrets: Secrets, st
 
 
 def test_value_that_is_known_to_be_no_good_is_read_anew_right_after_an_outage(
-    secrets: Secrets, store: Store, time: FakeTime
+    secrets: SecretCache, store: Store, time: FakeTime
 ) -> None:
     secrets.get(SOURCE)
     time.go_on(301)
-    store.error = Outage("503")
+    store.error = TemporaryError("503")
     secrets.get(SOURCE)
     store.value, store.error = "value-2", None
 
@@ -225,9 +225,9 @@ def test_value_that_is_known_to_be_no_good_is_read_anew_right_after_an_outage(
     assert secrets.get(SOURCE, max_age=0) == "value-2"
 
 
-def test_end_of_an_outage_is_noticed(secrets: Secrets, store: Store, time: FakeTime) -> None:
+def test_end_of_an_outage_is_noticed(secrets: SecretCache, store: Store, time: FakeTime) -> None:
     secrets.get(SOURCE)
-    store.error = Outage("503")
+    store.error = TemporaryError("503")
     time.go_on(300)
     secrets.get(SOURCE)
     store.error, store.value = None, "value-2"
@@ -236,9 +236,9 @@ def test_end_of_an_outage_is_noticed(secrets: Secrets, store: Store, time: FakeT
     assert secrets.get(SOURCE) == "value-2"
 
 
-def test_old_value_serves_a_day_and_not_a_second_more(secrets: Secrets, store: Store, time: FakeTime) -> None:
+def test_old_value_serves_a_day_and_not_a_second_more(secrets: SecretCache, store: Store, time: FakeTime) -> None:
     secrets.get(SOURCE)
-    store.error = Outage("503")
+    store.error = TemporaryError("503")
 
     time.go_on(STALE_SECONDS)
     assert secrets.get(SOURCE) == "value-1"
@@ -247,24 +247,24 @@ def test_old_value_serves_a_day_and_not_a_second_more(secrets: Secrets, store: S
     assert unavailable(lambda: secrets.get(SOURCE)).cause == f"{SOURCE}: 503"
 
 
-def test_outage_without_an_old_value_is_unavailable(secrets: Secrets, store: Store) -> None:
-    store.error = Outage("503")
+def test_outage_without_an_old_value_is_unavailable(secrets: SecretCache, store: Store) -> None:
+    store.error = TemporaryError("503")
 
     unavailable(lambda: secrets.get(SOURCE))
 
 
-def test_refusal_drops_the_value_at_once(secrets: Secrets, store: Store, time: FakeTime) -> None:
+def test_refusal_drops_the_value_at_once(secrets: SecretCache, store: Store, time: FakeTime) -> None:
     secrets.get(SOURCE)
-    store.error = Refused("403 Forbidden")
+    store.error = PermanentError("403 Forbidden")
     time.go_on(300)
     assert unavailable(lambda: secrets.get(SOURCE)).cause == f"{SOURCE}: 403 Forbidden"
 
-    store.error = Outage("503")
+    store.error = TemporaryError("503")
     unavailable(lambda: secrets.get(SOURCE))
 
 
-def test_refusal_ends_with_a_value(secrets: Secrets, store: Store) -> None:
-    store.error = Refused("404")
+def test_refusal_ends_with_a_value(secrets: SecretCache, store: Store) -> None:
+    store.error = PermanentError("404")
     unavailable(lambda: secrets.get(SOURCE))
     store.error = None
 
@@ -284,7 +284,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_reading_that_hangs_is_unavailable_without_an_old_value(
     settings: Settings, hanging: Hanging, time: FakeTime
 ) -> None:
-    secrets = Secrets(settings, fetch=hanging, clock=time.clock)
+    secrets = SecretCache(settings, fetch=hanging, clock=time.clock)
 
     assert unavailable(lambda: secrets.get(SOURCE)).cause == f"{SOURCE}: no answer in time"
 
@@ -292,7 +292,7 @@ def test_reading_that_hangs_is_unavailable_without_an_old_value(
 def test_old_value_serves_while_a_reading_hangs(
     settings: Settings, hanging: Hanging, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secrets = Secrets(settings, fetch=hanging, clock=time.clock)
+    secrets = SecretCache(settings, fetch=hanging, clock=time.clock)
     hanging.let.set()
     secrets.get(SOURCE)
     hanging.let.clear()
@@ -306,7 +306,7 @@ def test_old_value_serves_while_a_reading_hangs(
     assert not hanging.reading.acquire(blocking=False)  # the third asked nobody
 
 
-@pytest.mark.parametrize("answer", ["value-2", Refused("403")])
+@pytest.mark.parametrize("answer", ["value-2", PermanentError("403")])
 def test_late_answer_is_not_undone_by_who_did_not_wait_for_it(
     settings: Settings, time: FakeTime, answer: str | Exception
 ) -> None:
@@ -319,13 +319,13 @@ def test_late_answer_is_not_undone_by_who_did_not_wait_for_it(
             raise answer
         return answer
 
-    secrets = Secrets(settings, fetch=fetch, clock=time.clock)
+    secrets = SecretCache(settings, fetch=fetch, clock=time.clock)
     secrets.get(SOURCE)
     old = secrets._values[SOURCE]
     try:
         secrets.get(SOURCE, max_age=0)
     except Unavailable:
-        assert isinstance(answer, Refused)
+        assert isinstance(answer, PermanentError)
     after = secrets._values.get(SOURCE)
 
     assert secrets._old(SOURCE, old, "no answer in time") == "value-1"
@@ -344,7 +344,7 @@ def test_late_answer_is_not_undone_by_who_did_not_wait_for_it(
     ],
 )
 def test_patience_is_shorter_with_an_old_value_and_never_past_the_deadline(  # noqa: PLR0913, PLR0917
-    secrets: Secrets,
+    secrets: SecretCache,
     time: FakeTime,
     monkeypatch: pytest.MonkeyPatch,
     old: bool,
@@ -373,7 +373,7 @@ def test_patience_is_shorter_with_an_old_value_and_never_past_the_deadline(  # n
 
 
 @pytest.fixture
-def action_secrets(secrets: Secrets) -> ActionSecrets:
+def action_secrets(secrets: SecretCache) -> ActionSecrets:
     return ActionSecrets({"SENDGRID_API_KEY": SOURCE, "SLACK_TOKEN": "projects/p/secrets/slack"}, secrets)
 
 
@@ -404,7 +404,7 @@ def test_repr_of_secrets_is_masked(action_secrets: ActionSecrets) -> None:
 def test_a_secret_that_was_refused_is_never_renewed_by_itself(action_secrets: ActionSecrets, store: Store) -> None:
     """In an outage the old value is none: whoever renews it has been told so."""
     key = action_secrets.SENDGRID_API_KEY
-    store.error = Outage("503")
+    store.error = TemporaryError("503")
 
     assert unavailable(key.renewed).cause == f"{SOURCE}: 503"
 
@@ -425,7 +425,7 @@ def test_secret_of_an_action_is_awaited_no_longer_than_its_deadline(
     settings: Settings, hanging: Hanging, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 60)
-    secrets = Secrets(settings, fetch=hanging, clock=time.clock)
+    secrets = SecretCache(settings, fetch=hanging, clock=time.clock)
     action_secrets = ActionSecrets({"A": SOURCE}, secrets, deadline=time.monotonic)
 
     unavailable(lambda: action_secrets.A)
@@ -435,12 +435,12 @@ def test_secret_of_an_action_is_awaited_no_longer_than_its_deadline(
 
 
 @pytest.fixture
-def mounted(settings: Settings, time: FakeTime) -> Secrets:
-    return Secrets(settings, clock=time.clock)
+def mounted(settings: Settings, time: FakeTime) -> SecretCache:
+    return SecretCache(settings, clock=time.clock)
 
 
 def test_mounted_file_is_read_without_its_trailing_newline_and_again(
-    mounted: Secrets, tmp_path: Path, time: FakeTime
+    mounted: SecretCache, tmp_path: Path, time: FakeTime
 ) -> None:
     file = tmp_path / "key"
     file.write_text("välue\n", "utf-8")
@@ -451,7 +451,9 @@ def test_mounted_file_is_read_without_its_trailing_newline_and_again(
     assert mounted.get(str(file)) == "new"
 
 
-def test_missing_file_or_one_that_is_not_utf8_is_a_refusal(mounted: Secrets, tmp_path: Path, time: FakeTime) -> None:
+def test_missing_file_or_one_that_is_not_utf8_is_a_refusal(
+    mounted: SecretCache, tmp_path: Path, time: FakeTime
+) -> None:
     file = tmp_path / "key"
     file.write_text("value")
     mounted.get(str(file))
@@ -464,7 +466,7 @@ def test_missing_file_or_one_that_is_not_utf8_is_a_refusal(mounted: Secrets, tmp
 
 
 def test_file_that_cannot_be_read_now_is_an_outage(
-    mounted: Secrets, tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+    mounted: SecretCache, tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "key"
     file.write_text("value")
@@ -479,7 +481,7 @@ def test_file_that_cannot_be_read_now_is_an_outage(
 
 
 def test_error_of_a_file_without_words_is_named_by_its_kind(
-    mounted: Secrets, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    mounted: SecretCache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fail(*_: object) -> str:
         raise BlockingIOError
@@ -523,7 +525,7 @@ def test_secret_manager_is_asked_where_google_says(
 ) -> None:
     manager.get(url, json=payload(b"value\n"))
 
-    assert Secrets(settings).get(source) == "value"
+    assert SecretCache(settings).get(source) == "value"
     assert manager.calls[0].request.req_kwargs["timeout"] == 2  # type: ignore[attr-defined]
 
 
@@ -535,7 +537,7 @@ def test_endpoint_of_the_emulator_needs_no_google_credentials(
 
     monkeypatch.setattr("google.auth.default", fail)
     manager.get(f"http://127.0.0.1:1/v1/{SOURCE}/versions/latest:access", json=payload(b"value"))
-    secrets = Secrets(make_settings(SECRET_MANAGER_ENDPOINT="http://127.0.0.1:1"))
+    secrets = SecretCache(make_settings(SECRET_MANAGER_ENDPOINT="http://127.0.0.1:1"))
 
     assert secrets.get(SOURCE) == "value"
 
@@ -551,7 +553,7 @@ def test_client_is_made_once(
         return make(endpoint, location)
 
     monkeypatch.setattr(secret_sources, "_client", count)
-    secrets = Secrets(settings)
+    secrets = SecretCache(settings)
 
     secrets.get(SOURCE)
     secrets.get(SOURCE, max_age=0)
@@ -580,7 +582,7 @@ def test_outage_of_secret_manager_is_tried_again_once_after_a_tenth_of_a_second(
     manager: responses.RequestsMock, settings: Settings, time: FakeTime, fault: dict[str, Any], cause: str
 ) -> None:
     manager.get(f"{GOOGLE}/{SOURCE}/versions/latest:access", **fault)
-    secrets = Secrets(settings, clock=time.clock)
+    secrets = SecretCache(settings, clock=time.clock)
 
     assert unavailable(lambda: secrets.get(SOURCE)).cause == f"{SOURCE}: Secret Manager: {cause}"
     assert (len(manager.calls), time.slept) == (2, [0.1])
@@ -591,7 +593,7 @@ def test_second_attempt_may_succeed(manager: responses.RequestsMock, settings: S
     manager.get(url, **error(503))
     manager.get(url, json=payload(b"value"))
 
-    assert Secrets(settings, clock=time.clock).get(SOURCE) == "value"
+    assert SecretCache(settings, clock=time.clock).get(SOURCE) == "value"
 
 
 @pytest.mark.parametrize(
@@ -608,7 +610,7 @@ def test_refusal_of_secret_manager_is_final_and_its_text_is_not_repeated(
 ) -> None:
     manager.get(f"{GOOGLE}/{SOURCE}/versions/latest:access", **fault)
 
-    refused = unavailable(lambda: Secrets(settings).get(SOURCE))
+    refused = unavailable(lambda: SecretCache(settings).get(SOURCE))
 
     assert refused.cause.startswith(f"{SOURCE}: Secret Manager: {cause}")
     assert "a text" not in refused.cause
@@ -623,6 +625,6 @@ def test_missing_credentials_are_an_outage(
 
     monkeypatch.setattr("google.auth.default", fail)
 
-    secrets = Secrets(settings, clock=time.clock)
+    secrets = SecretCache(settings, clock=time.clock)
     cause = unavailable(lambda: secrets.get(SOURCE)).cause
     assert cause == f"{SOURCE}: Secret Manager: DefaultCredentialsError"

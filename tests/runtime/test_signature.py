@@ -11,10 +11,18 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 from werkzeug.datastructures import Headers
 
-from runtime.errors import CalloutRefused, Unavailable
-from runtime.secret_sources import Outage, Refused
-from runtime.secrets import Secrets
-from runtime.signature import Signed, SigningKeys, is_signed, read_headers, signing_key, unauthorized, verify_age
+from runtime.errors import InvalidCallout, Unavailable
+from runtime.secret_sources import PermanentError, TemporaryError
+from runtime.secrets import SecretCache
+from runtime.signature import (
+    SignedHeaders,
+    SigningKeys,
+    has_valid_signature,
+    invalid_signature,
+    read_headers,
+    signing_key,
+    verify_age,
+)
 from settings import Settings
 from tests.conftest import SIGNING_KEY, FakeTime, Lines, Sign
 
@@ -26,8 +34,8 @@ NOW = 1_800_000_000
 LONG = 1e9
 
 
-def signed(id_: str = "msg_1", timestamp: int = NOW, *signatures: str) -> Signed:
-    return Signed(id_, timestamp, signatures)
+def signed(id_: str = "msg_1", timestamp: int = NOW, *signatures: str) -> SignedHeaders:
+    return SignedHeaders(id_, timestamp, signatures)
 
 
 # Signature
@@ -45,33 +53,33 @@ def test_frozen_vector_verifies(vector: dict[str, Any]) -> None:
     claimed = read_headers(headers)
 
     verify_age(claimed, vector["timestamp"])
-    assert is_signed(claimed, vector["body"].encode(), [signing_key(vector["secret"])])
+    assert has_valid_signature(claimed, vector["body"].encode(), [signing_key(vector["secret"])])
 
 
 @given(st.from_regex(r"[!-~]{1,50}", fullmatch=True), st.text())
 def test_what_the_public_library_signs_verifies(webhook_id: str, body: str) -> None:
     signature = Webhook(SIGNING_KEY).sign(webhook_id, datetime.fromtimestamp(NOW, UTC), body)
 
-    assert is_signed(signed(webhook_id, NOW, signature), body.encode(), [KEY])
+    assert has_valid_signature(signed(webhook_id, NOW, signature), body.encode(), [KEY])
 
 
 def test_changed_id_time_body_or_key_does_not_verify(sign: Sign) -> None:
     good = sign(BODY, timestamp=NOW)["webhook-signature"]
 
-    assert is_signed(signed("msg_1", NOW, good), BODY, [KEY])
-    assert not is_signed(signed("msg_2", NOW, good), BODY, [KEY])
-    assert not is_signed(signed("msg_1", NOW + 1, good), BODY, [KEY])
-    assert not is_signed(signed("msg_1", NOW, good), BODY + b" ", [KEY])
-    assert not is_signed(signed("msg_1", NOW, good), BODY, [signing_key(OTHER_KEY)])
-    assert not is_signed(signed("msg_1", NOW, good), BODY, [])
+    assert has_valid_signature(signed("msg_1", NOW, good), BODY, [KEY])
+    assert not has_valid_signature(signed("msg_2", NOW, good), BODY, [KEY])
+    assert not has_valid_signature(signed("msg_1", NOW + 1, good), BODY, [KEY])
+    assert not has_valid_signature(signed("msg_1", NOW, good), BODY + b" ", [KEY])
+    assert not has_valid_signature(signed("msg_1", NOW, good), BODY, [signing_key(OTHER_KEY)])
+    assert not has_valid_signature(signed("msg_1", NOW, good), BODY, [])
 
 
 def test_one_good_signature_among_several_with_one_good_key_among_several_holds(sign: Sign) -> None:
     good = sign(BODY, timestamp=NOW)["webhook-signature"]
     several = signed("msg_1", NOW, "v1,AAAA", "v2,whatever", good)
 
-    assert is_signed(several, BODY, [signing_key(OTHER_KEY), KEY])
-    assert is_signed(several, BODY, [KEY, signing_key(OTHER_KEY)])
+    assert has_valid_signature(several, BODY, [signing_key(OTHER_KEY), KEY])
+    assert has_valid_signature(several, BODY, [KEY, signing_key(OTHER_KEY)])
 
 
 @pytest.mark.parametrize(
@@ -95,13 +103,13 @@ def test_one_good_signature_among_several_with_one_good_key_among_several_holds(
 def test_signature_of_another_version_or_malformed_is_none(sign: Sign, change: Any) -> None:
     good = sign(BODY, timestamp=NOW)["webhook-signature"]
 
-    assert not is_signed(signed("msg_1", NOW, change(good)), BODY, [KEY])
+    assert not has_valid_signature(signed("msg_1", NOW, change(good)), BODY, [KEY])
 
 
 def test_several_signatures_are_separated_by_one_space() -> None:
     headers = Headers({"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,a v1,b"})
 
-    assert read_headers(headers) == Signed("a", 1, ("v1,a", "v1,b"))
+    assert read_headers(headers) == SignedHeaders("a", 1, ("v1,a", "v1,b"))
 
 
 # Headers
@@ -115,16 +123,16 @@ def test_missing_header_is_refused_with_its_name_for_the_log_alone(name: str, va
     if value is not None:
         headers[name] = value
 
-    with pytest.raises(CalloutRefused) as caught:
+    with pytest.raises(InvalidCallout) as caught:
         read_headers(headers)
 
     assert caught.value.cause == f"{name} missing"
-    assert caught.value.message == unauthorized("").message
+    assert caught.value.message == invalid_signature("").message
     assert (caught.value.status, caught.value.code) == (401, "invalid_signature")
 
 
 def test_all_missing_headers_are_named_together() -> None:
-    with pytest.raises(CalloutRefused) as caught:
+    with pytest.raises(InvalidCallout) as caught:
         read_headers(Headers())
 
     assert caught.value.cause == "webhook-id and webhook-timestamp and webhook-signature missing"
@@ -150,7 +158,7 @@ def test_all_missing_headers_are_named_together() -> None:
 def test_malformed_id_or_timestamp_is_refused(webhook_id: str, timestamp: str) -> None:
     headers = Headers({"webhook-id": webhook_id, "webhook-timestamp": timestamp, "webhook-signature": "v1,a"})
 
-    with pytest.raises(CalloutRefused) as caught:
+    with pytest.raises(InvalidCallout) as caught:
         read_headers(headers)
 
     assert caught.value.code == "invalid_signature"
@@ -170,7 +178,7 @@ def test_age_within_five_minutes_is_tolerated(age: int) -> None:
 
 @pytest.mark.parametrize("age", [-301, 301])
 def test_age_of_a_second_more_is_refused(age: int) -> None:
-    with pytest.raises(CalloutRefused) as caught:
+    with pytest.raises(InvalidCallout) as caught:
         verify_age(signed(timestamp=NOW - age), NOW)
 
     assert caught.value.code == "invalid_signature"
@@ -181,9 +189,9 @@ def test_longer_tolerance_is_for_the_past_alone() -> None:
     month = 31 * 86_400
 
     verify_age(signed(timestamp=NOW - month), NOW, tolerance=month)
-    with pytest.raises(CalloutRefused):
+    with pytest.raises(InvalidCallout):
         verify_age(signed(timestamp=NOW - month - 1), NOW, tolerance=month)
-    with pytest.raises(CalloutRefused):
+    with pytest.raises(InvalidCallout):
         verify_age(signed(timestamp=NOW + 301), NOW, tolerance=month)
 
 
@@ -239,11 +247,11 @@ def test_any_headers_and_bytes_are_refused_with_401(headers: dict[str, str], bod
     try:
         claimed = read_headers(Headers(headers))
         verify_age(claimed, now)
-    except CalloutRefused as error:
+    except InvalidCallout as error:
         status = error.status
     else:
         status = 401
-        assert not is_signed(claimed, body, [KEY])
+        assert not has_valid_signature(claimed, body, [KEY])
 
     assert status == 401
 
@@ -252,7 +260,7 @@ def test_fresh_signature_of_the_signer_verifies(sign: Sign, time: FakeTime) -> N
     claimed = read_headers(Headers(sign(BODY)))
 
     verify_age(claimed, time.now)
-    assert is_signed(claimed, BODY, [KEY])
+    assert has_valid_signature(claimed, BODY, [KEY])
 
 
 # The keys of the secret
@@ -280,7 +288,7 @@ def store(time: FakeTime) -> Store:
 
 @pytest.fixture
 def keys(settings: Settings, store: Store, time: FakeTime) -> SigningKeys:
-    return SigningKeys(settings, Secrets(settings, fetch=store, clock=time.clock), clock=time.clock)
+    return SigningKeys(settings, SecretCache(settings, fetch=store, clock=time.clock), clock=time.clock)
 
 
 @pytest.fixture
@@ -297,8 +305,8 @@ def signed_by(sign: Sign, *keys: str) -> Headers:
     return Headers(sign(BODY, keys=keys))
 
 
-def refused(keys: SigningKeys, signed: Headers) -> CalloutRefused:
-    with pytest.raises(CalloutRefused) as caught:
+def refused(keys: SigningKeys, signed: Headers) -> InvalidCallout:
+    with pytest.raises(InvalidCallout) as caught:
         keys.verify(signed, BODY, tolerance=math.inf, deadline=LONG)
     assert (caught.value.code, caught.value.status) == ("invalid_signature", 401)
     return caught.value
@@ -360,7 +368,7 @@ def test_stranger_hears_the_same_in_an_outage(
     keys: SigningKeys, store: Store, time: FakeTime, good: Headers, other: Headers
 ) -> None:
     keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
-    store.error = Outage("503")
+    store.error = TemporaryError("503")
 
     assert refused(keys, other).cause == "no signature of a known key"
     keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
@@ -393,7 +401,7 @@ def test_no_usable_key_is_unavailable_and_lets_nobody_in(
 
 
 def test_refused_secret_is_unavailable(keys: SigningKeys, store: Store, good: Headers) -> None:
-    store.error = Refused("403")
+    store.error = PermanentError("403")
 
     with pytest.raises(Unavailable):
         keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)

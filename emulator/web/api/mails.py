@@ -8,15 +8,15 @@ from flask import Blueprint, Response, request
 
 from emulator.core.journal import Entry
 from emulator.emulator import Emulator
-from emulator.sendgrid.email import Mail
+from emulator.sendgrid.email import Email
 from emulator.sendgrid.email_lint import checks
 from emulator.web.api import body
 from emulator.web.api.guard import MAIL_POLICY
 from emulator.web.api.runs import find
-from emulator.web.language_gallery import Sheet, SheetError, in_theme
+from emulator.web.language_gallery import LanguageGallery, RenderError, in_theme
 
 
-def routes(emulator: Emulator, sheet: Sheet) -> Blueprint:
+def routes(emulator: Emulator, sheet: LanguageGallery) -> Blueprint:
     api = Blueprint("mails", __name__)
 
     @api.get("/mails")
@@ -35,7 +35,7 @@ def routes(emulator: Emulator, sheet: Sheet) -> Blueprint:
         """The mail as a file that mail programs open."""
         name = f'attachment; filename="mail-{number}.eml"'
         source = mail_of(entry(emulator, number).data).eml()
-        return body.Answer(source, content_type="message/rfc822", headers={"Content-Disposition": name})
+        return body.ApiResponse(source, content_type="message/rfc822", headers={"Content-Disposition": name})
 
     @api.get("/mails/<int:number>/html")
     def html(number: int) -> Response:
@@ -54,8 +54,8 @@ def routes(emulator: Emulator, sheet: Sheet) -> Blueprint:
         """The run's mail in another `language` and `theme`, made by the function in sandbox mode; nobody gets it."""
         try:
             made = sheet.html(find(emulator, number).event, request.args.get("language", "en"))
-        except SheetError as error:
-            raise body.RefusedError(str(error), 502) from None
+        except RenderError as error:
+            raise body.RequestError(str(error), 502) from None
         return mail_page(made, request.args.get("theme", ""))
 
     return api
@@ -65,18 +65,18 @@ def entry(emulator: Emulator, number: int) -> Entry:
     """The mail's entry, even where the inbox was emptied since. Raises RefusedError."""
     found = [mail for mail in emulator.journal.entries(kind="sendgrid.mail") if mail.data["id"] == number]
     if not found:
-        raise body.RefusedError(f"no mail {number}", 404)
+        raise body.RequestError(f"no mail {number}", 404)
     return found[0]
 
 
-def mail_of(data: Mapping[str, Any]) -> Mail:
+def mail_of(data: Mapping[str, Any]) -> Email:
     envelopes = data["request"]["personalizations"]
     index = next(number for number, envelope in enumerate(envelopes) if envelope.get("to", []) == data["to"])
-    return Mail(data["id"], data["message_id"], data["time"], data["request"], index)
+    return Email(data["id"], data["message_id"], data["time"], data["request"], index)
 
 
 def mail_page(html: str, theme: str) -> Response:
     linked = html.replace("<head>", '<head><base target="_blank">', 1)
     shown = in_theme(linked, theme) if theme in ("light", "dark") else linked
     headers = {"Content-Security-Policy": MAIL_POLICY}
-    return body.Answer(shown, content_type="text/html; charset=utf-8", headers=headers)
+    return body.ApiResponse(shown, content_type="text/html; charset=utf-8", headers=headers)

@@ -2,12 +2,12 @@
 
 from flask import Blueprint, Response, request
 
-from emulator.auth0.users import PasswordRefused, Tenant, browser_request
+from emulator.auth0.users import PasswordRejected, Users, browser_request
 from emulator.web.api import body
 from emulator.web.api.runs import shown
 
 
-def routes(tenant: Tenant) -> Blueprint:
+def routes(tenant: Users) -> Blueprint:
     api = Blueprint("passwords", __name__)
 
     @api.post("/passwords/forgotten")
@@ -15,8 +15,8 @@ def routes(tenant: Tenant) -> Blueprint:
         """Mail a link to `email`, under which a new password can be set."""
         try:
             tenant.ask_for_reset(body.text(body.read(), "email"), f"http://{request.host}/reset")
-        except PasswordRefused as error:
-            raise body.RefusedError(str(error)) from None
+        except PasswordRejected as error:
+            raise body.RequestError(str(error)) from None
         return body.done()
 
     @api.post("/passwords/reset")
@@ -27,8 +27,8 @@ def routes(tenant: Tenant) -> Blueprint:
             asked = browser_request(str(given.get("place", "")), _language(), request.user_agent.string)
             ticket, password, again = (body.text(given, name) for name in ("ticket", "password", "again"))
             tenant.reset(ticket, password, again, asked)
-        except PasswordRefused as error:
-            raise body.RefusedError(str(error)) from None
+        except PasswordRejected as error:
+            raise body.RequestError(str(error)) from None
         return body.done()
 
     @api.post("/passwords/administrator")
@@ -36,8 +36,8 @@ def routes(tenant: Tenant) -> Blueprint:
         """Set a new password for the user with `email`, as an administrator's program does."""
         try:
             return body.answer(shown(tenant.change(body.text(body.read(), "email"))))
-        except PasswordRefused as error:
-            raise body.RefusedError(str(error)) from None
+        except PasswordRejected as error:
+            raise body.RequestError(str(error)) from None
 
     return api
 

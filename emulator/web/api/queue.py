@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from emulator.cloud_tasks.server import CloudTasks
+from emulator.cloud_tasks.server import FakeCloudTasks
 from emulator.emulator import Emulator
 from emulator.web.api import body
 
@@ -22,7 +22,7 @@ def routes(emulator: Emulator) -> Blueprint:
         """Pause it or let it go on: `paused` is true or false."""
         queue, paused = _queue(emulator), body.read().get("paused")
         if not isinstance(paused, bool):
-            raise body.RefusedError("paused: expected true or false")
+            raise body.RequestError("paused: expected true or false")
         queue.paused = paused
         return _changed(emulator, queue)
 
@@ -43,18 +43,18 @@ def routes(emulator: Emulator) -> Blueprint:
     return api
 
 
-def _queue(emulator: Emulator) -> CloudTasks:
+def _queue(emulator: Emulator) -> FakeCloudTasks:
     if emulator.cloud_tasks is None:
-        raise body.RefusedError("there is no queue: the function sends within the request", 404)
+        raise body.RequestError("there is no queue: the function sends within the request", 404)
     return emulator.cloud_tasks
 
 
-def _changed(emulator: Emulator, queue: CloudTasks) -> Response:
+def _changed(emulator: Emulator, queue: FakeCloudTasks) -> Response:
     emulator.journal.record("queue.changed", paused=queue.paused)
     return body.answer(shown(queue))
 
 
-def shown(queue: CloudTasks) -> dict[str, Any]:
+def shown(queue: FakeCloudTasks) -> dict[str, Any]:
     return {"paused": queue.paused, "tasks": [_task(task) for task in queue.tasks()]}
 
 

@@ -39,7 +39,7 @@ def routes(emulator: Emulator) -> Blueprint:
     def curl(number: int) -> Response:
         """The run's callout as a shell command, under a new id and signed now: it works for five minutes."""
         command = find(emulator, number).callout().curl(emulator.function.url, emulator.keys.signing_key)
-        return body.Answer(command + "\n", content_type="text/plain; charset=utf-8")
+        return body.ApiResponse(command + "\n", content_type="text/plain; charset=utf-8")
 
     return api
 
@@ -48,15 +48,15 @@ def find(emulator: Emulator, number: int) -> Run:
     """Raises RefusedError."""
     run = next((run for run in emulator.runs if run.number == number), None)
     if run is None:
-        raise body.RefusedError(f"no run {number}; there are {len(emulator.runs)}", 404)
+        raise body.RequestError(f"no run {number}; there are {len(emulator.runs)}", 404)
     return run
 
 
 def _event() -> dict[str, Any]:
     try:
         return body.read()
-    except body.RefusedError as error:
-        raise body.RefusedError(str(error).replace("the body", "the event")) from None
+    except body.RequestError as error:
+        raise body.RequestError(str(error).replace("the body", "the event")) from None
 
 
 def _brief(run: Run) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from flask import Blueprint, Response
 from emulator.core.google_api import ApiError
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, Emulator
 from emulator.secret_manager.key_rotation import PROJECT, masked
-from emulator.secret_manager.model import Secret, Version
+from emulator.secret_manager.model import StoredSecret, Version
 from emulator.web.api import body
 
 _DECLARED = re.compile(re.escape(PROJECT) + r"([\w-]+)")
@@ -38,7 +38,7 @@ def _add_rotation(api: Blueprint, emulator: Emulator) -> None:
             SIGNING_KEY: emulator.keys.rotate_signing_key,
         }
         if PROJECT + name not in rotations:
-            raise body.RefusedError(f"{name} has no other side; add a version instead")
+            raise body.RequestError(f"{name} has no other side; add a version instead")
         rotations[PROJECT + name]()
         return _changed(emulator)
 
@@ -56,7 +56,7 @@ def _add_versions(api: Blueprint, emulator: Emulator) -> None:
         try:
             emulator.secret_manager.put(PROJECT + name, body.text(body.read(), "value"))
         except (ValueError, ApiError) as error:
-            raise body.RefusedError(str(error)) from None
+            raise body.RequestError(str(error)) from None
         return _changed(emulator)
 
     @api.post("/secrets/<name>/versions/<int:number>")
@@ -64,12 +64,12 @@ def _add_versions(api: Blueprint, emulator: Emulator) -> None:
         """Enable or disable a version: `enabled` is true or false."""
         enabled = body.read().get("enabled")
         if not isinstance(enabled, bool):
-            raise body.RefusedError("enabled: expected true or false")
+            raise body.RequestError("enabled: expected true or false")
         change = emulator.secret_manager.enable if enabled else emulator.secret_manager.disable
         try:
             change(PROJECT + name, number)
         except (ValueError, ApiError) as error:
-            raise body.RefusedError(str(error), 404) from None
+            raise body.RequestError(str(error), 404) from None
         return _changed(emulator)
 
 
@@ -98,7 +98,7 @@ def _declared(environment: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
-def _secret(secret: Secret) -> dict[str, Any]:
+def _secret(secret: StoredSecret) -> dict[str, Any]:
     newest_first = [_version(version) for version in reversed(secret.versions)]
     return {"name": secret.name.rpartition("/")[2], "versions": newest_first}
 

@@ -24,7 +24,7 @@ def routes(emulator: Emulator) -> Blueprint:
         try:
             emulator.switches.turn_on(body.text(given, "part"), body.text(given, "name"), given.get("count", 1))
         except ValueError as error:
-            raise body.RefusedError(str(error)) from None
+            raise body.RequestError(str(error)) from None
         return body.answer({"on": emulator.switches.waiting()})
 
     @api.post("/switches/reset")

@@ -12,7 +12,7 @@ import pytest
 from werkzeug.wrappers import Request, Response
 
 import emulator.auth0.runtime
-from emulator.auth0.runtime import Auth0, Execution
+from emulator.auth0.runtime import Execution, FakeAuth0
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 
@@ -29,7 +29,7 @@ STATS = {
     "network_duration_ms",
 }
 
-Start = Callable[..., Auth0]
+Start = Callable[..., FakeAuth0]
 
 
 @pytest.fixture
@@ -40,13 +40,13 @@ def journal() -> Journal:
 @pytest.fixture
 def start(tmp_path: Path, journal: Journal) -> Iterator[Start]:
     """Starts Auth0 with a module, or with the body of a handler."""
-    started: list[Auth0] = []
+    started: list[FakeAuth0] = []
 
-    def starter(body: str = "", *, module: str = "", **options: Any) -> Auth0:
+    def starter(body: str = "", *, module: str = "", **options: Any) -> FakeAuth0:
         code = tmp_path / f"code{len(started)}.js"
         code.write_text(module or handler(body), "utf-8")
         secrets = options.pop("secrets", {"CALLOUT_SIGNING_KEY": KEY})
-        started.append(Auth0(code, journal, secrets, **options))
+        started.append(FakeAuth0(code, journal, secrets, **options))
         return started[-1].__enter__()
 
     yield starter
@@ -508,7 +508,7 @@ def test_never_records_a_secret_whole_but_shows_addresses(start: Start, journal:
 
 def test_runs_the_projects_action(journal: Journal, bell: Bell) -> None:
     secrets = {"FUNCTION_URL": f"{bell.url}/callout", "CALLOUT_SIGNING_KEY": KEY}
-    with Auth0(ROOT / "auth0" / "action.js", journal, secrets) as auth0:
+    with FakeAuth0(ROOT / "auth0" / "action.js", journal, secrets) as auth0:
         execution = auth0.run(EVENT)
     (call,) = execution.fetches
     assert (execution.status, texts(execution), call["status"]) == ("success", [], 200)

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.cloud_tasks.dispatcher import Clock, retry_after
-from emulator.cloud_tasks.queue import NAME_KEPT, Queue
+from emulator.cloud_tasks.dispatcher import QueueClock, retry_after
+from emulator.cloud_tasks.queue import NAME_KEPT, TaskQueue
 from emulator.cloud_tasks.queue_config import RETENTION, Rate, Retry, duration, seconds
-from emulator.cloud_tasks.task import Answer, Task
+from emulator.cloud_tasks.task import AttemptResponse, Task
 from emulator.core.google_api import ApiError
 
 NAME = "projects/p/locations/l/queues/q"
-OK, BUSY, BROKEN = Answer(200), Answer(503), Answer(500)
+OK, BUSY, BROKEN = AttemptResponse(200), AttemptResponse(503), AttemptResponse(500)
 
 retries = st.builds(
     Retry,
@@ -29,14 +29,14 @@ def task(name: str = "t", scheduled: float = 0.0) -> Task:
     return Task(NAME, f"{NAME}/tasks/{name}", "http://a", "POST", {}, b"", None, 0.0, scheduled, 600.0)
 
 
-def queue(tasks: int = 1, rate: Rate | None = None) -> Queue:
-    made = Queue(NAME, Retry(max_attempts=-1), rate or Rate())
+def queue(tasks: int = 1, rate: Rate | None = None) -> TaskQueue:
+    made = TaskQueue(NAME, Retry(max_attempts=-1), rate or Rate())
     for number in range(tasks):
         made.add(task(f"t{number}"), 0.0)
     return made
 
 
-def send(queue: Queue, now: float) -> Task:
+def send(queue: TaskQueue, now: float) -> Task:
     """The task that is due, with its attempt begun."""
     taken = queue.take(now)
     assert taken is not None
@@ -122,8 +122,8 @@ def test_no_more_tasks_are_under_way_than_the_queue_may_have(concurrent: int, mo
         assert many.in_flight == len(running) <= concurrent
 
 
-@given(st.lists(st.sampled_from([OK, BUSY, BROKEN, Answer(0)]), min_size=1, max_size=40))
-def test_a_task_is_sent_until_its_first_success_and_never_before_its_time(answers: list[Answer]) -> None:
+@given(st.lists(st.sampled_from([OK, BUSY, BROKEN, AttemptResponse(0)]), min_size=1, max_size=40))
+def test_a_task_is_sent_until_its_first_success_and_never_before_its_time(answers: list[AttemptResponse]) -> None:
     one, now = queue(), 0.0
     for attempt, answer in enumerate(answers, 1):
         due = one.next_time(now)
@@ -167,7 +167,7 @@ def test_busy_answers_slow_the_whole_queue_to_one_task_at_a_time() -> None:
 def test_the_slowness_doubles_up_to_a_minute_and_a_success_ends_it() -> None:
     many, now, seen = queue(10), 0.0, []
     for _ in range(8):
-        many.finish(send(many, now), now, Answer(429), now)
+        many.finish(send(many, now), now, AttemptResponse(429), now)
         seen.append(many.slowness)
         now = many.next_time(now)
     assert seen == [1, 2, 4, 8, 16, 32, 60, 60]
@@ -185,7 +185,7 @@ def test_busy_answers_to_what_was_sent_together_are_one_step() -> None:
 
 def test_retry_after_holds_the_whole_queue_back() -> None:
     many = queue(2)
-    many.finish(send(many, 0.0), 0.0, Answer(503, retry_after=90), 0.0)
+    many.finish(send(many, 0.0), 0.0, AttemptResponse(503, retry_after=90), 0.0)
     assert many.next_time(0.0) == 90
 
 
@@ -221,7 +221,7 @@ def test_a_later_task_that_is_due_sooner_goes_first() -> None:
 
 
 def test_a_clock_keeps_its_time_when_its_speed_changes() -> None:
-    clock = Clock(1_000_000)
+    clock = QueueClock(1_000_000)
     before = clock.now()
     clock.speed = 1
     assert before <= clock.now()

@@ -24,7 +24,7 @@ from google.iam.v1 import policy_pb2
 from google.protobuf import duration_pb2, field_mask_pb2, timestamp_pb2
 from werkzeug.wrappers import Request, Response
 
-from emulator.cloud_tasks.server import FAULTS, CloudTasks
+from emulator.cloud_tasks.server import FAULTS, FakeCloudTasks
 from emulator.core.faults import Fault
 from emulator.core.journal import Journal
 from emulator.core.server import Environ, Server
@@ -78,15 +78,15 @@ def journal() -> Journal:
 
 
 @pytest.fixture
-def cloud_tasks(journal: Journal) -> Iterator[CloudTasks]:
+def cloud_tasks(journal: Journal) -> Iterator[FakeCloudTasks]:
     """Ten thousand times as fast as life: a backoff of an hour takes 0.36 s."""
-    with CloudTasks(journal, speed=10_000) as cloud_tasks:
+    with FakeCloudTasks(journal, speed=10_000) as cloud_tasks:
         cloud_tasks.create_queue(QUEUE, {"retryConfig": {"maxAttempts": -1, "minBackoff": "10s"}})
         yield cloud_tasks
 
 
 @pytest.fixture
-def client(cloud_tasks: CloudTasks) -> Iterator[Any]:
+def client(cloud_tasks: FakeCloudTasks) -> Iterator[Any]:
     anyone = AnonymousCredentials()  # type: ignore[no-untyped-call]
     options = {"api_endpoint": cloud_tasks.url}
     with tasks_v2.CloudTasksClient(transport="rest", client_options=options, credentials=anyone) as client:
@@ -112,7 +112,7 @@ def ends(journal: Journal) -> list[tuple[str, str]]:
     return [(entry.data["task"], entry.data["how"]) for entry in journal.entries(kind="cloud_tasks.done")]
 
 
-def test_a_task_reaches_its_target_as_it_was_given(client: Any, cloud_tasks: CloudTasks, target: Target) -> None:
+def test_a_task_reaches_its_target_as_it_was_given(client: Any, cloud_tasks: FakeCloudTasks, target: Target) -> None:
     url = f"{target.url}/notify?x=1"
     made = create(client, task(url, "first", headers={"Content-Type": "application/json", "webhook-id": "m_1"}))
     assert made.name == f"{QUEUE}/tasks/first"
@@ -127,7 +127,7 @@ def test_a_task_reaches_its_target_as_it_was_given(client: Any, cloud_tasks: Clo
     assert "Authorization" not in request.headers
 
 
-def test_headers_that_the_service_sets_are_replaced(client: Any, cloud_tasks: CloudTasks, target: Target) -> None:
+def test_headers_that_the_service_sets_are_replaced(client: Any, cloud_tasks: FakeCloudTasks, target: Target) -> None:
     given = {"Host": "elsewhere", "User-Agent": "mine", "Content-Length": "1", "X-CloudTasks-TaskName": "other"}
     made = create(client, task(target.url, "named", headers={**given, "X-AppEngine-A": "a", "X-Google-B": "b"}))
     assert dict(made.http_request.headers) == {"User-Agent": "Google-Cloud-Tasks"}
@@ -141,7 +141,7 @@ def test_headers_that_the_service_sets_are_replaced(client: Any, cloud_tasks: Cl
 
 @pytest.mark.parametrize(("audience", "claim"), [("https://deliver.example", "https://deliver.example"), ("", None)])
 def test_an_oidc_token_names_its_account_and_audience(
-    client: Any, cloud_tasks: CloudTasks, target: Target, audience: str, claim: str | None
+    client: Any, cloud_tasks: FakeCloudTasks, target: Target, audience: str, claim: str | None
 ) -> None:
     token = {"service_account_email": "invoker@demo.iam.gserviceaccount.com", "audience": audience}
     create(client, task(target.url, oidc_token=token))
@@ -156,7 +156,7 @@ def test_an_oidc_token_names_its_account_and_audience(
 
 
 def test_a_failed_task_is_tried_again_after_its_backoff(
-    client: Any, cloud_tasks: CloudTasks, target: Target, journal: Journal
+    client: Any, cloud_tasks: FakeCloudTasks, target: Target, journal: Journal
 ) -> None:
     target.fail(500, 404, 302)
     create(client, task(target.url, "t"))
@@ -165,7 +165,7 @@ def test_a_failed_task_is_tried_again_after_its_backoff(
     assert ends(journal) == [("t", "delivered")]
 
 
-def test_a_retry_tells_of_the_attempts_before(client: Any, cloud_tasks: CloudTasks, target: Target) -> None:
+def test_a_retry_tells_of_the_attempts_before(client: Any, cloud_tasks: FakeCloudTasks, target: Target) -> None:
     """TaskRetryCount counts every attempt, TaskExecutionCount the responses that were no 5xx."""
     target.fail(500, 404)
     create(client, task(target.url))
@@ -176,7 +176,7 @@ def test_a_retry_tells_of_the_attempts_before(client: Any, cloud_tasks: CloudTas
 
 
 def test_a_target_that_is_not_there_is_tried_again(
-    client: Any, cloud_tasks: CloudTasks, target: Target, journal: Journal
+    client: Any, cloud_tasks: FakeCloudTasks, target: Target, journal: Journal
 ) -> None:
     target.faults.add(Fault("reset"))
     create(client, task(target.url))
@@ -188,7 +188,7 @@ def test_a_target_that_is_not_there_is_tried_again(
 
 def test_an_attempt_ends_with_its_deadline(journal: Journal, target: Target) -> None:
     target.faults.add(Fault("hang"))
-    with CloudTasks(journal, speed=10_000, longest_attempt=0.1) as cloud_tasks:
+    with FakeCloudTasks(journal, speed=10_000, longest_attempt=0.1) as cloud_tasks:
         cloud_tasks.create_queue(QUEUE)
         body = {"task": {"httpRequest": {"url": target.url}, "dispatchDeadline": "15s"}}
         requests.post(f"{cloud_tasks.url}/v2/{QUEUE}/tasks", json=body, timeout=5)
@@ -198,7 +198,7 @@ def test_an_attempt_ends_with_its_deadline(journal: Journal, target: Target) -> 
     assert entries[-1]["status"] == 200
 
 
-def test_retry_after_is_honoured(client: Any, cloud_tasks: CloudTasks, target: Target, journal: Journal) -> None:
+def test_retry_after_is_honoured(client: Any, cloud_tasks: FakeCloudTasks, target: Target, journal: Journal) -> None:
     target.answers.append((503, {"Retry-After": "120"}))
     create(client, task(target.url))
     assert cloud_tasks.wait_until_empty(PATIENCE)
@@ -206,7 +206,7 @@ def test_retry_after_is_honoured(client: Any, cloud_tasks: CloudTasks, target: T
 
 
 def test_a_task_is_given_up_after_the_last_attempt(
-    client: Any, cloud_tasks: CloudTasks, target: Target, journal: Journal
+    client: Any, cloud_tasks: FakeCloudTasks, target: Target, journal: Journal
 ) -> None:
     cloud_tasks.create_queue(QUEUE, {"retryConfig": {"maxAttempts": 2}})
     target.fail(500, 500, 500)
@@ -216,7 +216,7 @@ def test_a_task_is_given_up_after_the_last_attempt(
 
 
 def test_a_name_stays_taken_while_the_task_exists_and_after(
-    client: Any, cloud_tasks: CloudTasks, target: Target
+    client: Any, cloud_tasks: FakeCloudTasks, target: Target
 ) -> None:
     cloud_tasks.speed = 1
     target.open.clear()
@@ -230,14 +230,14 @@ def test_a_name_stays_taken_while_the_task_exists_and_after(
     assert len(target.seen) == 1
 
 
-def test_a_task_without_a_name_gets_one(client: Any, cloud_tasks: CloudTasks, target: Target) -> None:
+def test_a_task_without_a_name_gets_one(client: Any, cloud_tasks: FakeCloudTasks, target: Target) -> None:
     cloud_tasks.paused = True
     names = {create(client, task(target.url)).name for _ in range(3)}
     assert len(names) == 3
     assert all(name.removeprefix(f"{QUEUE}/tasks/").isdigit() for name in names)
 
 
-def test_a_task_shows_its_body_only_in_full_view(client: Any, cloud_tasks: CloudTasks, target: Target) -> None:
+def test_a_task_shows_its_body_only_in_full_view(client: Any, cloud_tasks: FakeCloudTasks, target: Target) -> None:
     cloud_tasks.paused = True
     deadline = duration_pb2.Duration(seconds=60)
     name = create(client, {**task(target.url, "t"), "dispatch_deadline": deadline}).name
@@ -249,7 +249,9 @@ def test_a_task_shows_its_body_only_in_full_view(client: Any, cloud_tasks: Cloud
     assert cloud_tasks.tasks()[0]["name"] == name
 
 
-def test_a_task_tells_of_its_attempts(client: Any, cloud_tasks: CloudTasks, target: Target, journal: Journal) -> None:
+def test_a_task_tells_of_its_attempts(
+    client: Any, cloud_tasks: FakeCloudTasks, target: Target, journal: Journal
+) -> None:
     cloud_tasks.speed = 1
     target.fail(503)
     name = create(client, task(target.url, "t")).name
@@ -261,7 +263,7 @@ def test_a_task_tells_of_its_attempts(client: Any, cloud_tasks: CloudTasks, targ
     assert seen.first_attempt.dispatch_time == seen.last_attempt.dispatch_time
 
 
-def test_a_task_waits_for_its_schedule(client: Any, cloud_tasks: CloudTasks, target: Target) -> None:
+def test_a_task_waits_for_its_schedule(client: Any, cloud_tasks: FakeCloudTasks, target: Target) -> None:
     cloud_tasks.speed = 1
     when = timestamp_pb2.Timestamp()
     when.FromJsonString("2999-01-01T00:00:00Z")
@@ -275,7 +277,9 @@ def test_a_task_waits_for_its_schedule(client: Any, cloud_tasks: CloudTasks, tar
     assert cloud_tasks.wait_until_empty(PATIENCE)
 
 
-def test_waiting_tasks_may_be_run_now(client: Any, cloud_tasks: CloudTasks, target: Target, journal: Journal) -> None:
+def test_waiting_tasks_may_be_run_now(
+    client: Any, cloud_tasks: FakeCloudTasks, target: Target, journal: Journal
+) -> None:
     cloud_tasks.speed = 1
     target.fail(500)
     create(client, task(target.url))
@@ -284,7 +288,7 @@ def test_waiting_tasks_may_be_run_now(client: Any, cloud_tasks: CloudTasks, targ
     assert cloud_tasks.wait_until_empty(PATIENCE)
 
 
-def test_a_paused_queue_sends_nothing_but_what_is_run(client: Any, cloud_tasks: CloudTasks, target: Target) -> None:
+def test_a_paused_queue_sends_nothing_but_what_is_run(client: Any, cloud_tasks: FakeCloudTasks, target: Target) -> None:
     assert client.pause_queue(name=QUEUE).state == tasks_v2.Queue.State.PAUSED
     name = create(client, task(target.url, "t")).name
     create(client, task(target.url, "later"))
@@ -295,7 +299,7 @@ def test_a_paused_queue_sends_nothing_but_what_is_run(client: Any, cloud_tasks: 
     assert [request.headers["X-CloudTasks-TaskName"] for request in target.seen] == ["t", "later"]
 
 
-def test_the_whole_stand_in_may_pause(client: Any, cloud_tasks: CloudTasks, target: Target) -> None:
+def test_the_whole_stand_in_may_pause(client: Any, cloud_tasks: FakeCloudTasks, target: Target) -> None:
     cloud_tasks.paused = True
     create(client, task(target.url))
     assert not cloud_tasks.wait_until_empty(0)
@@ -304,7 +308,9 @@ def test_the_whole_stand_in_may_pause(client: Any, cloud_tasks: CloudTasks, targ
     assert cloud_tasks.wait_until_empty(PATIENCE)
 
 
-def test_a_task_may_be_dispatched_twice(client: Any, cloud_tasks: CloudTasks, target: Target, journal: Journal) -> None:
+def test_a_task_may_be_dispatched_twice(
+    client: Any, cloud_tasks: FakeCloudTasks, target: Target, journal: Journal
+) -> None:
     cloud_tasks.duplicate_next()
     create(client, task(target.url, "twice"))
     assert journal.wait(lambda _: len(attempts(journal)) == 2, timeout=PATIENCE)
@@ -316,7 +322,7 @@ def test_a_task_may_be_dispatched_twice(client: Any, cloud_tasks: CloudTasks, ta
 
 
 def test_a_task_deleted_while_it_runs_is_not_tried_again(
-    client: Any, cloud_tasks: CloudTasks, target: Target, journal: Journal
+    client: Any, cloud_tasks: FakeCloudTasks, target: Target, journal: Journal
 ) -> None:
     target.open.clear()
     target.fail(500)
@@ -331,7 +337,7 @@ def test_a_task_deleted_while_it_runs_is_not_tried_again(
         client.get_task(name=name)
 
 
-def test_a_purge_ends_every_task(client: Any, cloud_tasks: CloudTasks, target: Target, journal: Journal) -> None:
+def test_a_purge_ends_every_task(client: Any, cloud_tasks: FakeCloudTasks, target: Target, journal: Journal) -> None:
     cloud_tasks.paused = True
     for name in ("a", "b"):
         create(client, task(target.url, name))
@@ -340,7 +346,7 @@ def test_a_purge_ends_every_task(client: Any, cloud_tasks: CloudTasks, target: T
     assert ends(journal) == [("a", "purged"), ("b", "purged")]
 
 
-def test_a_queue_sends_no_more_at_once_than_it_may(client: Any, cloud_tasks: CloudTasks, target: Target) -> None:
+def test_a_queue_sends_no_more_at_once_than_it_may(client: Any, cloud_tasks: FakeCloudTasks, target: Target) -> None:
     cloud_tasks.create_queue(QUEUE, {"rateLimits": {"maxConcurrentDispatches": 2}})
     target.open.clear()
     for _ in range(5):
@@ -352,7 +358,7 @@ def test_a_queue_sends_no_more_at_once_than_it_may(client: Any, cloud_tasks: Clo
     assert len(target.seen) == 5
 
 
-def test_many_tasks_are_each_delivered_once(cloud_tasks: CloudTasks, target: Target, journal: Journal) -> None:
+def test_many_tasks_are_each_delivered_once(cloud_tasks: FakeCloudTasks, target: Target, journal: Journal) -> None:
     cloud_tasks.create_queue(QUEUE, {"rateLimits": {"maxConcurrentDispatches": 80}})
     cloud_tasks.paused = True
     with requests.Session() as session:
@@ -408,7 +414,7 @@ def test_settings_out_of_range_are_refused(client: Any, settings: dict[str, Any]
         client.create_queue(parent=PLACE, queue={"name": f"{PLACE}/queues/new", **settings})
 
 
-def test_a_deleted_queues_name_stays_blocked(client: Any, cloud_tasks: CloudTasks) -> None:
+def test_a_deleted_queues_name_stays_blocked(client: Any, cloud_tasks: FakeCloudTasks) -> None:
     cloud_tasks.speed = 1
     client.delete_queue(name=QUEUE)
     with pytest.raises(NotFound, match="Queue does not exist"):
@@ -460,7 +466,7 @@ def test_a_malformed_task_is_refused(client: Any, target: Target, given: dict[st
         {"httpRequest": 1},
     ],
 )
-def test_a_value_of_the_wrong_form_is_refused(cloud_tasks: CloudTasks, task: dict[str, Any]) -> None:
+def test_a_value_of_the_wrong_form_is_refused(cloud_tasks: FakeCloudTasks, task: dict[str, Any]) -> None:
     body = {"task": {"httpRequest": {"url": "http://a.example"}, **task}}
     answer = requests.post(f"{cloud_tasks.url}/v2/{QUEUE}/tasks", json=body, timeout=5)
     assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
@@ -484,7 +490,7 @@ def test_a_policy_is_kept(client: Any) -> None:
     ],
 )
 def test_a_named_fault_is_what_the_creator_sees(
-    client: Any, cloud_tasks: CloudTasks, target: Target, name: str, error: type[GoogleAPICallError]
+    client: Any, cloud_tasks: FakeCloudTasks, target: Target, name: str, error: type[GoogleAPICallError]
 ) -> None:
     cloud_tasks.faults.add(FAULTS[name])
     with pytest.raises(error):
@@ -495,7 +501,7 @@ def test_a_named_fault_is_what_the_creator_sees(
 
 
 def test_a_creation_may_succeed_without_its_creator_knowing(
-    client: Any, cloud_tasks: CloudTasks, target: Target
+    client: Any, cloud_tasks: FakeCloudTasks, target: Target
 ) -> None:
     cloud_tasks.faults.add(replace(FAULTS["reset"], accepted=True))
     with pytest.raises(requests.ConnectionError):
@@ -512,7 +518,7 @@ def test_api_calls_stand_in_the_journal(client: Any, target: Target, journal: Jo
 
 @pytest.mark.slow
 @needs_gcloud
-def test_gcloud_manages_a_queue_and_its_tasks(cloud_tasks: CloudTasks, target: Target, tmp_path: Path) -> None:
+def test_gcloud_manages_a_queue_and_its_tasks(cloud_tasks: FakeCloudTasks, target: Target, tmp_path: Path) -> None:
     env = environment(tmp_path, cloudtasks=cloud_tasks.url)
     place = "--location=europe-west3"
 

@@ -23,7 +23,7 @@ from google.iam.v1 import policy_pb2
 
 from emulator.core.journal import Journal
 from emulator.secret_manager.model import crc32c
-from emulator.secret_manager.server import FAULTS, SecretManager, without_payload
+from emulator.secret_manager.server import FAULTS, FakeSecretManager, without_payload
 from tests.support.gcloud import PROJECT, environment, gcloud, needs_gcloud
 
 KEY = "projects/demo-proj/secrets/key"
@@ -39,13 +39,13 @@ def journal() -> Journal:
 
 
 @pytest.fixture
-def secrets(journal: Journal) -> Iterator[SecretManager]:
-    with SecretManager(journal) as secrets:
+def secrets(journal: Journal) -> Iterator[FakeSecretManager]:
+    with FakeSecretManager(journal) as secrets:
         yield secrets
 
 
 @pytest.fixture
-def client(secrets: SecretManager) -> Iterator[Any]:
+def client(secrets: FakeSecretManager) -> Iterator[Any]:
     options = {"api_endpoint": secrets.url}
     anyone = AnonymousCredentials()  # type: ignore[no-untyped-call]
     with Client(transport="rest", client_options=options, credentials=anyone) as client:
@@ -90,7 +90,7 @@ def test_a_version_says_whether_its_checksum_was_given(client: Any) -> None:
     assert not add(client, b"value").client_specified_payload_checksum
 
 
-def test_answers_name_the_project_by_its_number(client: Any, secrets: SecretManager) -> None:
+def test_answers_name_the_project_by_its_number(client: Any, secrets: FakeSecretManager) -> None:
     secrets.put(KEY, VALUE)
     name = access(client).name
     project = name.split("/")[1]
@@ -99,13 +99,13 @@ def test_answers_name_the_project_by_its_number(client: Any, secrets: SecretMana
     assert access(client, name=f"projects/{project}/secrets/key").name == name
 
 
-def test_latest_is_the_newest_version_and_older_ones_stay_readable(client: Any, secrets: SecretManager) -> None:
+def test_latest_is_the_newest_version_and_older_ones_stay_readable(client: Any, secrets: FakeSecretManager) -> None:
     assert [secrets.put(KEY, "old"), secrets.put(KEY, "new")] == [1, 2]
     assert access(client).name.endswith("/versions/2")
     assert [access(client, version).payload.data for version in ("latest", 1, 2)] == [b"new", b"old", b"new"]
 
 
-def test_latest_does_not_fall_back_when_the_newest_version_is_disabled(client: Any, secrets: SecretManager) -> None:
+def test_latest_does_not_fall_back_when_the_newest_version_is_disabled(client: Any, secrets: FakeSecretManager) -> None:
     secrets.put(KEY, "old")
     secrets.put(KEY, "new")
     secrets.disable(KEY, 2)
@@ -116,7 +116,7 @@ def test_latest_does_not_fall_back_when_the_newest_version_is_disabled(client: A
     assert access(client).payload.data == b"new"
 
 
-def test_a_version_goes_through_its_states(client: Any, secrets: SecretManager) -> None:
+def test_a_version_goes_through_its_states(client: Any, secrets: FakeSecretManager) -> None:
     secrets.put(KEY, VALUE)
     version = {"name": f"{KEY}/versions/1"}
     states = [change(request=version).state for change in (client.disable_secret_version, client.enable_secret_version)]
@@ -130,7 +130,7 @@ def test_a_version_goes_through_its_states(client: Any, secrets: SecretManager) 
         client.enable_secret_version(request=version)
 
 
-def test_a_regional_secret_is_another_one_than_the_global_one(client: Any, secrets: SecretManager) -> None:
+def test_a_regional_secret_is_another_one_than_the_global_one(client: Any, secrets: FakeSecretManager) -> None:
     create(client, "projects/demo-proj/locations/europe-west3")
     add(client, b"regional", name=REGIONAL)
     secrets.put(KEY, "global")
@@ -140,7 +140,7 @@ def test_a_regional_secret_is_another_one_than_the_global_one(client: Any, secre
     assert not client.get_secret(name=REGIONAL).replication
 
 
-def test_secrets_are_listed_by_place_and_page(client: Any, secrets: SecretManager) -> None:
+def test_secrets_are_listed_by_place_and_page(client: Any, secrets: FakeSecretManager) -> None:
     for name in ("a", "b", "c"):
         create(client, secret_id=name)
     secrets.put(REGIONAL, VALUE)
@@ -149,7 +149,7 @@ def test_secrets_are_listed_by_place_and_page(client: Any, secrets: SecretManage
     assert len(list(client.list_secrets(parent="projects/demo-proj/locations/europe-west3"))) == 1
 
 
-def test_versions_are_listed_newest_first(client: Any, secrets: SecretManager) -> None:
+def test_versions_are_listed_newest_first(client: Any, secrets: FakeSecretManager) -> None:
     secrets.put(KEY, "old")
     secrets.put(KEY, "new")
     assert [version.name[-1] for version in client.list_secret_versions(parent=KEY)] == ["2", "1"]
@@ -162,7 +162,7 @@ def test_a_secret_exists_once(client: Any) -> None:
         create(client)
 
 
-def test_a_deleted_secret_is_gone(client: Any, secrets: SecretManager) -> None:
+def test_a_deleted_secret_is_gone(client: Any, secrets: FakeSecretManager) -> None:
     secrets.put(KEY, VALUE)
     client.delete_secret(name=KEY)
     with pytest.raises(NotFound, match="not found"):
@@ -170,7 +170,7 @@ def test_a_deleted_secret_is_gone(client: Any, secrets: SecretManager) -> None:
 
 
 @pytest.mark.parametrize("version", ["latest", "3", "no-number"])
-def test_what_does_not_exist_is_not_found(client: Any, secrets: SecretManager, version: str) -> None:
+def test_what_does_not_exist_is_not_found(client: Any, secrets: FakeSecretManager, version: str) -> None:
     with pytest.raises(NotFound, match="not found"):
         access(client, version)
     create(client)
@@ -195,19 +195,19 @@ def test_a_malformed_secret_id_is_refused(client: Any, secret_id: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["{", "[]", '{"payload": 1}', '{"payload": {"data": "*"}}'])
-def test_a_malformed_body_is_refused(secrets: SecretManager, body: str) -> None:
+def test_a_malformed_body_is_refused(secrets: FakeSecretManager, body: str) -> None:
     secrets.put(KEY, VALUE)
     answer = requests.post(f"{secrets.url}/v1/{KEY}:addVersion", body, timeout=5)
     assert answer.status_code == 400
     assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
 
 
-def test_an_unknown_method_is_not_found(secrets: SecretManager) -> None:
+def test_an_unknown_method_is_not_found(secrets: FakeSecretManager) -> None:
     answer = requests.get(f"{secrets.url}/v1/{KEY}:dance", timeout=5)
     assert (answer.status_code, answer.json()["error"]["status"]) == (404, "NOT_FOUND")
 
 
-def test_a_policy_is_kept_and_an_old_etag_refused(client: Any, secrets: SecretManager) -> None:
+def test_a_policy_is_kept_and_an_old_etag_refused(client: Any, secrets: FakeSecretManager) -> None:
     secrets.put(KEY, VALUE)
     policy = client.get_iam_policy(request={"resource": KEY})
     policy.bindings.append(policy_pb2.Binding(role="roles/secretmanager.secretAccessor", members=["user:a@b.example"]))
@@ -217,7 +217,7 @@ def test_a_policy_is_kept_and_an_old_etag_refused(client: Any, secrets: SecretMa
         client.set_iam_policy(request={"resource": KEY, "policy": policy})
 
 
-def test_a_secret_may_be_denied_alone(client: Any, secrets: SecretManager) -> None:
+def test_a_secret_may_be_denied_alone(client: Any, secrets: FakeSecretManager) -> None:
     secrets.put(KEY, VALUE)
     secrets.put(REGIONAL, VALUE)
     secrets.deny(KEY)
@@ -240,7 +240,7 @@ def test_a_secret_may_be_denied_alone(client: Any, secrets: SecretManager) -> No
     ],
 )
 def test_a_named_fault_is_what_the_client_sees_as_often_as_asked(
-    client: Any, secrets: SecretManager, name: str, error: type[GoogleAPICallError]
+    client: Any, secrets: FakeSecretManager, name: str, error: type[GoogleAPICallError]
 ) -> None:
     secrets.put(KEY, VALUE)
     secrets.faults.add(replace(FAULTS[name], count=2))
@@ -250,26 +250,26 @@ def test_a_named_fault_is_what_the_client_sees_as_often_as_asked(
     assert access(client).payload.data == VALUE.encode()
 
 
-def test_an_expired_token_is_told_so(secrets: SecretManager) -> None:
+def test_an_expired_token_is_told_so(secrets: FakeSecretManager) -> None:
     secrets.faults.add(FAULTS["unauthenticated"])
     answer = requests.get(f"{secrets.url}/v1/{KEY}", timeout=5)
     assert (answer.status_code, answer.json()["error"]["status"]) == (401, "UNAUTHENTICATED")
 
 
-def test_a_reset_breaks_the_connection(secrets: SecretManager) -> None:
+def test_a_reset_breaks_the_connection(secrets: FakeSecretManager) -> None:
     secrets.faults.add(FAULTS["reset"])
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{secrets.url}/v1/{KEY}", timeout=5)
 
 
 @pytest.mark.parametrize("name", ["slow", "hang"])
-def test_a_late_answer_lets_the_caller_wait_in_vain(secrets: SecretManager, name: str) -> None:
+def test_a_late_answer_lets_the_caller_wait_in_vain(secrets: FakeSecretManager, name: str) -> None:
     secrets.faults.add(replace(FAULTS[name], seconds=30))
     with pytest.raises(requests.ReadTimeout):
         requests.get(f"{secrets.url}/v1/{KEY}", timeout=0.1)
 
 
-def test_no_value_stands_in_the_journal(client: Any, journal: Journal, secrets: SecretManager) -> None:
+def test_no_value_stands_in_the_journal(client: Any, journal: Journal, secrets: FakeSecretManager) -> None:
     create(client)
     add(client, VALUE.encode(), crc32c(VALUE.encode()))
     access(client)
@@ -286,14 +286,14 @@ def test_a_body_without_a_payload_is_shown_as_it_is(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["key", "projects/p/secrets/", "projects/p/secrets/s/versions/1"])
-def test_a_name_that_is_none_is_the_callers_mistake(secrets: SecretManager, name: str) -> None:
+def test_a_name_that_is_none_is_the_callers_mistake(secrets: FakeSecretManager, name: str) -> None:
     with pytest.raises(ValueError, match="is not projects/P"):
         secrets.put(name, VALUE)
 
 
 @pytest.mark.slow
 @needs_gcloud
-def test_gcloud_stores_reads_and_disables_a_value(secrets: SecretManager, tmp_path: Path) -> None:
+def test_gcloud_stores_reads_and_disables_a_value(secrets: FakeSecretManager, tmp_path: Path) -> None:
     env = environment(tmp_path, secretmanager=secrets.url)
     made = gcloud(env, "secrets", "create", "key", "--replication-policy=automatic")
     added = gcloud(env, "secrets", "versions", "add", "key", "--data-file=-", stdin=VALUE)
@@ -309,7 +309,7 @@ def test_gcloud_stores_reads_and_disables_a_value(secrets: SecretManager, tmp_pa
 
 @pytest.mark.slow
 @needs_gcloud
-def test_gcloud_grants_a_role_on_a_secret(secrets: SecretManager, tmp_path: Path) -> None:
+def test_gcloud_grants_a_role_on_a_secret(secrets: FakeSecretManager, tmp_path: Path) -> None:
     secrets.put(f"projects/{PROJECT}/secrets/key", VALUE)
     env = environment(tmp_path, secretmanager=secrets.url)
     role, who = "roles/secretmanager.secretAccessor", "serviceAccount:a@demo-proj.iam.gserviceaccount.com"

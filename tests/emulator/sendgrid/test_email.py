@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.sendgrid.email import Mail
+from emulator.sendgrid.email import Email
 from emulator.sendgrid.mail_send import SHAPE, violations
 from tests.emulator.emails import Json, notice, simple
 
@@ -23,8 +23,8 @@ SCALARS = {"string": STRINGS, "boolean": st.booleans(), "integer": st.integers()
 HEADERS = st.dictionaries(st.text(alphabet=st.characters(codec="ascii"), min_size=1), st.text())
 
 
-def mail(request: Json, index: int = 0) -> Mail:
-    return Mail(7, "x" * 22, 1_800_000_000.0, request, index)
+def mail(request: Json, index: int = 0) -> Email:
+    return Email(7, "x" * 22, 1_800_000_000.0, request, index)
 
 
 def parsed(request: Json, index: int = 0) -> EmailMessage:

@@ -7,13 +7,13 @@ import requests
 
 from emulator.core.journal import Journal
 from emulator.sendgrid.faults import FAULTS, fault
-from emulator.sendgrid.server import SendGrid
+from emulator.sendgrid.server import FakeSendGrid
 from tests.emulator.emails import notice
 
 
 class Client:
     def __init__(self) -> None:
-        self.sendgrid = SendGrid(Journal(), verified=["example.com"])
+        self.sendgrid = FakeSendGrid(Journal(), verified=["example.com"])
         self.key = self.sendgrid.new_key()
 
     def send(self, timeout: float = 20) -> requests.Response:

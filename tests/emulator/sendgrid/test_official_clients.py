@@ -27,7 +27,7 @@ from sendgrid.helpers.mail import (
 )
 
 from emulator.core.journal import Journal
-from emulator.sendgrid.server import SendGrid
+from emulator.sendgrid.server import FakeSendGrid
 from tests.support.npm import node, npm_package
 
 NODE_CLIENT = """
@@ -54,12 +54,12 @@ NODE_MAIL = {
 
 
 @pytest.fixture
-def sendgrid() -> Iterator[SendGrid]:
-    with SendGrid(Journal(), verified=["example.com"]) as stand_in:
+def sendgrid() -> Iterator[FakeSendGrid]:
+    with FakeSendGrid(Journal(), verified=["example.com"]) as stand_in:
         yield stand_in
 
 
-def client(sendgrid: SendGrid, key: str = "") -> Any:
+def client(sendgrid: FakeSendGrid, key: str = "") -> Any:
     return official.SendGridAPIClient(key or sendgrid.new_key(), host=sendgrid.url)
 
 
@@ -71,7 +71,7 @@ def message(**changes: Any) -> Mail:
     return mail
 
 
-def test_the_python_client_sends(sendgrid: SendGrid) -> None:
+def test_the_python_client_sends(sendgrid: FakeSendGrid) -> None:
     settings = TrackingSettings(click_tracking=ClickTracking(enable=False, enable_text=False))
     mail = message(
         reply_to=ReplyTo("help@example.com"),
@@ -90,13 +90,13 @@ def test_the_python_client_sends(sendgrid: SendGrid) -> None:
     assert kept.custom_args == {"webhook_id": "msg_1"}
 
 
-def test_the_python_client_knows_sandbox_mode(sendgrid: SendGrid) -> None:
+def test_the_python_client_knows_sandbox_mode(sendgrid: FakeSendGrid) -> None:
     mail = message(mail_settings=MailSettings(sandbox_mode=SandBoxMode(enable=True)))
     assert client(sendgrid).send(mail).status_code == 200
     assert sendgrid.inbox() == []
 
 
-def test_the_python_client_gets_its_errors(sendgrid: SendGrid) -> None:
+def test_the_python_client_gets_its_errors(sendgrid: FakeSendGrid) -> None:
     with pytest.raises(BadRequestsError) as bad:
         client(sendgrid).send(message(to=[To("a..b@example.org")], subject=""))
     fields = [error["field"] for error in bad.value.to_dict["errors"]]
@@ -108,12 +108,12 @@ def test_the_python_client_gets_its_errors(sendgrid: SendGrid) -> None:
     assert forbidden.value.to_dict["errors"][0]["field"] == "from"
 
 
-def test_the_python_client_reads_scopes(sendgrid: SendGrid) -> None:
+def test_the_python_client_reads_scopes(sendgrid: FakeSendGrid) -> None:
     answer = client(sendgrid).client.scopes.get()
     assert json.loads(answer.body)["scopes"][0] == "mail.send"
 
 
-def run_node(sendgrid: SendGrid, key: str = "", **changes: Any) -> Any:
+def run_node(sendgrid: FakeSendGrid, key: str = "", **changes: Any) -> Any:
     modules = npm_package("@sendgrid/mail", "8.1.6")
     mail = json.dumps(NODE_MAIL | changes)
     done = node(NODE_CLIENT, sendgrid.url, key or sendgrid.new_key(), mail, modules=modules)
@@ -121,7 +121,7 @@ def run_node(sendgrid: SendGrid, key: str = "", **changes: Any) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_node_client_sends(sendgrid: SendGrid) -> None:
+def test_the_node_client_sends(sendgrid: FakeSendGrid) -> None:
     answer = run_node(sendgrid)
     [kept] = sendgrid.inbox()
     assert answer == {"status": 202, "id": kept.message_id}
@@ -131,12 +131,12 @@ def test_the_node_client_sends(sendgrid: SendGrid) -> None:
     assert kept.request["tracking_settings"]["click_tracking"] == {"enable": False, "enable_text": False}
 
 
-def test_the_node_client_knows_sandbox_mode(sendgrid: SendGrid) -> None:
+def test_the_node_client_knows_sandbox_mode(sendgrid: FakeSendGrid) -> None:
     assert run_node(sendgrid, mailSettings={"sandboxMode": {"enable": True}})["status"] == 200
     assert sendgrid.inbox() == []
 
 
-def test_the_node_client_gets_its_errors(sendgrid: SendGrid) -> None:
+def test_the_node_client_gets_its_errors(sendgrid: FakeSendGrid) -> None:
     bad = run_node(sendgrid, to="not an address")
     assert bad["status"] == 400
     assert bad["body"]["errors"][0]["field"] == "personalizations.0.to.0.email"

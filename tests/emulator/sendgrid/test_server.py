@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.core.journal import Journal
-from emulator.sendgrid.server import MESSAGE_LIMIT, SendGrid
+from emulator.sendgrid.server import MESSAGE_LIMIT, FakeSendGrid
 from tests.emulator.emails import notice, simple
 
 WRONG_KEY = "The provided authorization grant is invalid, expired, or revoked"
@@ -20,7 +20,7 @@ WRONG_KEY = "The provided authorization grant is invalid, expired, or revoked"
 class Client:
     """A plain client with a key of its own."""
 
-    def __init__(self, sendgrid: SendGrid, session: requests.Session) -> None:
+    def __init__(self, sendgrid: FakeSendGrid, session: requests.Session) -> None:
         self.sendgrid, self.session, self.key = sendgrid, session, sendgrid.new_key("mail.send")
 
     def send(self, mail: Any = None, *, data: str | bytes | None = None, **headers: str | None) -> requests.Response:
@@ -36,7 +36,7 @@ class Client:
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     verified = ("example.com", "single@example.net")
-    with requests.Session() as session, SendGrid(Journal(), verified=verified) as sendgrid:
+    with requests.Session() as session, FakeSendGrid(Journal(), verified=verified) as sendgrid:
         yield Client(sendgrid, session)
 
 
@@ -230,7 +230,7 @@ def test_the_rate_limit_says_when_to_come_again() -> None:
     now = [1_800_000_010.0]
     with (
         requests.Session() as session,
-        SendGrid(Journal(), verified=["example.com"], clock=lambda: now[0]) as sendgrid,
+        FakeSendGrid(Journal(), verified=["example.com"], clock=lambda: now[0]) as sendgrid,
     ):
         client = Client(sendgrid, session)
         sendgrid.rate_limit = 2

@@ -102,12 +102,12 @@ def test_the_reset_mail_arrives_whatever_is_broken_and_uses_no_count_up(visitor:
 
 @pytest.mark.parametrize("email", ["", "nobody", "a@b@c", "@", "a@"])
 def test_what_is_no_address_is_refused(site: Site, email: str) -> None:
-    with pytest.raises(users.PasswordRefused, match="Enter an e-mail address"):
-        users.Tenant(site.emulator).ask_for_reset(email, site.url)
+    with pytest.raises(users.PasswordRejected, match="Enter an e-mail address"):
+        users.Users(site.emulator).ask_for_reset(email, site.url)
 
 
 def test_a_link_ends_after_five_days(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    tenant = users.Tenant(site.emulator)
+    tenant = users.Users(site.emulator)
     tenant.ask_for_reset("grace@example.com", "http://127.0.0.1/reset")
     link = site.emulator.sendgrid.inbox()[-1].text.partition("ticket=")[2].split()[0]
     assert tenant.ticket(link) is not None
