@@ -59,7 +59,7 @@ MOUNTED, CLIENT, QUEUED = "ours, mounted", "ours, client", "ours, queue mode"
 
 def peers(work: Path, outside: Upstreams, tree: Path = ROOT) -> dict[str, Candidate]:
     """All of them by name, ready to start. `tree`: where ours is."""
-    walkthrough, ours = _install_walkthrough(), _install_ours(work / "ours", tree)
+    sample_action, ours = _install_sample_action(), _install_ours(work / "ours", tree)
     mail = {
         "SENDGRID_URL": outside.sendgrid_url,
         "SENDER_EMAIL": "security@example.com",
@@ -72,7 +72,7 @@ def peers(work: Path, outside: Upstreams, tree: Path = ROOT) -> dict[str, Candid
         compileall.compile_dir(PEERS / name, quiet=1)
     found = [
         Candidate(HELLO, _python("hello", PEERS / "hello"), PEERS / "hello", {"THREADS": str(THREADS)}, mails=False),
-        Candidate(NODE_PEER, _node(walkthrough), walkthrough, node),
+        Candidate(NODE_PEER, _node(sample_action), sample_action, node),
         Candidate(NAIVE, _python(target, PEERS / "naive"), PEERS / "naive", python),
         Candidate(MOUNTED, _python(target, ours), ours, {**python, **_ours(outside), **_mounted(work)}, signed=True),
         Candidate(CLIENT, _python(target, ours), ours, {**python, **_ours(outside), **_named()}, signed=True),
@@ -153,15 +153,15 @@ def _install_ours(folder: Path, tree: Path) -> Path:
     return folder
 
 
-def _install_walkthrough() -> Path:
+def _install_sample_action() -> Path:
     """Once: its packages from npm, kept between runs."""
-    folder = ROOT / ".work" / "bench" / "walkthrough"
-    wanted = (PEERS / "walkthrough" / "package.json").read_text()
+    folder = ROOT / ".work" / "bench" / "sample_action"
+    wanted = (PEERS / "sample_action" / "package.json").read_text()
     current = folder / "package.json"
     if not (folder / "node_modules").is_dir() or not current.is_file() or current.read_text() != wanted:
         folder.mkdir(parents=True, exist_ok=True)
         current.write_text(wanted)
         command = [str(NODE), str(NPM), "install", "--no-audit", "--no-fund", "--silent"]
         subprocess.run(command, cwd=folder, check=True)  # noqa: S603  (a list of our own)
-    shutil.copy(PEERS / "walkthrough" / "index.js", folder)
+    shutil.copy(PEERS / "sample_action" / "index.js", folder)
     return folder
