@@ -120,7 +120,7 @@ class SendGrid:
             return _rejected(403, said, UNVERIFIED)
         if 400 <= reply.status < 500 and reply.status not in (408, 429):
             to_blame = bool(fields) and all(RECIPIENT.match(field) for field in fields)
-            return _rejected(reply.status, said, ADVICE.get(reply.status, ""), recipient_refused=to_blame)
+            return _rejected(reply.status, said, ADVICE.get(reply.status, ""), recipient_rejected=to_blame)
         return Unavailable(
             "mail_unavailable",
             f"SendGrid answered {reply.status}",
@@ -194,9 +194,9 @@ def ascii_domain(address: str) -> str:
         return address
 
 
-def _rejected(status: int, said: str, advice: str, *, recipient_refused: bool = False) -> Rejected:
+def _rejected(status: int, said: str, advice: str, *, recipient_rejected: bool = False) -> Rejected:
     return Rejected(
-        f"SendGrid refused the mail ({status}: {said}). {advice}".rstrip(), recipient_refused=recipient_refused
+        f"SendGrid refused the mail ({status}: {said}). {advice}".rstrip(), recipient_rejected=recipient_rejected
     )
 
 

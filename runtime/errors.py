@@ -32,13 +32,13 @@ class InvalidCallout(NoticeError):
 
 
 class Rejected(NoticeError):
-    """SendGrid took the request and said no (mail_rejected). `recipient_refused`: it is the address that it refuses."""
+    """SendGrid took the request and said no (mail_rejected). `recipient_rejected`: because of the recipient."""
 
     status = 502
 
-    def __init__(self, message: str, *, cause: str = "", recipient_refused: bool = False) -> None:
+    def __init__(self, message: str, *, cause: str = "", recipient_rejected: bool = False) -> None:
         super().__init__("mail_rejected", message, cause=cause)
-        self.recipient_refused = recipient_refused
+        self.recipient_rejected = recipient_rejected
 
 
 class Unavailable(NoticeError):

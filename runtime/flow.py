@@ -168,7 +168,7 @@ class Flow:
         try:
             return self._run(name, received)
         except Rejected as error:
-            if not error.recipient_refused:
+            if not error.recipient_rejected:
                 raise
             return Result("abandoned", reason="recipient_refused")
         except Unavailable as error:

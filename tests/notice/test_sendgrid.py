@@ -173,7 +173,7 @@ def test_refusal_is_final_and_says_what_to_do(
 
     assert (caught.value.status, caught.value.code) == (502, "mail_rejected")
     assert caught.value.message == f"SendGrid refused the mail ({status}: {said}"
-    assert not caught.value.recipient_refused
+    assert not caught.value.recipient_rejected
     assert len(mock.calls) == 1
 
 
@@ -200,7 +200,7 @@ def test_recipient_is_to_blame_only_where_every_error_is_about_it(
     with pytest.raises(Rejected) as caught:
         send()
 
-    assert caught.value.recipient_refused is refused
+    assert caught.value.recipient_rejected is refused
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def test_each_branch_has_its_status() -> None:
 def test_rejection_has_one_code_and_blames_nobody_by_default() -> None:
     error = Rejected("no", cause="c")
 
-    assert (error.code, error.message, error.cause, error.recipient_refused) == ("mail_rejected", "no", "c", False)
+    assert (error.code, error.message, error.cause, error.recipient_rejected) == ("mail_rejected", "no", "c", False)
 
 
 def test_unavailability_asks_for_no_wait_and_hides_no_acceptance_by_default() -> None:

@@ -638,7 +638,7 @@ def test_deliver_takes_a_signature_of_a_month_and_no_strangers(flow: Flow, deliv
 
 
 def test_refused_recipient_ends_the_task_with_an_error_line(flow: Flow, deliver: Call, lines: Lines) -> None:
-    flow.action(named("notify", raising(Rejected("no such address", recipient_refused=True))))
+    flow.action(named("notify", raising(Rejected("no such address", recipient_rejected=True))))
 
     status, body = deliver("notify")
 
@@ -671,7 +671,7 @@ def test_time_outs_that_may_hide_an_acceptance_are_capped_for_each_notice(flow: 
 
 
 def test_same_rejection_on_the_public_side_in_direct_mode_is_502(flow: Flow, call: Call) -> None:
-    flow.action(named("notify", raising(Rejected("no such address", recipient_refused=True))))
+    flow.action(named("notify", raising(Rejected("no such address", recipient_rejected=True))))
 
     assert call()[0] == 502
 
