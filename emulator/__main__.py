@@ -10,14 +10,14 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from emulator.auth0.samples import EVENTS, FOLDER_VARIABLE, example
+from emulator.auth0.samples import FOLDER_VARIABLE, SAMPLES, example
 from emulator.cloud_run.process import FunctionError
 from emulator.cloud_run.watch import watching
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 from emulator.emulator import Emulator, Run
-from emulator.runs.timeline import mails, timeline
-from emulator.web.app import app
+from emulator.runs.timeline import format_emails, timeline
+from emulator.web.app import create_app
 
 PORT = 8765
 DELIVERED_SECONDS = 10.0  # then the page comes up and shows what keeps the mail
@@ -83,7 +83,7 @@ def _serve(emulator: Emulator, run: Run, options: argparse.Namespace) -> int:
 
 def _server(emulator: Emulator, options: argparse.Namespace) -> Server:
     """The page's own exchanges are nobody's business: they get a journal of their own."""
-    served = app(emulator, folders=[options.events] if options.events else [])
+    served = create_app(emulator, folders=[options.events] if options.events else [])
     try:
         return Server("page", served, Journal(), port=options.port)
     except OSError:
@@ -92,7 +92,9 @@ def _server(emulator: Emulator, options: argparse.Namespace) -> Server:
 
 
 def _where(emulator: Emulator, server: Server) -> str:
-    file = (EVENTS / "full.json").relative_to(Path.cwd()) if EVENTS.is_relative_to(Path.cwd()) else EVENTS / "full.json"
+    file = (
+        (SAMPLES / "full.json").relative_to(Path.cwd()) if SAMPLES.is_relative_to(Path.cwd()) else SAMPLES / "full.json"
+    )
     command = f"{sys.executable} -m emulator --send {file}"
     if server.port != PORT:
         command += f" --port {server.port}"
@@ -114,14 +116,14 @@ def _queue(emulator: Emulator) -> str:
 
 
 def _report(run: Run) -> str:
-    return f"{timeline(run)}\n\n{mails(run) or 'No mail was sent.'}\n"
+    return f"{timeline(run)}\n\n{format_emails(run) or 'No mail was sent.'}\n"
 
 
 def _delivered(run: Run) -> bool:
     """Whether the Action ended well and the user's mail arrived, with the sentence that tells of the change."""
     address, connection = run.event["user"]["email"], run.event["connection"]["name"]
     sentence = f"The password for your {connection} account {address} was recently changed."
-    return run.execution.status == "success" and [sentence in mail.data["text"] for mail in run.mails] == [True]
+    return run.execution.status == "success" and [sentence in mail.data["text"] for mail in run.emails] == [True]
 
 
 def _send(file: Path, port: int) -> int:

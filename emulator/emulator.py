@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from emulator.auth0.action_file import ActionFile
 from emulator.auth0.runtime import FakeAuth0
 from emulator.auth0.samples import example
-from emulator.cloud_run.process import SOURCE
+from emulator.cloud_run.process import PROJECT_ROOT
 from emulator.cloud_run.service import PUBLIC, FakeCloudRun
 from emulator.cloud_tasks.server import FakeCloudTasks
 from emulator.core.journal import Journal
@@ -32,22 +32,22 @@ SETTINGS = {
     "SUPPORT_CONTACT": "help@example.com",
     "THREADS": "20",
 }
-LOG_SECONDS = 0.2
+LOG_TIMEOUT_SECONDS = 0.2
 
 # Here each run reads the secrets, so that a rotation, or a Secret Manager that is broken on purpose, shows at once.
-HASTY = {"SECRET_MAX_AGE_SECONDS": "0"}
+NO_SECRET_CACHE = {"SECRET_MAX_AGE_SECONDS": "0"}
 
 Delivery = Literal["direct", "queue"]
-QUEUE = "projects/emulator/locations/europe-west1/queues/password-notice"
+QUEUE_NAME = "projects/emulator/locations/europe-west1/queues/password-notice"
 # As deploy.sh makes it.
-RETRY = {"retryConfig": {"maxAttempts": -1, "minBackoff": "10s", "maxBackoff": "3600s", "maxDoublings": 16}}
+QUEUE_CONFIG = {"retryConfig": {"maxAttempts": -1, "minBackoff": "10s", "maxBackoff": "3600s", "maxDoublings": 16}}
 
 
-def queued(deliver: str, cloud_tasks: str) -> dict[str, str]:
+def queue_environment(deliver: str, cloud_tasks: str) -> dict[str, str]:
     """The public side's settings where it hands over to Cloud Tasks; the arguments are addresses."""
     return {
         "DELIVERY": "queue",
-        "TASKS_QUEUE": QUEUE,
+        "TASKS_QUEUE": QUEUE_NAME,
         "DELIVER_URL": deliver,
         "DELIVER_INVOKER": "deliver-invoker@emulator.iam.gserviceaccount.com",
         "CLOUD_TASKS_ENDPOINT": cloud_tasks,
@@ -64,8 +64,8 @@ class Emulator:
         environment: Mapping[str, str] | None = None,
         *,
         delivery: Delivery = "direct",
-        source: Path = SOURCE / "main.py",
-        action: Path = SOURCE / "auth0" / "action.js",
+        source: Path = PROJECT_ROOT / "main.py",
+        action: Path = PROJECT_ROOT / "auth0" / "action.js",
     ) -> None:
         self.journal = Journal()
         self.secret_manager, self.sendgrid = FakeSecretManager(self.journal), FakeSendGrid(self.journal)
@@ -76,7 +76,7 @@ class Emulator:
         self.settings = self._settings(environment or {})
         self.services = list(self._services(delivery, source))
         self.function = self.services[-1]
-        self.switches = self._switches()
+        self.fault_toggles = self._switches()
         self.runs: list[Run] = []
         self._one_at_a_time = threading.RLock()
         self._stack = ExitStack()
@@ -108,9 +108,9 @@ class Emulator:
             first = self._last_entry()
             execution = self.auth0.run(event)
             run = Run(len(self.runs) + 1, event, execution, self.journal, first, self._last_entry())
-            run.await_log(LOG_SECONDS)
+            run.await_log(LOG_TIMEOUT_SECONDS)
             self.runs.append(run)
-            self.journal.record("run.ended", number=run.number, status=execution.status, waiting=run.waiting)
+            self.journal.record("run.ended", number=run.number, status=execution.status, waiting=run.is_pending)
             return run
 
     def refresh(self) -> None:
@@ -119,21 +119,21 @@ class Emulator:
         for service in self.services:
             service.refresh()
 
-    def faults_in_source(self) -> list[SourceError]:
+    def source_errors(self) -> list[SourceError]:
         """Why an edit is not used, if so."""
-        faults = [*(service.fault for service in self.services), self.action.fault]
+        faults = [*(service.source_error for service in self.services), self.action.source_error]
         return [fault for fault in faults if fault]
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Inside, no run goes on and nothing is broken: for what the page itself needs of the parts."""
-        with self._one_at_a_time, self.switches.aside():
+        with self._one_at_a_time, self.fault_toggles.suspended():
             yield
 
     def reset(self) -> None:
         """As after the start, but for the numbers: no run, no mail, nothing broken, new keys."""
         with self._one_at_a_time:
-            self.switches.reset()
+            self.fault_toggles.reset()
             if self.cloud_tasks:
                 self.cloud_tasks.clear()
             self.sendgrid.clear()
@@ -158,10 +158,10 @@ class Emulator:
             return
         deliver = service("deliver")
         yield deliver
-        yield service(PUBLIC, **queued(deliver.url, self.cloud_tasks.url))
+        yield service(PUBLIC, **queue_environment(deliver.url, self.cloud_tasks.url))
 
     def _settings(self, environment: Mapping[str, str]) -> dict[str, str]:
-        chosen = {name: os.environ.get(name, value) for name, value in {**SETTINGS, **HASTY}.items()}
+        chosen = {name: os.environ.get(name, value) for name, value in {**SETTINGS, **NO_SECRET_CACHE}.items()}
         return {
             **chosen,
             "SENDGRID_API_KEY_SECRET": SENDGRID_KEY,
@@ -175,7 +175,7 @@ class Emulator:
         parts = {
             "SendGrid": self.sendgrid.faults,
             "Secret Manager": self.secret_manager.faults,
-            "Callout": self.function.tricks,
+            "Callout": self.function.callout_faults,
             "Function": self.function.faults,
         }
         queue = {"Cloud Tasks": self.cloud_tasks.faults} if self.cloud_tasks else {}
@@ -184,7 +184,7 @@ class Emulator:
     def _fill(self) -> None:
         """What a person sets up once: a verified sender, the keys on both sides, the queue."""
         if self.cloud_tasks:
-            self.cloud_tasks.create_queue(QUEUE, RETRY)
+            self.cloud_tasks.create_queue(QUEUE_NAME, QUEUE_CONFIG)
         self.sendgrid.verify(self.settings["SENDER_EMAIL"], AUTH0_SENDER)
         self.auth0.secrets["FUNCTION_URL"] = self.function.url
         self.keys.fill()

@@ -51,7 +51,7 @@ WHAT: Mapping[str, Mapping[str, str]] = {
     "Callout": {
         cloud_run_faults.BAD_SIGNATURE: "one that no known key made",
         cloud_run_faults.STALE_SIGNATURE: "a good one, ten minutes old",
-        cloud_run_faults.TWICE: "the same id and bytes arrive once more: one mail all the same",
+        cloud_run_faults.DUPLICATE: "the same id and bytes arrive once more: one mail all the same",
         cloud_run_faults.SIGNING_KEY_ROTATES: "a new signing key on both sides while a callout is on its way",
         cloud_run_faults.SENDGRID_KEY_ROTATES: "a new SendGrid key after the function has read the old one",
     },
@@ -86,7 +86,7 @@ class FaultToggle:
 
 _PRESETS: Mapping[str, Mapping[str, Fault]] = {
     "Secret Manager": secret_manager.FAULTS,
-    "Callout": cloud_run_faults.TRICKS,
+    "Callout": cloud_run_faults.CALLOUT_FAULTS,
     "Function": cloud_run_faults.FAULTS,
     "Cloud Tasks": cloud_tasks.FAULTS,
 }
@@ -118,26 +118,26 @@ class FaultToggles:
                 faults.clear()
         self._journal.record("switches.changed")
 
-    def waiting(self) -> list[Json]:
+    def pending(self) -> list[Json]:
         """Those that are on, each part's in the order in which they act."""
         return [
             {"part": part, "name": fault.name, "count": fault.count}
             for part, faults in self._parts.items()
-            for fault in faults.waiting()
+            for fault in faults.pending()
         ]
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def suspended(self) -> Iterator[None]:
         """Inside, nothing is broken and no count goes down; after it, everything is as before."""
         with self._lock:
-            kept = [(faults, faults.waiting()) for faults in self._parts.values()]
+            kept = [(faults, faults.pending()) for faults in self._parts.values()]
             for faults, _ in kept:
                 faults.clear()
             try:
                 yield
             finally:
-                for faults, waiting in kept:
-                    faults.add(*waiting)
+                for faults, pending in kept:
+                    faults.add(*pending)
 
 
 def _fault(part: str, name: str, count: int | None) -> Fault:

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from emulator.cloud_run.process import SOURCE
+from emulator.cloud_run.process import PROJECT_ROOT
 from emulator.core.faults import Fault
 from emulator.core.stub import Stub
 from emulator.emulator import Emulator, Run, example
-from emulator.secret_manager.key_rotation import PROJECT
+from emulator.secret_manager.key_rotation import SECRET_PREFIX
 from emulator.sendgrid.email import Email
 
 __all__ = ["Emulated", "Fault", "Options", "Run", "emulator", "example"]
@@ -28,8 +28,8 @@ class Options:
     """What to start: the main.py, the Action at Auth0, settings of the function, and names of further Action secrets,
     which a test fills by `put_secret`."""
 
-    source: Path = SOURCE / "main.py"
-    action: Path = SOURCE / "auth0" / "action.js"
+    source: Path = PROJECT_ROOT / "main.py"
+    action: Path = PROJECT_ROOT / "auth0" / "action.js"
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
 
@@ -59,10 +59,10 @@ class Emulated:
 
     def breaks(self, part: str, name: str, count: int | None = 1) -> None:
         """As the page's switches: the next `count` requests fail (None: all, until `repair`)."""
-        self.parts.switches.turn_on(part, name, count)
+        self.parts.fault_toggles.turn_on(part, name, count)
 
     def repair(self) -> None:
-        self.parts.switches.reset()
+        self.parts.fault_toggles.reset()
 
     def put_secret(self, name: str, value: str) -> None:
         """Give an Action secret that the options name a value."""
@@ -108,4 +108,4 @@ def _options(request: pytest.FixtureRequest) -> Options:
 
 
 def _resource(name: str) -> str:
-    return PROJECT + name.lower().replace("_", "-")
+    return SECRET_PREFIX + name.lower().replace("_", "-")

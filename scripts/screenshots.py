@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, sync_playwright
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 from emulator.emulator import Emulator, example
-from emulator.web.app import app
+from emulator.web.app import create_app
 from scripts.preview import ROOT, mail
 
 FOLDER = ROOT / "docs" / "images"
@@ -79,11 +79,11 @@ def _site() -> Iterator[str]:
     """A page with a run of each kind: one that went well, one that failed, one that met trouble."""
     with Emulator() as emulator:
         emulator.run(example())
-        emulator.switches.turn_on("SendGrid", "unverified sender")
+        emulator.fault_toggles.turn_on("SendGrid", "unverified sender")
         emulator.run(example("full"))
-        emulator.switches.turn_on("SendGrid", "server error", 2)
+        emulator.fault_toggles.turn_on("SendGrid", "server error", 2)
         emulator.run(example("full"))
-        with Server("page", app(emulator), Journal()) as server:
+        with Server("page", create_app(emulator), Journal()) as server:
             yield server.url
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from emulator.core.journal import Journal
-from emulator.core.source import SourceError, javascript_fault
+from emulator.core.source import SourceError, find_javascript_error
 
 
 class ActionFile:
@@ -18,7 +18,7 @@ class ActionFile:
         self._folder = tempfile.TemporaryDirectory(prefix="action-")
         self._lock = threading.Lock()
         self.path = Path(self._folder.name) / source.name
-        self.fault: SourceError | None = None
+        self.source_error: SourceError | None = None
         shutil.copyfile(source, self.path)
         self._seen = source.read_bytes()
 
@@ -37,7 +37,7 @@ class ActionFile:
             if now == self._seen:
                 return
             self._seen = now
-            self.fault = javascript_fault(self._source)
-            if self.fault is None:
+            self.source_error = find_javascript_error(self._source)
+            if self.source_error is None:
                 self.path.write_bytes(now)
-            self._journal.record("code.changed", part="Action", fault=self.fault and self.fault.as_json())
+            self._journal.record("code.changed", part="Action", fault=self.source_error and self.source_error.as_json())

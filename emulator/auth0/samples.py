@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-EVENTS = Path(__file__).parent / "samples"
+SAMPLES = Path(__file__).parent / "samples"
 FOLDER_VARIABLE = "EMULATOR_EVENTS"
-FIRST = "auth0-default-sample"
+DEFAULT = "auth0-default-sample"
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,15 @@ class Sample:
     own: bool
 
 
-def example(name: str = FIRST) -> dict[str, Any]:
+def example(name: str = DEFAULT) -> dict[str, Any]:
     """One that comes along, by its file's name. Raises FileNotFoundError."""
-    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
+    event: dict[str, Any] = json.loads((SAMPLES / f"{name}.json").read_text("utf-8"))
     return event
 
 
 def examples(folders: Iterable[Path] = ()) -> list[Sample]:
     """Auth0's default sample first; a person's own after those that come along, read anew each time."""
-    ours = sorted(EVENTS.glob("*.json"), key=lambda file: (file.stem != FIRST, file.stem))
+    ours = sorted(SAMPLES.glob("*.json"), key=lambda file: (file.stem != DEFAULT, file.stem))
     theirs = [file for folder in folders for file in sorted(folder.glob("*.json"))]
     return [_read(file, own=False) for file in ours] + [_read(file, own=True) for file in theirs]
 

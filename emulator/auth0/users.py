@@ -77,7 +77,7 @@ class Users:
         self._key = emulator.sendgrid.new_key("mail.send")
         self._tickets: dict[str, Ticket] = {}
 
-    def ask_for_reset(self, email: str, page: str) -> None:
+    def request_reset(self, email: str, page: str) -> None:
         """Mail a link under `page`, by Auth0's own way to SendGrid, which nothing breaks. Raises PasswordRejected."""
         email = _address(email)
         ticket = secrets.token_urlsafe(24)

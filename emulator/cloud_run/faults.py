@@ -9,11 +9,11 @@ _HTML = {"Content-Type": "text/html"}
 _LOGIN = "<!doctype html><title>Sign in</title><h1>Sign in to continue</h1>"
 
 # The front does these itself, by their names (see cloud_run.py).
-BAD_SIGNATURE, STALE_SIGNATURE, TWICE = "bad signature", "stale signature", "same callout twice"
+BAD_SIGNATURE, STALE_SIGNATURE, DUPLICATE = "bad signature", "stale signature", "same callout twice"
 SIGNING_KEY_ROTATES, SENDGRID_KEY_ROTATES = "signing key rotates", "SendGrid key rotates"
-TRICKS: Mapping[str, Fault] = {
+CALLOUT_FAULTS: Mapping[str, Fault] = {
     name: Fault("delay", name)
-    for name in (BAD_SIGNATURE, STALE_SIGNATURE, TWICE, SIGNING_KEY_ROTATES, SENDGRID_KEY_ROTATES)
+    for name in (BAD_SIGNATURE, STALE_SIGNATURE, DUPLICATE, SIGNING_KEY_ROTATES, SENDGRID_KEY_ROTATES)
 }
 
 # These any server can do.

@@ -16,8 +16,8 @@ from typing import Self
 
 from emulator.core.journal import Journal
 
-SOURCE = Path(__file__).parents[2]
-START_SECONDS = 20.0
+PROJECT_ROOT = Path(__file__).parents[2]
+START_TIMEOUT_SECONDS = 20.0
 
 
 class FunctionError(Exception):
@@ -36,12 +36,12 @@ class FunctionProcess:
         environment: Mapping[str, str],
         *,
         target: str = "on_execute_post_change_password",
-        source: Path = SOURCE / "main.py",
+        source: Path = PROJECT_ROOT / "main.py",
     ) -> None:
         self._journal, self._environment, self._target, self._source = journal, environment, target, source
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.said: list[str] = []
+        self.output: list[str] = []
         self.process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
@@ -88,11 +88,11 @@ class FunctionProcess:
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         for line in process.stdout or ():
-            self.said.append(line.rstrip("\n"))
+            self.output.append(line.rstrip("\n"))
             self._journal.record("function.log", side=self._target, line=line.rstrip("\n"), fields=_fields(line))
 
     def _wait_until_it_listens(self) -> None:
-        ends = time.monotonic() + START_SECONDS
+        ends = time.monotonic() + START_TIMEOUT_SECONDS
         while time.monotonic() < ends and self.process is not None and self.process.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -101,7 +101,7 @@ class FunctionProcess:
             else:
                 return
         self.stop(signal.SIGKILL) if self.process and self.process.poll() is None else self.stop()
-        raise FunctionError("the function did not start:\n" + "\n".join(self.said))
+        raise FunctionError("the function did not start:\n" + "\n".join(self.output))
 
 
 def free_port() -> int:

@@ -15,12 +15,18 @@ import urllib3
 from werkzeug.wrappers import Request, Response
 
 from auth0.callout import OutgoingCallout
-from emulator.cloud_run.faults import BAD_SIGNATURE, SENDGRID_KEY_ROTATES, SIGNING_KEY_ROTATES, STALE_SIGNATURE, TWICE
-from emulator.cloud_run.process import SOURCE, FunctionError, FunctionProcess
+from emulator.cloud_run.faults import (
+    BAD_SIGNATURE,
+    DUPLICATE,
+    SENDGRID_KEY_ROTATES,
+    SIGNING_KEY_ROTATES,
+    STALE_SIGNATURE,
+)
+from emulator.cloud_run.process import PROJECT_ROOT, FunctionError, FunctionProcess
 from emulator.core.faults import Faults
 from emulator.core.journal import Journal
 from emulator.core.server import Environ, Server
-from emulator.core.source import SourceError, fault_in, fault_said, versions
+from emulator.core.source import SourceError, error_from_output, file_versions, find_source_error
 from emulator.secret_manager.key_rotation import Keys
 
 PUBLIC = "on_execute_post_change_password"
@@ -66,18 +72,18 @@ class FakeCloudRun(Server):
         *,
         keys: Keys,
         target: str = PUBLIC,
-        source: Path = SOURCE / "main.py",
+        source: Path = PROJECT_ROOT / "main.py",
     ) -> None:
         super().__init__("function" if target == PUBLIC else target, self._serve, journal)
         self._environment, self._keys, self._target = environment, keys, target
         self._source = source
         # A main.py elsewhere may bring the rest along, or use this project's.
-        self._roots = {source.parent} if (source.parent / "runtime").is_dir() else {source.parent, SOURCE}
-        self.tricks = Faults()
-        self.fault: SourceError | None = None
+        self._roots = {source.parent} if (source.parent / "runtime").is_dir() else {source.parent, PROJECT_ROOT}
+        self.callout_faults = Faults()
+        self.source_error: SourceError | None = None
         self._lock = threading.Lock()
         self._ending: list[threading.Thread] = []
-        self._seen = versions(*self._roots)
+        self._seen = file_versions(*self._roots)
         self.revision = self._revision(1)
 
     def __enter__(self) -> Self:
@@ -94,14 +100,14 @@ class FakeCloudRun(Server):
     def refresh(self) -> None:
         """Where a file was edited: serve it, or say what is wrong with it."""
         with self._lock:
-            now = versions(*self._roots)
+            now = file_versions(*self._roots)
             if now == self._seen:
                 return
-            fault = fault_in(self._seen, now, self._source.parent)
+            fault = find_source_error(self._seen, now, self._source.parent)
             self._seen = now
-            self.fault = fault or self._replace()
+            self.source_error = fault or self._replace()
             changed = {"part": self.name, "revision": self.revision.number}
-            self.journal.record("code.changed", **changed, fault=self.fault and self.fault.as_json())
+            self.journal.record("code.changed", **changed, fault=self.source_error and self.source_error.as_json())
 
     def _revision(self, number: int) -> Revision:
         process = FunctionProcess(self.journal, self._environment, target=self._target, source=self._source)
@@ -112,7 +118,7 @@ class FakeCloudRun(Server):
         try:
             new.process.start()
         except FunctionError as error:
-            return fault_said(str(error), self._source.parent)
+            return error_from_output(str(error), self._source.parent)
         self.revision = new
         self._ending.append(threading.Thread(target=old.end, name="revision ends", daemon=True))
         self._ending[-1].start()
@@ -123,19 +129,19 @@ class FakeCloudRun(Server):
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
         # Only a callout takes a trick: it is not spent on a copy, nor on a stranger's request.
         tricked = "Webhook-Id" in headers and COPY not in request.headers
-        trick = self.tricks.take() if tricked else None
+        trick = self.callout_faults.take() if tricked else None
         try:
             response = self._forward(request, headers, trick.name if trick else "")
         except urllib3.exceptions.HTTPError as error:
             response = Response(f"The function does not answer: {type(error).__name__}\n", 503)
         if trick:
-            response.headers["X-Emulator-Trick"] = trick.name
+            response.headers["X-Emulator-Fault"] = trick.name
         return response(environ, start_response)
 
     def _forward(self, request: Request, headers: dict[str, str], trick: str) -> Response:
         self._play(trick, request, headers)
         response = self.revision.forward(request, headers)
-        if trick == TWICE:
+        if trick == DUPLICATE:
             copy = {**headers, COPY: "1"}
             self.revision.http.request(request.method, self.url, body=request.get_data(), headers=copy)
         return response
@@ -151,4 +157,4 @@ class FakeCloudRun(Server):
         elif trick == SIGNING_KEY_ROTATES:
             self._keys.rotate_signing_key()
         elif trick == SENDGRID_KEY_ROTATES:
-            self._keys.rotate_sendgrid_key_at_next_mail()
+            self._keys.rotate_sendgrid_key_at_next_email()

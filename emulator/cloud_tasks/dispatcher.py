@@ -11,7 +11,7 @@ from queue import SimpleQueue
 import urllib3
 
 from emulator.cloud_tasks.queue import AttemptResult, TaskQueue
-from emulator.cloud_tasks.queue_config import RETENTION
+from emulator.cloud_tasks.queue_config import RETENTION_SECONDS
 from emulator.cloud_tasks.task import AttemptResponse, Task
 from emulator.core.journal import Journal
 
@@ -42,14 +42,14 @@ class Dispatcher:
     """Sends what the queues have due; every access to `queues` holds `changed`, which is notified of each change.
 
     `threads` attempts at most are under way at once. An attempt ends with its task's dispatch deadline, or after
-    `longest_attempt` seconds: both are real seconds, whatever the clock's speed is, since the target's work is real.
+    `max_attempt_seconds` seconds: both are real seconds, whatever the clock's speed is, since the target's work is real.
     """
 
-    def __init__(self, journal: Journal, clock: QueueClock, *, threads: int, longest_attempt: float) -> None:
+    def __init__(self, journal: Journal, clock: QueueClock, *, threads: int, max_attempt_seconds: float) -> None:
         self.queues: dict[str, TaskQueue] = {}
         self.changed = threading.Condition(threading.RLock())
         self.clock, self.paused, self.duplicates = clock, False, 0
-        self._journal, self._longest, self._free, self._stopping = journal, longest_attempt, threads, False
+        self._journal, self._longest, self._free, self._stopping = journal, max_attempt_seconds, threads, False
         self._workers = _Workers(threads)
         self._http = urllib3.PoolManager(maxsize=threads, retries=False)
         self._watch = threading.Thread(target=self._run, name="cloud_tasks_dispatcher", daemon=True)
@@ -187,9 +187,9 @@ def retry_after(value: str) -> float:
     """The seconds that a Retry-After header asks for, a number or a date; 0 for none and for nonsense."""
     try:
         if value.strip().isdecimal():
-            return min(float(value), RETENTION)
+            return min(float(value), RETENTION_SECONDS)
         moment = parsedate_to_datetime(value)
     except ValueError:
         return 0.0
     seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), RETENTION)
+    return min(max(seconds, 0.0), RETENTION_SECONDS)

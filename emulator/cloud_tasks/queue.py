@@ -5,15 +5,15 @@ import math
 from dataclasses import dataclass, field
 from itertools import count
 
-from emulator.cloud_tasks.queue_config import RETENTION, Rate, Retry
-from emulator.cloud_tasks.task import AttemptResponse, Task, stamp
+from emulator.cloud_tasks.queue_config import RETENTION_SECONDS, RateLimits, RetryConfig
+from emulator.cloud_tasks.task import AttemptResponse, Task, format_timestamp
 from emulator.core.google_api import ApiError, Json
 
-NAME_KEPT = 3600.0  # seconds that the name of a task stays taken after it is gone [Cloud Tasks quotas]
+TASK_NAME_RESERVED_SECONDS = 3600.0  # seconds that the name of a task stays taken after it is gone [Cloud Tasks quotas]
 
 # Back-pressure, a simple rule for "429 and 503 slow the whole queue": after such an answer the queue sends one task at
-# a time, `slowness` seconds after the answer before; that doubles with each such answer, and a 2xx ends it.
-FIRST_SLOWNESS, LONGEST_SLOWNESS = 1.0, 60.0
+# a time, `backpressure` seconds after the answer before; that doubles with each such answer, and a 2xx ends it.
+INITIAL_BACKPRESSURE_SECONDS, MAX_BACKPRESSURE_SECONDS = 1.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class AttemptResult:
 @dataclass
 class TaskQueue:
     name: str
-    retry: Retry = field(default_factory=Retry)
-    rate: Rate = field(default_factory=Rate)
+    retry: RetryConfig = field(default_factory=RetryConfig)
+    rate: RateLimits = field(default_factory=RateLimits)
     state: str = "RUNNING"
     purged: float | None = None
     tasks: dict[str, Task] = field(default_factory=dict)  # those that wait or run, by name
     in_flight: int = 0
-    slowness: float = 0.0
+    backpressure: float = 0.0
     _slowed: float = -math.inf
     _slow_until: float = -math.inf
     _heap: list[tuple[float, int, Task]] = field(default_factory=list)
@@ -47,7 +47,7 @@ class TaskQueue:
         return self.name.rpartition("/")[2]
 
     def resource(self) -> Json:
-        purged = {} if self.purged is None else {"purgeTime": stamp(self.purged)}
+        purged = {} if self.purged is None else {"purgeTime": format_timestamp(self.purged)}
         settings = {"rateLimits": self.rate.resource(), "retryConfig": self.retry.resource()}
         return {"name": self.name, **settings, "state": self.state, **purged}
 
@@ -55,7 +55,7 @@ class TaskQueue:
         """Raises ApiError 409 while the name is taken, and for an hour after."""
         if task.name in self.tasks:
             raise ApiError("ALREADY_EXISTS", "Requested entity already exists")
-        if now - self._gone.get(task.name, -math.inf) < NAME_KEPT:
+        if now - self._gone.get(task.name, -math.inf) < TASK_NAME_RESERVED_SECONDS:
             message = "The task cannot be created because a task with this name existed too recently."
             raise ApiError("ALREADY_EXISTS", message)
         self.tasks[task.name] = task
@@ -81,7 +81,7 @@ class TaskQueue:
             self.remove(task, now)
         return gone
 
-    def hasten(self, task: Task, now: float) -> None:
+    def run_now(self, task: Task, now: float) -> None:
         """Makes a waiting task due, whatever its schedule or backoff was."""
         if task.entry:
             self._wait(task, now)
@@ -105,17 +105,17 @@ class TaskQueue:
         """When a task may be sent, as far as time decides; infinity: something else has to happen first."""
         while self._heap and self._heap[0][1] != self._heap[0][2].entry:
             heapq.heappop(self._heap)  # deleted, or given another time
-        full = self.in_flight >= (1 if self.slowness else self.rate.concurrent)
+        full = self.in_flight >= (1 if self.backpressure else self.rate.concurrent)
         if not self._heap or full or self.state != "RUNNING":
             return math.inf
-        return max(self._heap[0][0], self._next_token(now), self._slow_until if self.slowness else now)
+        return max(self._heap[0][0], self._next_token(now), self._slow_until if self.backpressure else now)
 
     def finish(self, task: Task, sent: float, answer: AttemptResponse, now: float) -> AttemptResult:
         """What follows from the answer to an attempt that was sent at `sent`."""
         self.in_flight -= 1
         task.running -= 1
         task.end(answer, now)
-        self._press(sent, answer, now)
+        self._apply_backpressure(sent, answer, now)
         if self.tasks.get(task.name) is not task:
             return AttemptResult()  # deleted meanwhile, or done by another attempt
         if answer.ok:
@@ -127,7 +127,7 @@ class TaskQueue:
 
     def _again(self, task: Task, answer: AttemptResponse, now: float) -> AttemptResult:
         elapsed = now - (now if task.first_sent is None else task.first_sent)
-        if self.retry.exhausted(task.attempts, elapsed) or now - task.created >= RETENTION:
+        if self.retry.exhausted(task.attempts, elapsed) or now - task.created >= RETENTION_SECONDS:
             self.remove(task, now)
             return AttemptResult(ended="dropped")
         wait = max(self.retry.interval(task.attempts), answer.retry_after)
@@ -138,15 +138,15 @@ class TaskQueue:
         task.scheduled, task.entry = until, next(self._numbers)
         heapq.heappush(self._heap, (until, task.entry, task))
 
-    def _press(self, sent: float, answer: AttemptResponse, now: float) -> None:
+    def _apply_backpressure(self, sent: float, answer: AttemptResponse, now: float) -> None:
         if answer.ok:
-            self.slowness = 0.0
+            self.backpressure = 0.0
         elif answer.status in (429, 503) and sent >= self._slowed:
             # Answers to what was sent before the last step say nothing new: eighty at once are one step.
-            self.slowness = min(self.slowness * 2 or FIRST_SLOWNESS, LONGEST_SLOWNESS)
+            self.backpressure = min(self.backpressure * 2 or INITIAL_BACKPRESSURE_SECONDS, MAX_BACKPRESSURE_SECONDS)
             self._slowed = now
-        if self.slowness:
-            self._slow_until = max(self._slow_until, now + max(self.slowness, answer.retry_after))
+        if self.backpressure:
+            self._slow_until = max(self._slow_until, now + max(self.backpressure, answer.retry_after))
 
     def _next_token(self, now: float) -> float:
         """When the token bucket lets one more through; it is refilled by the time that went by."""

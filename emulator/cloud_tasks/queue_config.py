@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from emulator.core.google_api import ApiError, Json
 
-RETENTION = 31 * 86_400.0  # how long a task is kept at most [Cloud Tasks quotas]
+RETENTION_SECONDS = 31 * 86_400.0  # how long a task is kept at most [Cloud Tasks quotas]
 _DURATION = re.compile(r"(-?\d+(\.\d+)?)s")
 
 
 @dataclass(frozen=True)
-class Retry:
+class RetryConfig:
     """When a failed task is tried again. The defaults are those of a new queue."""
 
     max_attempts: int = 100  # the first one included; -1: unlimited
@@ -43,10 +43,10 @@ class Retry:
             reached.append(elapsed >= self.max_duration)
         return bool(reached) and all(reached)
 
-    def changed(self, given: Json) -> "Retry":
+    def changed(self, given: Json) -> "RetryConfig":
         """With the members that `given`, a RetryConfig in JSON, has. Raises ApiError."""
         attempts, doublings = _number(given, "maxAttempts"), _number(given, "maxDoublings")
-        retry = Retry(
+        retry = RetryConfig(
             max_attempts=int(attempts) if attempts else self.max_attempts,
             max_duration=_seconds_of(given, "maxRetryDuration", self.max_duration),
             min_backoff=_seconds_of(given, "minBackoff", self.min_backoff),
@@ -71,7 +71,7 @@ class Retry:
 
 
 @dataclass(frozen=True)
-class Rate:
+class RateLimits:
     """How fast and how wide a queue sends. The defaults are those of a new queue."""
 
     per_second: float = 500.0
@@ -82,7 +82,7 @@ class Rate:
         """The size of the token bucket. The service picks it; 100 for the default rate."""
         return max(10, math.ceil(self.per_second / 5))
 
-    def changed(self, given: Json) -> "Rate":
+    def changed(self, given: Json) -> "RateLimits":
         """With the members that `given`, a RateLimits in JSON, has. Raises ApiError."""
         speed, width = _number(given, "maxDispatchesPerSecond"), _number(given, "maxConcurrentDispatches")
         rate = replace(self, per_second=speed or self.per_second, concurrent=int(width or self.concurrent))

@@ -12,9 +12,9 @@ from flask import Flask, Response, jsonify, request
 
 from emulator.cloud_tasks.dispatcher import Dispatcher, QueueClock
 from emulator.cloud_tasks.queue import TaskQueue
-from emulator.cloud_tasks.queue_config import Rate, Retry
-from emulator.cloud_tasks.task import parse
-from emulator.core.google_api import ApiError, Json, Policies, api, api_faults, body, member, page, status_fault
+from emulator.cloud_tasks.queue_config import RateLimits, RetryConfig
+from emulator.cloud_tasks.task import parse_task
+from emulator.core.google_api import ApiError, Json, Policies, api, api_faults, body, message_field, page, status_fault
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 
@@ -31,15 +31,15 @@ class FakeCloudTasks(Server):
     """The stand-in, as a context manager; see FAULTS for what `faults` may be given by name (its API side).
 
     `speed` is how many times as fast as real the time of schedules, backoffs, rates and kept names passes.
-    `threads` attempts at most are under way at once, and none lasts longer than `longest_attempt` real seconds.
+    `threads` attempts at most are under way at once, and none lasts longer than `max_attempt_seconds` real seconds.
     """
 
     def __init__(
-        self, journal: Journal, *, speed: float = 1.0, threads: int = 100, longest_attempt: float = 1800
+        self, journal: Journal, *, speed: float = 1.0, threads: int = 100, max_attempt_seconds: float = 1800
     ) -> None:
         super().__init__("cloud_tasks", self._app(), journal)
         self._clock = QueueClock(speed)
-        self._work = Dispatcher(journal, self._clock, threads=threads, longest_attempt=longest_attempt)
+        self._work = Dispatcher(journal, self._clock, threads=threads, max_attempt_seconds=max_attempt_seconds)
         self._policies = Policies()
         self._deleted: dict[str, float] = {}
 
@@ -83,7 +83,7 @@ class FakeCloudTasks(Server):
         with self._work.changed:
             for queue in self._work.queues.values():
                 for task in queue.tasks.values():
-                    queue.hasten(task, self._clock.now())
+                    queue.run_now(task, self._clock.now())
             self._work.changed.notify_all()
 
     def clear(self) -> None:
@@ -202,11 +202,11 @@ class FakeCloudTasks(Server):
         return self._policies.get(self._queue(**names).name)
 
     def _set_policy(self, **names: str) -> Json:
-        return self._policies.set(self._queue(**names).name, member(body(), "policy"))
+        return self._policies.set(self._queue(**names).name, message_field(body(), "policy"))
 
     def _create_task(self, **names: str) -> Json:
         given, queue, now = body(), self._queue(**names), self._clock.now()
-        task = parse(member(given, "task"), queue.name, str(secrets.randbits(63)), now)
+        task = parse_task(message_field(given, "task"), queue.name, str(secrets.randbits(63)), now)
         queue.add(task, now)
         return task.resource(full=_full(given.get("responseView")))
 
@@ -244,8 +244,8 @@ def _full(view: object) -> bool:
 
 def _changed(queue: TaskQueue, given: Json) -> TaskQueue:
     """`queue` with the settings that a Queue message has. Raises ApiError, and then nothing is changed."""
-    retry = queue.retry.changed(member(given, "retryConfig"))
-    queue.rate = queue.rate.changed(member(given, "rateLimits"))
+    retry = queue.retry.changed(message_field(given, "retryConfig"))
+    queue.rate = queue.rate.changed(message_field(given, "rateLimits"))
     queue.retry = retry
     return queue
 
@@ -253,12 +253,12 @@ def _changed(queue: TaskQueue, given: Json) -> TaskQueue:
 def _masked(given: Json, mask: str) -> Json:
     """What of a Queue message an update mask such as `retryConfig.maxAttempts,rateLimits` lets through."""
     paths = {tuple(path.split(".")) for path in mask.split(",") if path}
-    retry = {"maxRetryDuration": "0s"} | Retry().resource()
-    defaults = {"retryConfig": retry, "rateLimits": Rate().resource()}
+    retry = {"maxRetryDuration": "0s"} | RetryConfig().resource()
+    defaults = {"retryConfig": retry, "rateLimits": RateLimits().resource()}
     return {
         group: {
             name: value
-            for name, value in (defaults[group] | member(given, group)).items()
+            for name, value in (defaults[group] | message_field(given, group)).items()
             if not paths or (group,) in paths or (group, name) in paths
         }
         for group in defaults

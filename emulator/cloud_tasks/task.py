@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from emulator.cloud_tasks.queue_config import duration, seconds
-from emulator.core.google_api import ApiError, Json, from_base64, member
+from emulator.core.google_api import ApiError, Json, from_base64, message_field
 
 # The documentation says 100 KB in one place and 1 MB in another, and 1,048,569 bytes were measured on the service:
 # held to the smallest, so that nothing comes to depend on more.
@@ -84,7 +84,7 @@ class Task:
             headers["Authorization"] = f"Bearer {oidc_token(self.token, self.url)}"
         self.attempts += 1
         self.first_sent = now if self.first_sent is None else self.first_sent
-        self.last = {"scheduleTime": stamp(self.scheduled), "dispatchTime": stamp(now)}
+        self.last = {"scheduleTime": format_timestamp(self.scheduled), "dispatchTime": format_timestamp(now)}
         return headers
 
     def end(self, answer: AttemptResponse, now: float) -> None:
@@ -92,7 +92,7 @@ class Task:
         status = answer.status or 504
         code, name = (0, "OK") if answer.ok else _CODES.get(status, (2, "UNKNOWN"))
         said = {"code": code, "message": f"{name}({code}): HTTP status code {status}"}
-        self.last = {**self.last, "responseTime": stamp(now), "responseStatus": said}
+        self.last = {**self.last, "responseTime": format_timestamp(now), "responseStatus": said}
         self.responses += bool(answer.status)
         self.executions += 0 < answer.status < 500
 
@@ -102,12 +102,12 @@ class Task:
         request = {"url": self.url, "httpMethod": self.method, "headers": self.headers, **token}
         if full and self.body:
             request["body"] = base64.b64encode(self.body).decode()
-        first = {} if self.first_sent is None else {"firstAttempt": {"dispatchTime": stamp(self.first_sent)}}
+        first = {} if self.first_sent is None else {"firstAttempt": {"dispatchTime": format_timestamp(self.first_sent)}}
         return {
             "name": self.name,
             "httpRequest": request,
-            "scheduleTime": stamp(self.scheduled),
-            "createTime": stamp(int(self.created)),
+            "scheduleTime": format_timestamp(self.scheduled),
+            "createTime": format_timestamp(int(self.created)),
             "dispatchDeadline": duration(self.deadline),
             "dispatchCount": self.attempts,
             "responseCount": self.responses,
@@ -130,17 +130,17 @@ class Task:
         return {f"X-CloudTasks-{name}": value for name, value in about.items()}
 
 
-def parse(given: Json, queue: str, new_id: str, now: float) -> Task:
+def parse_task(given: Json, queue: str, new_id: str, now: float) -> Task:
     """The task that `given`, a Task message, asks for; one without a name is called `new_id`. Raises ApiError."""
-    request = member(given, "httpRequest")
+    request = message_field(given, "httpRequest")
     task = Task(
         queue=queue,
         name=_name(str(given.get("name") or ""), queue) or f"{queue}/tasks/{new_id}",
         url=_url(str(request.get("url") or "")),
         method=_method(request.get("httpMethod") or "POST"),
-        headers=_headers(member(request, "headers")),
+        headers=_headers(message_field(request, "headers")),
         body=from_base64(request.get("body"), "task.http_request.body"),
-        token=member(request, "oidcToken") or None,
+        token=message_field(request, "oidcToken") or None,
         created=now,
         scheduled=max(_moment(given.get("scheduleTime"), now), now),
         deadline=_deadline(given.get("dispatchDeadline")),
@@ -170,7 +170,7 @@ def oidc_token(token: Json, url: str) -> str:
     return b".".join(part.rstrip(b"=") for part in encoded).decode()
 
 
-def stamp(moment: float) -> str:
+def format_timestamp(moment: float) -> str:
     """A google.protobuf.Timestamp in JSON."""
     return datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
 

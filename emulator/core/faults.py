@@ -34,30 +34,30 @@ class Faults:
     """The faults that wait for their request, first in, first out."""
 
     def __init__(self) -> None:
-        self._waiting: list[Fault] = []
+        self._pending: list[Fault] = []
         self._lock = threading.Lock()
 
     def add(self, *faults: Fault) -> None:
         with self._lock:
-            self._waiting.extend(faults)
+            self._pending.extend(faults)
 
     def clear(self) -> None:
         with self._lock:
-            self._waiting.clear()
+            self._pending.clear()
 
-    def waiting(self) -> list[Fault]:
+    def pending(self) -> list[Fault]:
         with self._lock:
-            return list(self._waiting)
+            return list(self._pending)
 
     def take(self) -> Fault | None:
         """The fault for this request, counted down."""
         with self._lock:
-            if not self._waiting:
+            if not self._pending:
                 return None
-            fault = self._waiting[0]
+            fault = self._pending[0]
             if fault.count is not None:
                 if fault.count <= 1:
-                    del self._waiting[0]
+                    del self._pending[0]
                 else:
-                    self._waiting[0] = replace(fault, count=fault.count - 1)
+                    self._pending[0] = replace(fault, count=fault.count - 1)
             return fault

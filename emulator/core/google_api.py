@@ -74,7 +74,7 @@ def body() -> Json:
     return value
 
 
-def member(owner: Json, name: str) -> Json:
+def message_field(owner: Json, name: str) -> Json:
     """A member that is a message; absent is empty. Raises ApiError."""
     value = owner.get(name) or {}
     if not isinstance(value, dict):

@@ -33,7 +33,7 @@ class SourceError:
         return asdict(self)
 
 
-def versions(*roots: Path) -> Versions:
+def file_versions(*roots: Path) -> Versions:
     """Every file of the product in these folders, with what changes when it is saved."""
     found = {}
     for file in (file for root in roots for part in PARTS for file in _files(root / part)):
@@ -52,7 +52,7 @@ def _files(place: Path) -> Iterator[Path]:
         yield from place.rglob(f"*{kind}")
 
 
-def fault_in(before: Versions, now: Versions, root: Path) -> SourceError | None:
+def find_source_error(before: Versions, now: Versions, root: Path) -> SourceError | None:
     """The first changed file that cannot be read as what it is."""
     changed = sorted(file for file, version in now.items() if before.get(file) != version)
     return next((fault for file in changed if (fault := _fault(file, root))), None)
@@ -80,7 +80,7 @@ def _fault(file: Path, root: Path) -> SourceError | None:
     return None
 
 
-def fault_said(said: str, root: Path) -> SourceError:
+def error_from_output(said: str, root: Path) -> SourceError:
     """What a process that did not start said: its traceback's last place in `root`, and what it came to."""
     places = re.findall(r'File "([^"]+)", line (\d+)', said)
     ours = [(Path(file), int(line)) for file, line in places if Path(file).is_relative_to(root) and ".venv" not in file]
@@ -91,7 +91,7 @@ def fault_said(said: str, root: Path) -> SourceError:
     return SourceError(str(file.relative_to(root)), line, message)
 
 
-def javascript_fault(file: Path) -> SourceError | None:
+def find_javascript_error(file: Path) -> SourceError | None:
     """What Node says of a script that it cannot read."""
     command = [str(node()), "--check", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=60, check=False)

@@ -30,11 +30,11 @@ class Run:
         return tuple(entry for entry in after if entry in own or _is_read_within(delivering, entry))
 
     @property
-    def mails(self) -> list[Entry]:
+    def emails(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.kind == "sendgrid.mail"]
 
     @property
-    def waiting(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether Cloud Tasks still has something of it to deliver."""
         kinds = [e.kind for e in self.entries if e.kind != "cloud_tasks.exchange" or e.data["status"] == 200]
         return kinds.count("cloud_tasks.exchange") > kinds.count("cloud_tasks.done")

@@ -21,7 +21,7 @@ SERVICES = {
     "cloud_tasks": "Cloud Tasks",
 }
 TENANT_LOG = {"scp": "scp: success change password"}  # Auth0's codes, where they are no words
-KEPT = 256  # characters of an execution's console that Auth0 keeps
+MAX_KEPT_CHARACTERS = 256  # characters of an execution's console that Auth0 keeps
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def steps(run: Run) -> list[Step]:
     entries = run.entries
     exchanges = [entry for entry in entries if entry.kind == "function.exchange"]
     first_sent = [entry for entry in exchanges if not _is_copy(entry)]
-    found = [step for entry in entries for step in steps_of(entry, first_sent)]
+    found = [step for entry in entries for step in entry_steps(entry, first_sent)]
     return sorted(found, key=lambda step: step.at)
 
 
-def steps_of(entry: Entry, exchanges: Sequence[Entry] = ()) -> Iterator[Step]:
+def entry_steps(entry: Entry, exchanges: Sequence[Entry] = ()) -> Iterator[Step]:
     """`exchanges` are those of the callouts, as the function's side saw them."""
     service, _, kind = entry.kind.partition(".")
     if entry.kind == "auth0.execution":
@@ -70,10 +70,10 @@ def steps_of(entry: Entry, exchanges: Sequence[Entry] = ()) -> Iterator[Step]:
 def _execution(entry: Entry, exchanges: Sequence[Entry]) -> Iterator[Step]:
     data = entry.data
     email = (data["event"].get("user") or {}).get("email") if isinstance(data["event"].get("user"), dict) else None
-    event = Block("event", pretty(data["event"]))
+    event = Block("event", pretty_json(data["event"]))
     yield Step(data["started"], "Event", f"password of {email or 'a user without an address'} changed", blocks=(event,))
     yield from _callouts(data, exchanges)
-    kept = KEPT
+    kept = MAX_KEPT_CHARACTERS
     for line in data["logs"]:
         yield _console(entry.at, line["text"], kept)
         kept -= len(line["text"]) + 1
@@ -82,7 +82,7 @@ def _execution(entry: Entry, exchanges: Sequence[Entry]) -> Iterator[Step]:
 
 def _ending(entry: Entry) -> Step:
     error, seconds = entry.data["error"], entry.at - entry.data["started"]
-    blocks = [Block("durations", pretty(entry.data["stats"]))]
+    blocks = [Block("durations", pretty_json(entry.data["stats"]))]
     if error is None:
         return Step(entry.at, "Auth0", f"{entry.data['action']} succeeded", "ok", seconds, blocks=tuple(blocks))
     blocks.insert(0, Block("error", error["stack"] or f"{error['name']}: {error['message']}"))
@@ -106,7 +106,7 @@ def _callout(fetch: Json, exchange: Entry | None, number: int, at: float, second
     outcome = fetch["error"] or str(fetch["status"])
     blocks = [Block("request", request_text(fetch["method"], fetch["url"], fetch["headers"], fetch["body"]))]
     if exchange:
-        blocks.append(Block("answer", answer_text(exchange.data)))
+        blocks.append(Block("answer", response_text(exchange.data)))
         # Where what arrived is not what was sent, both are to be seen.
         if _on_purpose(exchange.data):
             blocks.insert(1, Block("as it arrived", _request(exchange.data)))
@@ -130,7 +130,9 @@ def _console(at: float, text: str, kept: int) -> Step:
 def _tenant_log(entry: Entry) -> Step:
     kind = str(entry.data.get("type"))
     state: State = "ok" if kind == "scp" else "fail"
-    return Step(entry.at, "Auth0 log", TENANT_LOG.get(kind, kind), state, blocks=(Block("entry", pretty(entry.data)),))
+    return Step(
+        entry.at, "Auth0 log", TENANT_LOG.get(kind, kind), state, blocks=(Block("entry", pretty_json(entry.data)),)
+    )
 
 
 def _mail(entry: Entry) -> Step:
@@ -155,7 +157,7 @@ def _line(fields: Json, line: str) -> Block:
     if not fields:
         return Block("line", line)
     # A stack is read line by line.
-    return Block("line", pretty(fields).replace("\\n", "\n    "))
+    return Block("line", pretty_json(fields).replace("\\n", "\n    "))
 
 
 def _attempt(entry: Entry) -> Step:
@@ -197,7 +199,7 @@ def _exchange(entry: Entry, who: str) -> Step:
     again = "the same again: " if _is_copy(entry) else ""
     reason = f" {_short(data['response']['body'])}" if data["status"] >= 400 else ""
     what = f"{again}{_asked(data)} → {data['status'] or 'no answer'}{reason}"
-    blocks = (Block("request", _request(data)), Block("answer", answer_text(data)))
+    blocks = (Block("request", _request(data)), Block("answer", response_text(data)))
     state: State = "ok" if 200 <= data["status"] < 400 else "fail"
     return Step(_start(entry), who, what, state, data["duration_ms"] / 1000, _on_purpose(data), blocks)
 
@@ -212,7 +214,7 @@ def _asked(data: Json) -> str:
 
 
 def _on_purpose(data: Json) -> str:
-    tricks = [value for name, value in data["response"]["headers"] if name == "X-Emulator-Trick"]
+    tricks = [value for name, value in data["response"]["headers"] if name == "X-Emulator-Fault"]
     return str(data["fault"] or "".join(tricks[:1]))
 
 
@@ -233,14 +235,14 @@ def request_text(method: str, path: str, headers: Sequence[Sequence[str]], body:
     return "\n".join([f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", body])
 
 
-def answer_text(data: Json) -> str:
+def response_text(data: Json) -> str:
     if not data["status"]:
         return "(none)"
     head = [f"HTTP/1.1 {data['status']}", *(f"{name}: {value}" for name, value in data["response"]["headers"])]
     return "\n".join([*head, "", data["response"]["body"]])
 
 
-def pretty(value: Any) -> str:
+def pretty_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 

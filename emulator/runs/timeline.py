@@ -16,9 +16,9 @@ def timeline(run: Run) -> str:
     return "\n".join(f"{(row.at - began) * 1000:8.1f} ms  {row.who:<{WIDTH}} {_what(row)}" for row in rows)
 
 
-def mails(run: Run) -> str:
+def format_emails(run: Run) -> str:
     """The mails of the run, as they were accepted."""
-    return "\n\n".join(_mail(entry.data) for entry in run.mails)
+    return "\n\n".join(_mail(entry.data) for entry in run.emails)
 
 
 def _what(step: Step) -> str:

@@ -9,9 +9,9 @@ from emulator.core.server import Environ
 from emulator.secret_manager.server import FakeSecretManager
 from emulator.sendgrid.server import FakeSendGrid
 
-PROJECT = "projects/emulator/secrets/"
-SENDGRID_KEY = f"{PROJECT}sendgrid-api-key"  # a secret's name, not a secret
-SIGNING_KEY = f"{PROJECT}callout-signing-key"
+SECRET_PREFIX = "projects/emulator/secrets/"
+SENDGRID_KEY = f"{SECRET_PREFIX}sendgrid-api-key"  # a secret's name, not a secret
+SIGNING_KEY = f"{SECRET_PREFIX}callout-signing-key"
 ACTION_SECRET = "CALLOUT_SIGNING_KEY"  # noqa: S105  (its name at Auth0)
 
 
@@ -42,7 +42,7 @@ class Keys:
         self._secret_manager.put(SENDGRID_KEY, self._sendgrid_key)
         self._sendgrid.revoke(old)
 
-    def rotate_sendgrid_key_at_next_mail(self) -> None:
+    def rotate_sendgrid_key_at_next_email(self) -> None:
         """After the function has read the key, before SendGrid checks it: in the middle of a callout."""
         app = self._sendgrid.app
 
@@ -72,7 +72,7 @@ def new_signing_key() -> str:
     return "whsec_" + base64.b64encode(token_bytes(32)).decode()
 
 
-def masked(value: str) -> str:
+def mask(value: str) -> str:
     """Enough of a secret to tell it from another one, and no more."""
     return "\n".join(f"{word[: _shown(word)]}…" for word in value.split()) or "…"
 

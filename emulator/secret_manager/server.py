@@ -20,7 +20,7 @@ from emulator.core.google_api import (
     api_faults,
     body,
     from_base64,
-    member,
+    message_field,
     page,
     project_number,
 )
@@ -40,7 +40,7 @@ class FakeSecretManager(Server):
     """The stand-in, as a context manager; see FAULTS for what `faults` may be given by name."""
 
     def __init__(self, journal: Journal) -> None:
-        super().__init__("secret_manager", self._app(), journal, redact=without_payload)
+        super().__init__("secret_manager", self._app(), journal, redact=redact_payload)
         self._secrets: dict[str, StoredSecret] = {}
         self._policies = Policies()
         self._lock = threading.RLock()
@@ -134,7 +134,7 @@ class FakeSecretManager(Server):
         return jsonify({})
 
     def _add_version(self, **names: str) -> Response:
-        payload = member(body(), "payload")
+        payload = message_field(body(), "payload")
         data, checksum = from_base64(payload.get("data"), "payload.data"), payload.get("dataCrc32c")
         if checksum is not None and str(checksum) != str(crc32c(data)):
             raise ApiError("INVALID_ARGUMENT", "The payload's checksum does not match the given dataCrc32c.")
@@ -164,10 +164,10 @@ class FakeSecretManager(Server):
         return jsonify(self._policies.get(self._secret(_name(**names)).name))
 
     def _set_policy(self, **names: str) -> Response:
-        return jsonify(self._policies.set(self._secret(_name(**names)).name, member(body(), "policy")))
+        return jsonify(self._policies.set(self._secret(_name(**names)).name, message_field(body(), "policy")))
 
 
-def without_payload(text: str) -> str:
+def redact_payload(text: str) -> str:
     """`text`, a body either way, with the value of a payload taken out; what is no JSON object is not shown at all."""
     try:
         message = json.loads(text or "{}")

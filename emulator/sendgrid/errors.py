@@ -13,7 +13,7 @@ SENDER_IDENTITY = (
 )
 
 # Name: status, message, field.
-REFUSALS: Mapping[str, tuple[int, str, str | None]] = {
+ERRORS: Mapping[str, tuple[int, str, str | None]] = {
     "wrong key": (401, "The provided authorization grant is invalid, expired, or revoked", None),
     "no key": (401, "Permission denied, wrong credentials", None),
     "out of credits": (401, "Maximum credits exceeded", None),
@@ -44,9 +44,9 @@ class SendGridError(Exception):
         return compact({"errors": self.errors})
 
 
-def refusal(name: str, headers: Mapping[str, str] | None = None) -> SendGridError:
-    """One of REFUSALS."""
-    status, message, field = REFUSALS[name]
+def sendgrid_error(name: str, headers: Mapping[str, str] | None = None) -> SendGridError:
+    """One of ERRORS."""
+    status, message, field = ERRORS[name]
     return SendGridError(status, [{"message": message, "field": field, "help": None}], headers or {})
 
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from emulator.core.faults import Fault
-from emulator.sendgrid.errors import html_page, refusal
+from emulator.sendgrid.errors import html_page, sendgrid_error
 
 _HTML = {"Content-Type": "text/html"}
 _RATE = {"X-RateLimit-Limit": "600", "X-RateLimit-Remaining": "0"}
 
 
 def _refused(name: str, refused: str = "", seconds: float = 0.0, headers: Mapping[str, str] | None = None) -> Fault:
-    answer = refusal(refused or name)
+    answer = sendgrid_error(refused or name)
     all_headers = {"Content-Type": "application/json", **(headers or {})}
     return Fault("status", name, status=answer.status, body=answer.body, headers=all_headers, seconds=seconds)
 

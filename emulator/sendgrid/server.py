@@ -19,10 +19,10 @@ from werkzeug.exceptions import HTTPException
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 from emulator.sendgrid.email import Email
-from emulator.sendgrid.errors import SendGridError, compact, html_page, refusal
+from emulator.sendgrid.errors import SendGridError, compact, html_page, sendgrid_error
 from emulator.sendgrid.mail_send import is_sandboxed, violations
 
-MESSAGE_LIMIT = 30 * 1024 * 1024  # bytes
+MAX_MESSAGE_BYTES = 30 * 1024 * 1024  # bytes
 RATE_WINDOW = 60  # seconds
 AUTOMATIC_SCOPES = ("2fa_required", "sender_verification_eligible")  # every key has them, asked for or not
 
@@ -146,21 +146,21 @@ class FakeSendGrid(Server):
     def _charge(self, recipients: int) -> None:
         if self.credits is not None:
             if recipients > self.credits:
-                raise refusal("out of credits")
+                raise sendgrid_error("out of credits")
             self.credits -= recipients
 
     def _granted(self) -> tuple[str, ...]:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            raise refusal("no key")
+            raise sendgrid_error("no key")
         with self._lock:
             if key not in self._keys:
-                raise refusal("wrong key")
+                raise sendgrid_error("wrong key")
             return self._keys[key]
 
     def _check_scope(self, scope: str) -> None:
         if scope not in self._granted():
-            raise refusal("missing scope")
+            raise sendgrid_error("missing scope")
 
     def _check_rate(self) -> None:
         with self._lock:
@@ -170,31 +170,31 @@ class FakeSendGrid(Server):
             if self.rate_limit is not None and self._requests > self.rate_limit:
                 reset = str(int((window + 1) * RATE_WINDOW))
                 limit = {"X-RateLimit-Limit": str(self.rate_limit), "X-RateLimit-Remaining": "0"}
-                raise refusal("too many requests", {**limit, "X-RateLimit-Reset": reset})
+                raise sendgrid_error("too many requests", {**limit, "X-RateLimit-Reset": reset})
 
     def _check_senders(self, mail: dict[str, Any]) -> None:
         """A domain vouches for its own addresses, not for its subdomains'."""
         for level in (mail, *mail["personalizations"]):
             email = level.get("from", mail["from"])["email"].lower()
             if not {email, email.rpartition("@")[2]} & set(self._verified):
-                raise refusal("unverified sender")
+                raise sendgrid_error("unverified sender")
 
 
 def _check_size() -> Response | None:
-    if (request.content_length or 0) <= MESSAGE_LIMIT:
+    if (request.content_length or 0) <= MAX_MESSAGE_BYTES:
         return None
     return Response(html_page(413), 413, mimetype="text/html")
 
 
 def _json_body() -> Any:
     if request.mimetype != "application/json":
-        raise refusal("wrong type")
+        raise sendgrid_error("wrong type")
     try:
         return _decoded(request.get_data().decode())
     except UnicodeDecodeError:
-        raise refusal("not UTF-8") from None
+        raise sendgrid_error("not UTF-8") from None
     except (ValueError, RecursionError):
-        raise refusal("bad request") from None
+        raise sendgrid_error("bad request") from None
 
 
 def _decoded(text: str) -> Any:
@@ -228,5 +228,5 @@ def _refused(error: SendGridError) -> Response:
 
 def _refused_by_flask(error: HTTPException) -> Response:
     if error.code == 405:
-        return _refused(refusal("POST only" if request.path == "/v3/mail/send" else "wrong method"))
-    return _refused(refusal("not found"))
+        return _refused(sendgrid_error("POST only" if request.path == "/v3/mail/send" else "wrong method"))
+    return _refused(sendgrid_error("not found"))

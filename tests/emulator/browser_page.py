@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from emulator.cloud_run.process import SOURCE
+from emulator.cloud_run.process import PROJECT_ROOT
 from emulator.cloud_tasks.server import FakeCloudTasks
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 from emulator.emulator import Delivery, Emulator, example
-from emulator.web.app import app
+from emulator.web.app import create_app
 from scripts.screenshots import ARGUMENTS
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -75,16 +75,18 @@ def running(folder: Path, delivery: Delivery) -> Iterator[Site]:
     copy_product(folder)
     with (
         Emulator(delivery=delivery, source=folder / "main.py", action=folder / "auth0" / "action.js") as emulator,
-        Server("page", app(emulator, folders=[folder / "events"]), Journal()) as server,
+        Server("page", create_app(emulator, folders=[folder / "events"]), Journal()) as server,
     ):
         yield Site(emulator, server.url, folder)
 
 
 def copy_product(folder: Path) -> None:
     for name in ("runtime", "notice", "auth0"):
-        shutil.copytree(SOURCE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        shutil.copytree(
+            PROJECT_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
+        )
     for name in ("main.py", "settings.py"):
-        shutil.copy(SOURCE / name, folder / name)
+        shutil.copy(PROJECT_ROOT / name, folder / name)
     (folder / "events").mkdir(exist_ok=True)
 
 

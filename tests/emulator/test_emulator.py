@@ -8,7 +8,7 @@ import pytest
 from auth0.callout import build_callout
 from emulator.emulator import Emulator, example
 from emulator.runs.steps import steps
-from emulator.runs.timeline import mails, timeline
+from emulator.runs.timeline import format_emails, timeline
 from tests.emulator.browser_page import Site
 
 
@@ -40,7 +40,7 @@ def test_what_happens_between_two_runs_is_in_neither(emulator: Emulator) -> None
     post(emulator, callout.body, callout.headers(emulator.keys.signing_key))
     after = emulator.run(example())
     assert len(emulator.sendgrid.inbox()) == 4
-    assert [len(run.mails) for run in (before, after)] == [1, 1]
+    assert [len(run.emails) for run in (before, after)] == [1, 1]
     assert "between@example.com" not in str(before.entries) + str(after.entries)
 
 
@@ -65,9 +65,9 @@ def test_a_task_that_is_tried_after_the_run_belongs_to_it(emulator: Emulator) ->
 def test_a_reset_leaves_nothing_but_a_working_emulator(emulator: Emulator) -> None:
     emulator.sendgrid.credits = 0
     emulator.sendgrid.unverify(emulator.settings["SENDER_EMAIL"])
-    emulator.switches.turn_on("Secret Manager", "permission denied", None)
+    emulator.fault_toggles.turn_on("Secret Manager", "permission denied", None)
     emulator.reset()
-    assert (emulator.runs, emulator.sendgrid.inbox(), emulator.switches.waiting()) == ([], [], [])
+    assert (emulator.runs, emulator.sendgrid.inbox(), emulator.fault_toggles.pending()) == ([], [], [])
     assert emulator.run(example()).execution.status == "success"
 
 
@@ -80,14 +80,14 @@ def test_the_event_of_the_callout_is_new_under_a_new_id_and_old_under_the_old_on
 
 
 def test_the_timeline_as_text_has_a_line_for_each_step_in_order(emulator: Emulator) -> None:
-    emulator.switches.turn_on("SendGrid", "server error")
+    emulator.fault_toggles.turn_on("SendGrid", "server error")
     run = emulator.run(example())
     lines = timeline(run).splitlines()
     assert len(lines) == len(steps(run))
     assert "(on purpose: server error)" in timeline(run)
     times = [float(line.split(" ms")[0]) for line in lines]
     assert times == sorted(times)
-    assert "To: j+smith@example.com" in mails(run)
+    assert "To: j+smith@example.com" in format_emails(run)
 
 
 def test_of_a_traceback_the_timeline_says_what_it_came_to(emulator: Emulator) -> None:

@@ -21,7 +21,7 @@ def test_each_test_begins_with_an_empty_inbox_and_nothing_broken(emulator: Emula
     running.reset()
 
     assert emulator.inbox() == []
-    assert running.switches.waiting() == []
+    assert running.fault_toggles.pending() == []
     assert emulator.run().execution.status == "success"
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.cloud_tasks.dispatcher import QueueClock, retry_after
-from emulator.cloud_tasks.queue import NAME_KEPT, TaskQueue
-from emulator.cloud_tasks.queue_config import RETENTION, Rate, Retry, duration, seconds
+from emulator.cloud_tasks.queue import TASK_NAME_RESERVED_SECONDS, TaskQueue
+from emulator.cloud_tasks.queue_config import RETENTION_SECONDS, RateLimits, RetryConfig, duration, seconds
 from emulator.cloud_tasks.task import AttemptResponse, Task
 from emulator.core.google_api import ApiError
 
@@ -16,7 +16,7 @@ NAME = "projects/p/locations/l/queues/q"
 OK, BUSY, BROKEN = AttemptResponse(200), AttemptResponse(503), AttemptResponse(500)
 
 retries = st.builds(
-    Retry,
+    RetryConfig,
     min_backoff=st.floats(0.1, 100),
     max_backoff=st.floats(100, 5000),
     max_doublings=st.integers(0, 2000),
@@ -29,8 +29,8 @@ def task(name: str = "t", scheduled: float = 0.0) -> Task:
     return Task(NAME, f"{NAME}/tasks/{name}", "http://a", "POST", {}, b"", None, 0.0, scheduled, 600.0)
 
 
-def queue(tasks: int = 1, rate: Rate | None = None) -> TaskQueue:
-    made = TaskQueue(NAME, Retry(max_attempts=-1), rate or Rate())
+def queue(tasks: int = 1, rate: RateLimits | None = None) -> TaskQueue:
+    made = TaskQueue(NAME, RetryConfig(max_attempts=-1), rate or RateLimits())
     for number in range(tasks):
         made.add(task(f"t{number}"), 0.0)
     return made
@@ -45,23 +45,23 @@ def send(queue: TaskQueue, now: float) -> Task:
 
 
 def test_the_documentations_example_holds() -> None:
-    retry = Retry(min_backoff=10, max_backoff=300, max_doublings=3)
+    retry = RetryConfig(min_backoff=10, max_backoff=300, max_doublings=3)
     assert [retry.interval(failure) for failure in range(1, 9)] == [10, 20, 40, 80, 160, 240, 300, 300]
 
 
 def test_ten_seconds_to_an_hour_is_reached_by_doubling() -> None:
-    retry = Retry(min_backoff=10, max_backoff=3600)
+    retry = RetryConfig(min_backoff=10, max_backoff=3600)
     assert [retry.interval(failure) for failure in (1, 2, 9, 10, 10_000)] == [10, 20, 2560, 3600, 3600]
 
 
 @given(retries, failures)
-def test_an_interval_stays_between_the_backoffs_and_never_shrinks(retry: Retry, failure: int) -> None:
+def test_an_interval_stays_between_the_backoffs_and_never_shrinks(retry: RetryConfig, failure: int) -> None:
     assert retry.min_backoff <= retry.interval(failure) <= retry.interval(failure + 1) <= retry.max_backoff
 
 
 @given(st.floats(0.1, 100), st.integers(0, 8), st.integers(1, 40))
 def test_an_interval_doubles_then_grows_by_the_last_step(shortest: float, doublings: int, failure: int) -> None:
-    retry = Retry(min_backoff=shortest, max_backoff=1e9, max_doublings=doublings)
+    retry = RetryConfig(min_backoff=shortest, max_backoff=1e9, max_doublings=doublings)
     growth = retry.interval(failure + 1) - retry.interval(failure)
     assert growth == pytest.approx(shortest * 2.0 ** min(failure - 1, doublings))
 
@@ -69,17 +69,17 @@ def test_an_interval_doubles_then_grows_by_the_last_step(shortest: float, doubli
 @pytest.mark.parametrize(
     ("retry", "attempts", "elapsed", "exhausted"),
     [
-        (Retry(max_attempts=-1), 10_000, 1e9, False),
-        (Retry(max_attempts=3), 2, 1e9, False),
-        (Retry(max_attempts=3), 3, 0, True),
-        (Retry(max_attempts=-1, max_duration=60), 1, 60, True),
-        (Retry(max_attempts=3, max_duration=60), 3, 59, False),
-        (Retry(max_attempts=3, max_duration=60), 2, 60, False),
-        (Retry(max_attempts=3, max_duration=60), 3, 60, True),
+        (RetryConfig(max_attempts=-1), 10_000, 1e9, False),
+        (RetryConfig(max_attempts=3), 2, 1e9, False),
+        (RetryConfig(max_attempts=3), 3, 0, True),
+        (RetryConfig(max_attempts=-1, max_duration=60), 1, 60, True),
+        (RetryConfig(max_attempts=3, max_duration=60), 3, 59, False),
+        (RetryConfig(max_attempts=3, max_duration=60), 2, 60, False),
+        (RetryConfig(max_attempts=3, max_duration=60), 3, 60, True),
     ],
 )
 def test_a_task_is_given_up_when_every_limit_that_is_set_is_reached(
-    retry: Retry, attempts: int, elapsed: float, exhausted: bool
+    retry: RetryConfig, attempts: int, elapsed: float, exhausted: bool
 ) -> None:
     assert retry.exhausted(attempts, elapsed) is exhausted
 
@@ -91,7 +91,7 @@ def test_a_duration_reads_as_it_was_written(milliseconds: int) -> None:
 
 @given(st.text())
 def test_whatever_a_retry_after_says_it_is_a_number_of_seconds(value: str) -> None:
-    assert 0 <= retry_after(value) <= RETENTION
+    assert 0 <= retry_after(value) <= RETENTION_SECONDS
 
 
 def test_a_retry_after_may_be_a_date() -> None:
@@ -102,7 +102,7 @@ def test_a_retry_after_may_be_a_date() -> None:
 
 @given(st.floats(0.5, 500), st.lists(st.floats(0, 5), max_size=30))
 def test_a_queue_sends_no_faster_than_its_rate(per_second: float, steps: list[float]) -> None:
-    rate, now, sent = Rate(per_second, 5000), 0.0, 0
+    rate, now, sent = RateLimits(per_second, 5000), 0.0, 0
     many = queue(400, rate=rate)
     for step in [0.0, *steps]:
         now += step
@@ -113,7 +113,7 @@ def test_a_queue_sends_no_faster_than_its_rate(per_second: float, steps: list[fl
 
 @given(st.integers(1, 20), st.lists(st.booleans(), max_size=60))
 def test_no_more_tasks_are_under_way_than_the_queue_may_have(concurrent: int, moves: list[bool]) -> None:
-    many, running = queue(60, rate=Rate(concurrent=concurrent)), []
+    many, running = queue(60, rate=RateLimits(concurrent=concurrent)), []
     for take in moves:
         if take and (taken := many.take(0.0)):
             running.append(taken)
@@ -143,15 +143,15 @@ def test_a_name_is_free_again_an_hour_after_its_task_is_gone() -> None:
     one = queue()
     one.finish(send(one, 0.0), 0.0, OK, 10.0)
     with pytest.raises(ApiError, match="existed too recently"):
-        one.add(task("t0"), 10.0 + NAME_KEPT - 1)
-    one.add(task("t0"), 10.0 + NAME_KEPT)
+        one.add(task("t0"), 10.0 + TASK_NAME_RESERVED_SECONDS - 1)
+    one.add(task("t0"), 10.0 + TASK_NAME_RESERVED_SECONDS)
 
 
 def test_a_task_is_kept_for_31_days_at_most() -> None:
     one = queue()
-    assert one.finish(send(one, 1.0), 1.0, BROKEN, RETENTION - 1).wait
-    one.hasten(one.get(f"{NAME}/tasks/t0"), RETENTION)
-    assert one.finish(send(one, RETENTION), RETENTION, BROKEN, RETENTION).ended == "dropped"
+    assert one.finish(send(one, 1.0), 1.0, BROKEN, RETENTION_SECONDS - 1).wait
+    one.run_now(one.get(f"{NAME}/tasks/t0"), RETENTION_SECONDS)
+    assert one.finish(send(one, RETENTION_SECONDS), RETENTION_SECONDS, BROKEN, RETENTION_SECONDS).ended == "dropped"
 
 
 def test_busy_answers_slow_the_whole_queue_to_one_task_at_a_time() -> None:
@@ -164,15 +164,15 @@ def test_busy_answers_slow_the_whole_queue_to_one_task_at_a_time() -> None:
     assert many.next_time(2.0) == 4.0
 
 
-def test_the_slowness_doubles_up_to_a_minute_and_a_success_ends_it() -> None:
+def test_the_backpressure_doubles_up_to_a_minute_and_a_success_ends_it() -> None:
     many, now, seen = queue(10), 0.0, []
     for _ in range(8):
         many.finish(send(many, now), now, AttemptResponse(429), now)
-        seen.append(many.slowness)
+        seen.append(many.backpressure)
         now = many.next_time(now)
     assert seen == [1, 2, 4, 8, 16, 32, 60, 60]
     many.finish(send(many, now), now, OK, now)
-    assert (many.slowness, many.take(now) is None) == (0, False)
+    assert (many.backpressure, many.take(now) is None) == (0, False)
 
 
 def test_busy_answers_to_what_was_sent_together_are_one_step() -> None:
@@ -180,7 +180,7 @@ def test_busy_answers_to_what_was_sent_together_are_one_step() -> None:
     sent = [send(many, 0.0) for _ in range(80)]
     for one in sent:
         many.finish(one, 0.0, BUSY, 0.1)
-    assert many.slowness == 1
+    assert many.backpressure == 1
 
 
 def test_retry_after_holds_the_whole_queue_back() -> None:

@@ -188,7 +188,7 @@ def test_a_target_that_is_not_there_is_tried_again(
 
 def test_an_attempt_ends_with_its_deadline(journal: Journal, target: Target) -> None:
     target.faults.add(Fault("hang"))
-    with FakeCloudTasks(journal, speed=10_000, longest_attempt=0.1) as cloud_tasks:
+    with FakeCloudTasks(journal, speed=10_000, max_attempt_seconds=0.1) as cloud_tasks:
         cloud_tasks.create_queue(QUEUE)
         body = {"task": {"httpRequest": {"url": target.url}, "dispatchDeadline": "15s"}}
         requests.post(f"{cloud_tasks.url}/v2/{QUEUE}/tasks", json=body, timeout=5)

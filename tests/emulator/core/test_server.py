@@ -180,9 +180,9 @@ def test_faults_come_in_their_order_as_often_as_they_say() -> None:
     faults = Faults()
     twice, always = Fault("status", status=500, count=2), Fault("status", status=503, count=None)
     faults.add(twice, always)
-    assert [fault.status for fault in faults.waiting()] == [500, 503]
+    assert [fault.status for fault in faults.pending()] == [500, 503]
     taken = [faults.take() for _ in range(5)]
     assert [fault.status for fault in taken if fault] == [500, 500, 503, 503, 503]
     faults.clear()
     assert faults.take() is None
-    assert faults.waiting() == []
+    assert faults.pending() == []

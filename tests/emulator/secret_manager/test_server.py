@@ -23,7 +23,7 @@ from google.iam.v1 import policy_pb2
 
 from emulator.core.journal import Journal
 from emulator.secret_manager.model import crc32c
-from emulator.secret_manager.server import FAULTS, FakeSecretManager, without_payload
+from emulator.secret_manager.server import FAULTS, FakeSecretManager, redact_payload
 from tests.support.gcloud import PROJECT, environment, gcloud, needs_gcloud
 
 KEY = "projects/demo-proj/secrets/key"
@@ -282,7 +282,7 @@ def test_no_value_stands_in_the_journal(client: Any, journal: Journal, secrets: 
 
 @pytest.mark.parametrize("text", ["", '{"name":"x"}', '{"error":{"code":404}}'])
 def test_a_body_without_a_payload_is_shown_as_it_is(text: str) -> None:
-    assert without_payload(text) == text
+    assert redact_payload(text) == text
 
 
 @pytest.mark.parametrize("name", ["key", "projects/p/secrets/", "projects/p/secrets/s/versions/1"])

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.core.journal import Journal
-from emulator.sendgrid.server import MESSAGE_LIMIT, FakeSendGrid
+from emulator.sendgrid.server import MAX_MESSAGE_BYTES, FakeSendGrid
 from tests.emulator.emails import notice, simple
 
 WRONG_KEY = "The provided authorization grant is invalid, expired, or revoked"
@@ -220,7 +220,7 @@ def test_a_charset_beside_the_content_type_is_no_matter(client: Client) -> None:
 
 
 def test_too_large_a_mail_gets_a_page_and_no_json(client: Client) -> None:
-    answer = client.send(data=b" " * (MESSAGE_LIMIT + 1))
+    answer = client.send(data=b" " * (MAX_MESSAGE_BYTES + 1))
     assert answer.status_code == 413
     assert answer.headers["Content-Type"].startswith("text/html")
     assert "<h1>413 Request Entity Too Large</h1>" in answer.text
