@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined,unused-ignore]
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 Delivery = Literal["direct", "queue"]
 T = TypeVar("T")
 
@@ -39,8 +39,8 @@ class SettingsError(Exception):
     """The settings cannot be worked with; `faults` lists everything that is wrong."""
 
     def __init__(self, faults: Iterable[SettingError]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("; ".join(map(str, self.faults)))
+        self.errors = tuple(faults)
+        super().__init__("; ".join(map(str, self.errors)))
 
 
 class Settings(NamedTuple):
@@ -52,7 +52,7 @@ class Settings(NamedTuple):
     product_name: str
     default_language: str
     context: frozenset[str]
-    own_addresses: tuple[Network, ...]
+    own_addresses: tuple[IpNetwork, ...]
     allowed_tenants: frozenset[str]  # empty: any
     secrets: Mapping[str, str]  # an Action secret's name → where its value is
     signing_key_secret: str
@@ -77,8 +77,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     """
     reader = _Reader(os.environ if environment is None else environment)
     settings = _read(reader)
-    if reader.faults:
-        raise SettingsError(reader.faults)
+    if reader.errors:
+        raise SettingsError(reader.errors)
     return settings
 
 
@@ -87,7 +87,7 @@ class _Reader:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
-        self.faults: list[SettingError] = []
+        self.errors: list[SettingError] = []
 
     def get(self, name: str, default: T, parse: Callable[[str], T], fix: str) -> T:
         """The parsed value; `parse` raises ValueError with the problem, to which `fix` adds what to do."""
@@ -97,7 +97,7 @@ class _Reader:
         try:
             return parse(text)
         except ValueError as error:
-            self.faults.append(SettingError(name, str(error), fix))
+            self.errors.append(SettingError(name, str(error), fix))
             return default
 
     def when(self, needed: bool) -> Callable[[str, Callable[[str], str], str], str]:
@@ -106,7 +106,7 @@ class _Reader:
 
     def require(self, name: str, parse: Callable[[str], str], fix: str) -> str:
         if not self.environment.get(name, "").strip():
-            self.faults.append(SettingError(name, "is missing", fix))
+            self.errors.append(SettingError(name, "is missing", fix))
         return self.get(name, "", parse, fix)
 
 
@@ -147,12 +147,12 @@ def _read(reader: _Reader) -> Settings:
         secret_manager_endpoint=reader.get("SECRET_MANAGER_ENDPOINT", "", _origin, EMULATOR_FIX),
         google_cloud_project=reader.get("GOOGLE_CLOUD_PROJECT", "", str, ""),
         threads=reader.get("THREADS", 4 * (os.cpu_count() or 1), _threads, "use the service's concurrency, 1 to 1000"),
-        proxy=_proxy(reader, tasks_endpoint or GOOGLE_TASKS if queues else sendgrid_url),
+        proxy=_proxy(reader, tasks_endpoint or CLOUD_TASKS_URL if queues else sendgrid_url),
         ca_bundle=reader.get("REQUESTS_CA_BUNDLE", "", _bundle, "name a PEM file, or leave it out"),
     )
 
 
-GOOGLE_TASKS = "https://cloudtasks.googleapis.com"
+CLOUD_TASKS_URL = "https://cloudtasks.googleapis.com"
 EMULATOR_FIX = "leave it out for Google's own, or name the emulator's"
 SECRET_FIX = "name it as projects/P/secrets/S, or as the path where it is mounted"  # noqa: S105
 
@@ -218,7 +218,7 @@ def _facts(text: str) -> frozenset[str]:
     return _words(text)
 
 
-def _networks(text: str) -> tuple[Network, ...]:
+def _networks(text: str) -> tuple[IpNetwork, ...]:
     try:
         return tuple(ipaddress.ip_network(word) for word in sorted(_words(text)))
     except ValueError as error:

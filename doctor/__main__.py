@@ -66,7 +66,7 @@ def _settings(options: argparse.Namespace, *, told: bool) -> Generator[Finding, 
         found = [] if options.deployed else env_file.faults(values)
         load(env_file.mailing(values, options.project))
     except SettingsError as error:
-        found = found or list(error.faults)
+        found = found or list(error.errors)
     for fault in found:
         yield Finding("fault", "settings", f"{fault.name} {fault.problem}", "the function would not start", fault.fix)
     if found:

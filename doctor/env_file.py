@@ -63,7 +63,7 @@ def faults(values: Mapping[str, str]) -> list[SettingError]:
         try:
             load(_filled(values, side))
         except SettingsError as error:
-            found += [fault for fault in error.faults if fault not in found]
+            found += [fault for fault in error.errors if fault not in found]
     return found
 
 

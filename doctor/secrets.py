@@ -8,8 +8,8 @@ import requests
 
 from doctor.context import SECONDS, CheckContext
 from doctor.finding import Finding
-from notice.sendgrid import KEY
-from runtime.signature import signing_key
+from notice.sendgrid import KEY_PATTERN
+from runtime.signature import parse_signing_key
 
 STOPS = "without it the function answers 503 to every callout, and no notice goes out"
 HINTS = {
@@ -81,7 +81,7 @@ def _judge_signing_keys(case: CheckContext, text: str) -> Iterator[Finding]:
     good = []
     for number, word in enumerate(text.split(), 1):
         try:
-            signing_key(word)
+            parse_signing_key(word)
             good.append(word)
         except ValueError as error:
             fix = "rotate it: ./deploy.sh rotate-signing-key, or store it anew: ./deploy.sh secret CALLOUT_SIGNING_KEY"
@@ -99,7 +99,7 @@ def _judge_signing_keys(case: CheckContext, text: str) -> Iterator[Finding]:
 
 
 def judge_sendgrid_key(case: CheckContext, text: str) -> Iterator[Finding]:
-    if KEY.fullmatch(text):
+    if KEY_PATTERN.fullmatch(text):
         case.sendgrid_key = text
         yield Finding("ok", "secrets", "SENDGRID_API_KEY has the form of a key")
         return

@@ -121,7 +121,7 @@ def _callout(case: CheckContext) -> Callout:
 
 
 def _event(case: CheckContext) -> events.Event:
-    return events.read(_callout(case), ActionSecrets({}, SecretCache(case.settings)), lambda _odd: None)
+    return events.parse(_callout(case), ActionSecrets({}, SecretCache(case.settings)), lambda _odd: None)
 
 
 def sample(case: CheckContext) -> dict[str, object]:

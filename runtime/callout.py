@@ -39,7 +39,7 @@ def idempotency_key(webhook_id: str, body: bytes) -> str:
     return hashlib.sha256(webhook_id.encode() + b"." + body).hexdigest()
 
 
-def read(signed: SignedHeaders, body: bytes, deadline: float) -> tuple[Callout, str]:
+def parse(signed: SignedHeaders, body: bytes, deadline: float) -> tuple[Callout, str]:
     """The callout in a verified body, and what is odd about it (empty: nothing).
 
     Raises InvalidCallout: invalid_json (not UTF-8, not JSON, a name twice, NaN, nested too deep) or invalid_event (not

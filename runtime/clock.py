@@ -10,7 +10,7 @@ class Clock(NamedTuple):
     now: Callable[[], float] = time.time  # unix seconds
     monotonic: Callable[[], float] = time.monotonic  # seconds; for deadlines and durations
     sleep: Callable[[float], None] = time.sleep
-    chance: Callable[[], float] = random.random  # 0 ≤ x < 1; for jitter
+    random: Callable[[], float] = random.random  # 0 ≤ x < 1; for jitter
 
 
 CLOCK = Clock()

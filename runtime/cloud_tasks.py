@@ -15,10 +15,10 @@ from runtime.http_client import HttpClient, HttpResponse, NoResponse
 from runtime.secret_sources import TemporaryError
 from runtime.secrets import SecretCache
 from runtime.signature import SignedHeaders
-from settings import GOOGLE_TASKS, Settings
+from settings import CLOUD_TASKS_URL, Settings
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-DISPATCH_SECONDS = 60  # how long Cloud Tasks waits for `deliver`, which answers within 45
+DISPATCH_DEADLINE_SECONDS = 60  # how long Cloud Tasks waits for `deliver`, which answers within 45
 MOST_ATTEMPTS = 5
 ATTEMPT_SECONDS = 2.0  # for each: its task's name makes another one harmless
 TOKEN_SECONDS = 60  # how long an access token is used unasked; Google's library renews it 225 s before it ends
@@ -30,9 +30,9 @@ class CloudTasksClient:
 
     def __init__(self, settings: Settings, *, clock: Clock = CLOCK) -> None:
         self._settings, self._clock = settings, clock
-        self._network = HttpClient(settings)
+        self._http = HttpClient(settings)
         self._tokens = SecretCache(settings, fetch=_Account().token, clock=clock)
-        self._url = f"{settings.cloud_tasks_endpoint or GOOGLE_TASKS}/v2/{settings.tasks_queue}/tasks"
+        self._url = f"{settings.cloud_tasks_endpoint or CLOUD_TASKS_URL}/v2/{settings.tasks_queue}/tasks"
 
     def add(self, signed: SignedHeaders, body: bytes, *, key: str, action: str, deadline: float) -> bool:
         """Hand one Action's callout over: its own bytes and webhook headers. False where Cloud Tasks has it already.
@@ -47,7 +47,7 @@ class CloudTasksClient:
                 return self._create(task, deadline) or maybe_ours
             except Unavailable as error:
                 maybe_ours = maybe_ours or error.maybe_accepted
-                pause = FIRST_PAUSE_SECONDS * 2**attempt * (1 - self._clock.chance() / 2)
+                pause = FIRST_PAUSE_SECONDS * 2**attempt * (1 - self._clock.random() / 2)
                 if attempt >= MOST_ATTEMPTS or self._clock.monotonic() + pause > deadline:
                     raise
                 log.write("WARNING", f"attempt {attempt}: {error.cause}", code=error.code)
@@ -59,7 +59,7 @@ class CloudTasksClient:
         return {
             # Hashed, as Cloud Tasks asks of names: neighbours in order would slow it down.
             "name": f"{settings.tasks_queue}/tasks/{key}-{action}",
-            "dispatchDeadline": f"{DISPATCH_SECONDS}s",
+            "dispatchDeadline": f"{DISPATCH_DEADLINE_SECONDS}s",
             "httpRequest": {
                 "url": f"{settings.deliver_url}/{action}",
                 "httpMethod": "POST",
@@ -77,8 +77,8 @@ class CloudTasksClient:
     def _create(self, task: bytes, deadline: float) -> bool:
         headers = {"Content-Type": "application/json", **self._authorization(deadline)}
         try:
-            ends = min(deadline, self._clock.monotonic() + ATTEMPT_SECONDS)
-            reply = self._network.post(self._url, headers, task, ends=ends)
+            attempt_deadline = min(deadline, self._clock.monotonic() + ATTEMPT_SECONDS)
+            reply = self._http.post(self._url, headers, task, deadline=attempt_deadline)
         except NoResponse as error:
             raise _unavailable(str(error), maybe_accepted=error.maybe_accepted) from error
         if reply.status in (200, 409):

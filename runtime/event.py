@@ -148,7 +148,7 @@ class Event(JsonObject):
         secrets: ActionSecrets
 
 
-def read(callout: Callout, secrets: ActionSecrets, warn: Warn) -> Event:
+def parse(callout: Callout, secrets: ActionSecrets, warn: Warn) -> Event:
     """The event that the callout brought.
 
     Raises InvalidCallout (invalid_event, with the path) where `event` or `event.user` is no object, or

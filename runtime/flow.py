@@ -26,16 +26,16 @@ from runtime.errors import InvalidCallout, NoticeError, Rejected, Unavailable
 from runtime.event import Event
 from runtime.http import JsonResponse
 from runtime.idempotency import CompletedActions, IdempotencyCache
-from runtime.results import Outcome, Result, combine, internal, milliseconds, severity
+from runtime.results import Outcome, Result, combine, internal_error, milliseconds, severity
 from runtime.secrets import ActionSecrets, SecretCache
 from runtime.signature import TOLERANCE_SECONDS, SignedHeaders, SigningKeys, invalid_signature
 from settings import Settings, SettingsError
 from settings import load as load_settings
 
-DIRECT_SECONDS = 5.5  # for the whole answer; what the Action waits for is 7
-DELIVER_SECONDS = 45.0  # so that a slow acceptance is not taken for a failure
-TASK_SECONDS = 31 * 24 * 3600  # how long Cloud Tasks keeps a task, and so how old its signature may be
-MOST_TIMEOUTS = 5  # of one notice that SendGrid may have accepted each time; then `deliver` gives it up
+DIRECT_TIMEOUT_SECONDS = 5.5  # for the whole answer; what the Action waits for is 7
+DELIVER_TIMEOUT_SECONDS = 45.0  # so that a slow acceptance is not taken for a failure
+MAX_TASK_AGE_SECONDS = 31 * 24 * 3600  # how long Cloud Tasks keeps a task, and so how old its signature may be
+MAX_TIMEOUTS = 5  # of one notice that SendGrid may have accepted each time; then `deliver` gives it up
 
 Action = Callable[[Event, Api], Result | None]
 HttpFunction = Callable[[Request], Response]
@@ -58,8 +58,8 @@ def start() -> Settings:
     try:
         return load_settings()
     except SettingsError as error:
-        for fault in error.faults:
-            log.write("CRITICAL", str(fault), code="setting", setting=fault.name)
+        for fault in error.errors:
+            log.write("CRITICAL", str(fault), code="invalid_setting", setting=fault.name)
         sys.exit(1)
 
 
@@ -74,7 +74,7 @@ class Flow:
         self._queue = CloudTasksClient(settings, clock=clock) if settings.delivery == "queue" else None
         self._once = IdempotencyCache(clock)
         self._api = Api(clock)
-        self._timeouts = _Timeouts()
+        self._timeouts = _TimeoutCounter()
 
     def action(self, action: Action) -> HttpFunction:
         """Decorator: append an Action to the flow. What stands under its name then is the HTTP function of the flow."""
@@ -84,35 +84,37 @@ class Flow:
 
         @functools.wraps(action)
         def http(request: Request) -> Response:
-            return self.callout(request)
+            return self.handle_callout(request)
 
         return http
 
-    def callout(self, request: Request) -> Response:
+    def handle_callout(self, request: Request) -> Response:
         """Answer a callout from Auth0. Never raises."""
-        return self._serve(request, DIRECT_SECONDS, TOLERANCE_SECONDS, self._take)
+        return self._serve(request, DIRECT_TIMEOUT_SECONDS, TOLERANCE_SECONDS, self._take)
 
     def deliver(self, request: Request) -> Response:
         """Answer Cloud Tasks: run the Action that the path names. Whatever is not 2xx is tried again. Never raises."""
         name = request.path.strip("/")
-        return self._serve(request, DELIVER_SECONDS, TASK_SECONDS, functools.partial(self._deliver, name))
+        return self._serve(
+            request, DELIVER_TIMEOUT_SECONDS, MAX_TASK_AGE_SECONDS, functools.partial(self._deliver, name)
+        )
 
     def _serve(
         self, request: Request, seconds: float, tolerance: float, work: Callable[[_Received], JsonResponse]
     ) -> Response:
         began, unread = self._clock.monotonic(), True
-        with log.scope(**http.trace(request, self.settings.google_cloud_project)):
+        with log.context(**http.trace_fields(request, self.settings.google_cloud_project)):
             try:
-                body = http.read(request)
+                body = http.read_body(request)
                 unread = False
                 answer = work(self._receive(request.headers, body, began, seconds, tolerance))
             except NoticeError as error:
-                answer = http.failure(error)
+                answer = http.error_response(error)
                 log.write(severity(error), error.code, code=error.code, cause=error.cause or error.message)
             except Exception as error:  # noqa: BLE001  (whatever it is, nothing of it may show outside)
-                answer = http.failure(internal())
-                log.write("ERROR", log.error_text(error), code="internal")
-            return http.respond(answer, unread=unread)
+                answer = http.error_response(internal_error())
+                log.write("ERROR", log.format_error(error), code="internal")
+            return http.to_flask_response(answer, unread=unread)
 
     def _receive(self, headers: Headers, body: bytes, began: float, seconds: float, tolerance: float) -> _Received:
         """Verified first, read second."""
@@ -123,15 +125,15 @@ class Flow:
     def _read(self, signed: SignedHeaders, body: bytes, deadline: float) -> Event:
         odd: list[str] = []
         try:
-            callout, oddity = callouts.read(signed, body, deadline)
+            callout, oddity = callouts.parse(signed, body, deadline)
             if self.settings.allowed_tenants and _tenant(callout.event) not in self.settings.allowed_tenants:
                 raise invalid_signature("the tenant is not among ALLOWED_TENANTS")
-            event = events.read(callout, ActionSecrets(self.settings.secrets, self._secrets, deadline), odd.append)
+            event = events.parse(callout, ActionSecrets(self.settings.secrets, self._secrets, deadline), odd.append)
         except RecursionError:
             raise InvalidCallout("invalid_json", 400, "body: nested too deep") from None
         _describe(event)
         for warning in [*([oddity] if oddity else []), *odd]:
-            log.write("WARNING", warning, code="odd_event")
+            log.write("WARNING", warning, code="unexpected_field_type")
         return event
 
     def _take(self, received: _Received) -> JsonResponse:
@@ -172,7 +174,7 @@ class Flow:
                 raise
             return Result("abandoned", reason="recipient_refused")
         except Unavailable as error:
-            if not error.maybe_accepted or self._timeouts.count(key) < MOST_TIMEOUTS:
+            if not error.maybe_accepted or self._timeouts.count(key) < MAX_TIMEOUTS:
                 raise
             return Result("abandoned", reason="maybe_accepted")
 
@@ -188,9 +190,9 @@ class Flow:
         except NoticeError as known:
             error = known
         except (Exception, SystemExit) as unforeseen:  # noqa: BLE001  (one Action must not stop the others)
-            log.write("ERROR", log.error_text(unforeseen), code="internal", action=name)
-            error = internal()
-        log.end_console()
+            log.write("ERROR", log.format_error(unforeseen), code="internal", action=name)
+            error = internal_error()
+        log.flush_console()
         if error is not None:
             result = Result("failed", reason=error.code)
         outcome = Outcome(name, result, milliseconds(self._clock.monotonic() - began), error)
@@ -201,7 +203,7 @@ class Flow:
         return combine(received.event.callout, outcomes, self._clock.monotonic() - received.began)
 
 
-class _Timeouts:
+class _TimeoutCounter:
     """How often this instance saw SendGrid time out on one notice, for the last 10,000 of them."""
 
     def __init__(self) -> None:
@@ -230,5 +232,5 @@ def _describe(event: Event) -> None:
     """What the log says of the callout in every line: who by a hash that support can compute, never the address."""
     callout = event.callout
     user = sha256(f"{event.tenant.id or ''}/{event.user.user_id or ''}".encode()).hexdigest()[:16]
-    log.describe(callout=callout.id, idempotency_key=callout.key, reference=callout.reference, user=user)
-    log.hide_address(event.user.email, f"user {user}")
+    log.bind(callout=callout.id, idempotency_key=callout.key, reference=callout.reference, user=user)
+    log.redact_address(event.user.email, f"user {user}")

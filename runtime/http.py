@@ -10,7 +10,7 @@ from flask import Request, Response
 
 from runtime.errors import InvalidCallout, NoticeError, Unavailable
 
-LARGEST_BODY = 65_536
+MAX_BODY_BYTES = 65_536
 TRACE = re.compile(r"(?:00-)?([0-9a-f]{32})[-/]")
 
 
@@ -22,7 +22,7 @@ class JsonResponse(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
 
 
-def read(request: Request) -> bytes:
+def read_body(request: Request) -> bytes:
     """The raw body, of which no more than the limit is ever held.
 
     Raises InvalidCallout: method_not_allowed, unsupported_media_type or too_large.
@@ -31,10 +31,10 @@ def read(request: Request) -> bytes:
         raise InvalidCallout("method_not_allowed", 405, "POST the callout")
     if request.mimetype != "application/json" or request.headers.get("Content-Encoding"):
         raise InvalidCallout("unsupported_media_type", 415, "Content-Type must be application/json, with no encoding")
-    if (request.content_length or 0) > LARGEST_BODY:
+    if (request.content_length or 0) > MAX_BODY_BYTES:
         raise _too_large()
-    body = _read_at_most(request, LARGEST_BODY + 1)
-    if len(body) > LARGEST_BODY:
+    body = _read_at_most(request, MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
         raise _too_large()
     return body
 
@@ -50,17 +50,17 @@ def _read_at_most(request: Request, size: int) -> bytes:
 
 
 def _too_large() -> InvalidCallout:
-    return InvalidCallout("too_large", 413, f"the body may have {LARGEST_BODY} bytes")
+    return InvalidCallout("too_large", 413, f"the body may have {MAX_BODY_BYTES} bytes")
 
 
-def trace(request: Request, project: str) -> dict[str, str]:
+def trace_fields(request: Request, project: str) -> dict[str, str]:
     """The log's fields that nest a line under Cloud Run's own request entry."""
     header = request.headers.get("traceparent") or request.headers.get("X-Cloud-Trace-Context") or ""
     found = TRACE.match(header)
     return {"logging.googleapis.com/trace": f"projects/{project}/traces/{found[1]}"} if found and project else {}
 
 
-def failure(error: NoticeError) -> JsonResponse:
+def error_response(error: NoticeError) -> JsonResponse:
     """The answer that says what went wrong, to whoever called."""
     headers = {"Retry-After": str(max(error.retry_after, 1))} if isinstance(error, Unavailable) else {}
     if error.code == "method_not_allowed":
@@ -68,7 +68,7 @@ def failure(error: NoticeError) -> JsonResponse:
     return JsonResponse(error.status, {"error": {"code": error.code, "message": error.message}}, headers)
 
 
-def respond(answer: JsonResponse, *, unread: bool = False) -> Response:
+def to_flask_response(answer: JsonResponse, *, unread: bool = False) -> Response:
     """`unread`: the request's body was not read to its end, and must not be: functions-framework reads the rest into
     memory after every answer but a streamed one."""
     text = json.dumps(answer.body, default=str).encode() + b"\n"  # an Action may report anything

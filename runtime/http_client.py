@@ -29,7 +29,7 @@ from settings import Settings
 
 CONNECT_SECONDS = 2.0
 LARGEST_ANSWER = 65_536
-# Of this thread's request: .ends, the monotonic second by which it must be over; .connection, whether it went out over
+# Of this thread's request: .deadline, the monotonic second by which it must be over; .connection, whether it went out over
 # one that was kept, or one is begun or made for it; .answered, whether a byte of the answer has come;
 # .may_have_arrived, whether it went out before, over a kept one that ended.
 _current = threading.local()
@@ -56,13 +56,18 @@ class HttpClient:
         self._adapter = _Adapter(settings.threads, settings.ca_bundle or certifi.where())
         self._proxies = {"https": settings.proxy} if settings.proxy else None
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes, *, ends: float) -> HttpResponse:
-        """The answer, with redirects not followed. `ends`: a monotonic second; the whole is over by then.
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, *, deadline: float) -> HttpResponse:
+        """The answer, with redirects not followed. `deadline`: a monotonic second; the whole is over by then.
 
         Raises NoResponse.
         """
         began = time.monotonic()
-        _current.ends, _current.connection, _current.answered, _current.may_have_arrived = ends, "", False, False
+        _current.deadline, _current.connection, _current.answered, _current.may_have_arrived = (
+            deadline,
+            "",
+            False,
+            False,
+        )
         try:
             return self._exchange_again_if_stale(_prepared(url, headers, body))
         except requests.ConnectTimeout as error:
@@ -87,7 +92,7 @@ class HttpClient:
         return self._exchange(request)
 
     def _exchange(self, request: requests.PreparedRequest) -> HttpResponse:
-        left = _current.ends - time.monotonic()
+        left = _current.deadline - time.monotonic()
         if left <= 0:
             raise requests.ConnectTimeout
         response = self._adapter.send(
@@ -124,7 +129,7 @@ class _DeadlineReader(io.RawIOBase):
     """Reads a socket so that all reads together, and not each of them, keep within the thread's deadline."""
 
     def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
-        self._raw, self._connection, self._ends = raw, connection, _current.ends
+        self._raw, self._connection, self._ends = raw, connection, _current.deadline
 
     def readable(self) -> bool:
         return True
@@ -182,13 +187,13 @@ class _BoundedConnect:
         _current.connection = "made"
 
     def _new_conn(self) -> socket.socket:
-        host, whole, ends = self._dns_host, self.timeout, time.monotonic() + self.timeout
+        host, whole, deadline = self._dns_host, self.timeout, time.monotonic() + self.timeout
         *others, last = dict.fromkeys(_resolve(host, self.port)) or (host,)
         try:
             for address in others:
                 with suppress(HTTPError):
-                    return self._connect_to(address, (ends - time.monotonic()) / 2)
-            return self._connect_to(last, ends - time.monotonic())
+                    return self._connect_to(address, (deadline - time.monotonic()) / 2)
+            return self._connect_to(last, deadline - time.monotonic())
         finally:
             self._dns_host, self.timeout = host, whole
 

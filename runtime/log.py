@@ -24,7 +24,7 @@ import markupsafe
 
 Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 
-LONGEST = 8192  # characters of one text in one line; an entry may have 256 KB
+MAX_TEXT_CHARS = 8192  # characters of one text in one line; an entry may have 256 KB
 _secrets: dict[str, tuple[str, ...]] = {}  # each with its spellings
 _writing = threading.Lock()
 
@@ -43,7 +43,7 @@ _scope: ContextVar[Scope | None] = ContextVar("scope", default=None)
 
 
 @contextmanager
-def scope(**fields: Any) -> Iterator[Scope]:
+def context(**fields: Any) -> Iterator[Scope]:
     """Lines written inside carry `fields`; what is printed inside is an Action's console."""
     token = _scope.set(Scope(fields))
     try:
@@ -76,12 +76,12 @@ def network_seconds() -> float:
     return _current().network_seconds
 
 
-def describe(**fields: Any) -> None:
+def bind(**fields: Any) -> None:
     """From here to the end of the scope every line carries `fields` too."""
     _current().fields.update(fields)
 
 
-def hide_address(address: str | None, user: str) -> None:
+def redact_address(address: str | None, user: str) -> None:
     """From here to the end of the scope `address` is written as `user`, however it is spelled or escaped."""
     if address and len(address) > 2:  # a shorter one is none, and would hide half of the log
         # Beyond ASCII a letter's other case may be several letters, which no comparison that ignores case finds.
@@ -90,7 +90,7 @@ def hide_address(address: str | None, user: str) -> None:
             _current().masks.update(dict.fromkeys(_spellings(text), user))
 
 
-def hide_secret(value: str) -> None:
+def redact_secret(value: str) -> None:
     """From now on `value` is written as `[secret]` in every scope, however it is spelled or escaped.
 
     The last 100 values are remembered.
@@ -109,7 +109,7 @@ def _spellings(text: str) -> Iterator[str]:
     yield from (quote(text, safe=safe) for safe in ("", "/", "@"))
 
 
-def mask(text: str) -> str:
+def redact(text: str) -> str:
     """The text without secrets and without the address of the callout's user."""
     lowered = text.lower()
     secrets = ((spelling, "[secret]") for spellings in list(_secrets.values()) for spelling in spellings)
@@ -120,10 +120,10 @@ def mask(text: str) -> str:
 
 
 def _clean(value: Any) -> Any:
-    return mask(value)[:LONGEST] if isinstance(value, str) else value
+    return redact(value)[:MAX_TEXT_CHARS] if isinstance(value, str) else value
 
 
-def error_text(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """An unforeseen error with its stack, for the log alone."""
     return "".join(traceback.format_exception(error))
 
@@ -135,7 +135,7 @@ def install() -> None:
         logging.basicConfig(level=logging.INFO, handlers=[_Handler()], force=True)
 
 
-def end_console() -> None:
+def flush_console() -> None:
     """Write what an Action printed last without ending the line."""
     current = _current()
     for severity, rest in current.printed.items():
@@ -157,9 +157,9 @@ class _Console(io.TextIOBase):
     def write(self, text: str) -> int:
         current = _scope.get()
         if current is None:
-            self._original.write(mask(text))
+            self._original.write(redact(text))
             return len(text)
-        whole = mask(current.printed.get(self._severity, "") + text)  # before it is split: an address may hold a \n
+        whole = redact(current.printed.get(self._severity, "") + text)  # before it is split: an address may hold a \n
         *lines, current.printed[self._severity] = whole.split("\n")
         for line in lines:
             write(self._severity, line, console=True)

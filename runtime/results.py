@@ -65,7 +65,7 @@ def combine(callout: Callout, outcomes: list[Outcome], seconds: float) -> JsonRe
     common = {"id": callout.id, "stats": stats, "actions": [outcome.body() for outcome in outcomes]}
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if errors:
-        answer = http.failure(max(errors, key=lambda error: WORST.get(error.status, 2)))
+        answer = http.error_response(max(errors, key=lambda error: WORST.get(error.status, 2)))
         return answer._replace(body={**answer.body, **common})
     told = min((outcome.result for outcome in outcomes), key=lambda result: TELLING.get(result.status, 2))
     details: dict[str, Any] = {"message_id": told.message_id} if told.status == "sent" else {}
@@ -78,7 +78,7 @@ def severity(error: NoticeError) -> log.Severity:
     return "WARNING" if error.status < 500 else "ERROR"
 
 
-def internal() -> NoticeError:
+def internal_error() -> NoticeError:
     return NoticeError("internal", "an unforeseen failure; the log of the function says more")
 
 

@@ -17,7 +17,7 @@ from runtime.errors import Unavailable
 from runtime.secret_sources import PermanentError, TemporaryError, reader
 from settings import Settings
 
-STALE_SECONDS = 24 * 3600
+MAX_STALE_SECONDS = 24 * 3600
 OUTAGE_SECONDS = 10  # how long an old value serves before an outage is asked about again
 PATIENCE_SECONDS = 4.0  # for one reading in all, less than a callout's deadline
 SHORT_PATIENCE_SECONDS = 1.0  # the same where an old value can serve
@@ -36,7 +36,7 @@ class Secret(str):
     def __repr__(self) -> str:
         return "'[secret]'"
 
-    def renewed(self) -> "Secret":
+    def refresh(self) -> "Secret":
         """The value as it stands now, read past the cache. Raises Unavailable (secret_unavailable)."""
         return self._renew()
 
@@ -62,11 +62,11 @@ class SecretCache:
         self._lock = threading.Lock()
 
     def get(
-        self, source: str, *, max_age: float | None = None, old_serves: bool = True, deadline: float = math.inf
+        self, source: str, *, max_age: float | None = None, allow_stale: bool = True, deadline: float = math.inf
     ) -> str:
         """The value at `source`, at most `max_age` seconds old (default: SECRET_MAX_AGE_SECONDS).
 
-        `old_serves`: in an outage an older one will do. Waits no longer than to `deadline` (monotonic seconds).
+        `allow_stale`: in an outage an older one will do. Waits no longer than to `deadline` (monotonic seconds).
         Raises Unavailable (secret_unavailable).
         """
         began = self._clock.monotonic()
@@ -81,7 +81,7 @@ class SecretCache:
         try:
             return reading.result(min(patience, max(deadline - began, 0)))
         except (FutureTimeoutError, TemporaryError) as error:
-            return self._old(source, value if old_serves else None, str(error) or "no answer in time")
+            return self._old(source, value if allow_stale else None, str(error) or "no answer in time")
         finally:
             log.add_network_seconds(self._clock.monotonic() - began)
 
@@ -108,14 +108,14 @@ class SecretCache:
             self._values.pop(source, None)
             raise _unavailable(source, str(refused)) from refused
         for words in (text, *text.split()):
-            log.hide_secret(words)
+            log.redact_secret(words)
         now = self._clock.monotonic()
         self._values[source] = _Value(text, now, now)
         return text
 
     def _old(self, source: str, old: _Value | None, cause: str) -> str:
         now = self._clock.monotonic()
-        if old is None or now - old.read_at > STALE_SECONDS:
+        if old is None or now - old.read_at > MAX_STALE_SECONDS:
             raise _unavailable(source, cause)
         with self._lock:
             is_first = self._values.get(source) is old  # and it was not read anew, or dropped, in the meantime
@@ -123,7 +123,9 @@ class SecretCache:
                 self._values[source] = _Value(old.text, old.read_at, now)
         if is_first:
             age = now - old.read_at
-            log.write("WARNING", f"{source}: {cause}; the value read {age:.0f} s ago serves", code="secret_old")
+            log.write(
+                "WARNING", f"{source}: {cause}; the value read {age:.0f} s ago serves", code="stale_secret_served"
+            )
         return old.text
 
 
@@ -150,7 +152,7 @@ class ActionSecrets(Mapping[str, Secret]):
     def _get(self, source: str, **how: Any) -> Secret:
         text = self._secrets.get(source, deadline=self._deadline, **how)
         # Whoever asks anew has been told that this value is none: in an outage it must not stand in for its successor.
-        return Secret(text, lambda: self._get(source, max_age=0, old_serves=False))
+        return Secret(text, lambda: self._get(source, max_age=0, allow_stale=False))
 
     def __iter__(self) -> Any:
         return iter(self._sources)

@@ -33,7 +33,7 @@ class SignedHeaders(NamedTuple):
     signatures: tuple[str, ...]
 
 
-def read_headers(headers: Headers) -> SignedHeaders:
+def parse_headers(headers: Headers) -> SignedHeaders:
     """Raises InvalidCallout (invalid_signature) where a header is missing or malformed."""
     claimed = {name: headers.get(f"webhook-{name}") or "" for name in ("id", "timestamp", "signature")}
     missing = [f"webhook-{name}" for name, value in claimed.items() if not value]
@@ -46,7 +46,7 @@ def read_headers(headers: Headers) -> SignedHeaders:
     return SignedHeaders(claimed["id"], int(claimed["timestamp"]), tuple(claimed["signature"].split(" ")))
 
 
-def verify_age(signed: SignedHeaders, now: float, *, tolerance: float = TOLERANCE_SECONDS) -> None:
+def check_age(signed: SignedHeaders, now: float, *, tolerance: float = TOLERANCE_SECONDS) -> None:
     """Raises InvalidCallout (invalid_signature) where the timestamp is too far from `now` (unix seconds)."""
     age = int(now) - signed.timestamp
     if age > tolerance or -age > TOLERANCE_SECONDS:
@@ -63,7 +63,7 @@ def has_valid_signature(signed: SignedHeaders, body: bytes, keys: Iterable[bytes
     return any([hmac.compare_digest(mine, theirs) for mine in made for theirs in offered])  # noqa: C419  (no early end)
 
 
-def signing_key(text: str) -> bytes:
+def parse_signing_key(text: str) -> bytes:
     """The bytes of `whsec_BASE64`. Raises ValueError, without the key, where it is malformed."""
     prefix, _, encoded = text.partition("_")
     try:
@@ -94,8 +94,8 @@ class SigningKeys:
         An unknown signature is looked at again with freshly read keys, so that a new key works at once.
         Raises InvalidCallout (invalid_signature) or Unavailable (secret_unavailable).
         """
-        signed = read_headers(headers)
-        verify_age(signed, self._clock.now(), tolerance=tolerance)
+        signed = parse_headers(headers)
+        check_age(signed, self._clock.now(), tolerance=tolerance)
         if not has_valid_signature(signed, body, self._keys(None, deadline)) and not has_valid_signature(
             signed, body, self._keys(self._unknown_signature(), deadline)
         ):
@@ -115,13 +115,13 @@ class SigningKeys:
         keys, faults = [], []
         for number, word in enumerate(text.split(), 1):
             try:
-                keys.append(signing_key(word))
+                keys.append(parse_signing_key(word))
             except ValueError as error:
                 faults.append(f"key {number} of CALLOUT_SIGNING_KEY is skipped: {error}")
         if self._reported != text:
             self._reported = text
             for fault in faults:
-                log.write("ERROR", fault, code="signing_key_malformed")
+                log.write("ERROR", fault, code="malformed_signing_key")
         if not keys:
             raise Unavailable("secret_unavailable", "a secret cannot be read", cause="no usable signing key")
         return keys

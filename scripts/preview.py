@@ -11,7 +11,7 @@ from typing import Any, cast
 import settings
 from emulator.web.language_gallery import in_theme, languages
 from notice.compose import Message, password_changed
-from notice.languages import FOLDER
+from notice.languages import TRANSLATIONS
 from runtime import event
 from runtime.callout import Callout
 from runtime.secrets import ActionSecrets
@@ -35,7 +35,7 @@ def mail(wish: str, default: str = "") -> Message:
     raw["request"]["language"] = wish
     moment = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
     callout = Callout("preview", f"{0x1A2B3C4D5E6F:x}{'0' * 52}", moment, False, raw, 0.0)
-    happened = event.read(callout, cast(ActionSecrets, None), print)
+    happened = event.parse(callout, cast(ActionSecrets, None), print)
     return password_changed(happened, settings.load({**ENVIRONMENT, "DEFAULT_LANGUAGE": default or wish}))
 
 
@@ -44,7 +44,7 @@ def sheet(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for tag, name in languages().items():
-        file = FOLDER / f"{tag}.toml"
+        file = TRANSLATIONS / f"{tag}.toml"
         about = tomllib.loads(file.read_text())["about"]
         message = mail(file.stem)
         for theme in THEMES:

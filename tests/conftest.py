@@ -52,20 +52,20 @@ class FakeTime:
 
     now: float = 1_800_000_000.0
     monotonic: float = 1000.0
-    chance: float = 0.0
+    random: float = 0.0
     slept: list[float] = field(default_factory=list)
 
-    def go_on(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += seconds
         self.monotonic += seconds
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.go_on(seconds)
+        self.advance(seconds)
 
     @property
     def clock(self) -> Clock:
-        return Clock(lambda: self.now, lambda: self.monotonic, self.sleep, lambda: self.chance)
+        return Clock(lambda: self.now, lambda: self.monotonic, self.sleep, lambda: self.random)
 
 
 @pytest.fixture

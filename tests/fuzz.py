@@ -314,7 +314,7 @@ def answer(entry: Callable[[Request], Any], hostile: Hostile) -> int:
 def run(inputs: int, seed: int) -> tuple[Counter[int], list[str]]:
     """How often each status was answered, and what should not have been."""
     log.install()
-    chance, entry = random.Random(seed), flow(load(ENVIRONMENT)).callout
+    chance, entry = random.Random(seed), flow(load(ENVIRONMENT)).handle_callout
     statuses: Counter[int] = Counter()
     wrong: list[str] = []
     for number in range(inputs):

@@ -21,7 +21,7 @@ def faults(environment: dict[str, str]) -> Faults:
     def read(**more: str) -> tuple[SettingError, ...]:
         with pytest.raises(SettingsError) as caught:
             load({**environment, **more})
-        return caught.value.faults
+        return caught.value.errors
 
     return read
 
@@ -162,7 +162,7 @@ def test_everything_wrong_is_told_at_once_each_with_its_fix() -> None:
     with pytest.raises(SettingsError) as caught:
         load({"SENDER_EMAIL": "nobody", "SUPPORT_CONTACT": " ", "THREADS": "many", "CONTEXT": "moon"})
 
-    assert {(fault.name, fault.problem) for fault in caught.value.faults} == {
+    assert {(fault.name, fault.problem) for fault in caught.value.errors} == {
         ("SENDER_EMAIL", "is not one e-mail address"),
         ("SUPPORT_CONTACT", "is missing"),
         ("SENDGRID_API_KEY_SECRET", "is missing"),
@@ -170,8 +170,8 @@ def test_everything_wrong_is_told_at_once_each_with_its_fix() -> None:
         ("THREADS", "is not a whole number from 1 to 1000"),
         ("CONTEXT", "has the unknown word moon"),
     }
-    assert str(caught.value) == "; ".join(f"{f.name} {f.problem}: {f.fix}" for f in caught.value.faults)
-    assert all(fault.fix for fault in caught.value.faults)
+    assert str(caught.value) == "; ".join(f"{f.name} {f.problem}: {f.fix}" for f in caught.value.errors)
+    assert all(fault.fix for fault in caught.value.errors)
 
 
 QUEUE_MODE = {
@@ -198,7 +198,7 @@ def test_public_side_in_queue_mode_needs_the_queues_settings(environment: dict[s
     with pytest.raises(SettingsError) as caught:
         load({**environment, "DELIVERY": "queue"})
 
-    assert {fault.name for fault in caught.value.faults} == {"TASKS_QUEUE", "DELIVER_URL", "DELIVER_INVOKER"}
+    assert {fault.name for fault in caught.value.errors} == {"TASKS_QUEUE", "DELIVER_URL", "DELIVER_INVOKER"}
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_malformed_setting_of_the_queue_is_one_fault(name: str, text: str) -> No
     with pytest.raises(SettingsError) as caught:
         load({**QUEUE_MODE, name: text})
 
-    assert [fault.name for fault in caught.value.faults] == [name]
+    assert [fault.name for fault in caught.value.errors] == [name]
 
 
 def test_deliver_ignores_delivery_and_the_queues_settings(environment: dict[str, str]) -> None:
@@ -232,7 +232,7 @@ def test_deliver_needs_the_mail_settings() -> None:
     with pytest.raises(SettingsError) as caught:
         load({**QUEUE_MODE, "FUNCTION_TARGET": "deliver"})
 
-    assert {fault.name for fault in caught.value.faults} == {
+    assert {fault.name for fault in caught.value.errors} == {
         "SENDER_EMAIL",
         "SUPPORT_CONTACT",
         "SENDGRID_API_KEY_SECRET",
@@ -255,7 +255,7 @@ def test_empty_environment_names_each_required_setting_once() -> None:
     with pytest.raises(SettingsError) as caught:
         load({})
 
-    assert sorted(fault.name for fault in caught.value.faults) == [
+    assert sorted(fault.name for fault in caught.value.errors) == [
         "CALLOUT_SIGNING_KEY_SECRET",
         "SENDER_EMAIL",
         "SENDGRID_API_KEY_SECRET",

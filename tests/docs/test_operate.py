@@ -20,7 +20,7 @@ def test_every_code_of_the_product_is_explained() -> None:
     files = [*ROOT.glob("runtime/*.py"), *ROOT.glob("notice/*.py")]
     codes = {code for file in files for code in CODE.findall(file.read_text("utf-8"))}
 
-    assert {"invalid_signature", "mail_rejected", "queue_unavailable", "unknown_action", "secret_old"} <= codes
+    assert {"invalid_signature", "mail_rejected", "queue_unavailable", "unknown_action", "stale_secret_served"} <= codes
     assert not [code for code in sorted(codes) if f"`{code}`" not in PAGE]
 
 

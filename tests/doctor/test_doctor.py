@@ -259,7 +259,7 @@ def test_a_clock_that_is_off_is_found_and_what_is_signed_is_right_all_the_same(
     deployment: Deployment, seconds: float
 ) -> None:
     real = Clock()
-    clock = Clock(lambda: real.now() + seconds, real.monotonic, real.sleep, real.chance)
+    clock = Clock(lambda: real.now() + seconds, real.monotonic, real.sleep, real.random)
     values = deployment.settings
     case = CheckContext(values, load(env_file.mailing(values)), deployment.url, clock=clock)
     case.signing_key = deployment.emulator.keys.signing_key

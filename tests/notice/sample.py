@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import settings as product_settings
 from notice.compose import Message, password_changed
-from notice.languages import FOLDER
+from notice.languages import TRANSLATIONS
 from runtime import event as events
 from runtime.callout import Callout
 from runtime.event import Event
@@ -17,7 +17,7 @@ from runtime.secrets import ActionSecrets
 from settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "emulator" / "auth0" / "samples"
-TAGS = sorted(file.stem for file in FOLDER.glob("*.toml"))
+TAGS = sorted(file.stem for file in TRANSLATIONS.glob("*.toml"))
 MOMENT = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
 REFERENCE = "1A2B-3C4D-5E6F"
 CONTACT = "help@acme.example"
@@ -57,7 +57,7 @@ def callout(raw: Any = None, moment: datetime = MOMENT) -> Callout:
 def event(name: str = "full", moment: datetime = MOMENT, **changes: Any) -> Event:
     """As the product reads it."""
     brought = callout(example(name, **changes), moment)
-    return events.read(brought, cast(ActionSecrets, None), lambda _: None)
+    return events.parse(brought, cast(ActionSecrets, None), lambda _: None)
 
 
 def mail(

@@ -79,8 +79,8 @@ def send(
 
     def run(keys: Keys | None = None, **changes: Any) -> Result:
         sendgrid = SendGrid(settings, clock=time.clock)
-        with log.scope():
-            log.hide_address(MESSAGE.to, "user 0123")
+        with log.context():
+            log.redact_address(MESSAGE.to, "user 0123")
             return sendgrid.send(MESSAGE, key=(keys or Keys(KEY)).get(), callout=callout._replace(**changes))
 
     return run
@@ -137,10 +137,10 @@ def test_account_in_the_eu_is_asked_there(
     assert result.status == "sent"
 
 
-# Refused for good
+# Permanent errors
 
 ODD: list[Any] = [{"errors": None}, {"errors": ["text"]}, {"errors": 5}, {}, [], "[" * 60_000, b"\xff"]
-FIELDS = "The fields that SendGrid names say what to mend."
+FIELDS = "Fix the fields that SendGrid names."
 UNVERIFIED = "Verify SENDER_EMAIL as a sender identity: https://app.sendgrid.com/settings/sender_auth"
 CREDITS = "The SendGrid account is out of credits: https://app.sendgrid.com/account/billing"
 
@@ -156,11 +156,11 @@ CREDITS = "The SendGrid account is out of credits: https://app.sendgrid.com/acco
         (403, errors(("access forbidden", None)), "access forbidden). Give the API key the scope mail.send."),
         (403, errors(("Not a verified Sender.", "from")), f"Not a verified Sender. [from]). {UNVERIFIED}"),
         (401, errors(("Maximum credits exceeded", None)), f"Maximum credits exceeded). {CREDITS}"),
-        (413, "<html>413", "a page that is not JSON). The mail is larger than SendGrid takes."),
+        (413, "<html>413", "unexpected response body). The email exceeds SendGrid's size limit."),
         (405, errors(("POST method allowed only", None)), "POST method allowed only)."),
         (415, "", "no reason given)."),
         (404, {"errors": []}, "no reason given)."),
-        *((400, odd, f"a page that is not JSON). {FIELDS}") for odd in ODD),
+        *((400, odd, f"unexpected response body). {FIELDS}") for odd in ODD),
     ],
 )
 def test_refusal_is_final_and_says_what_to_do(
@@ -172,7 +172,7 @@ def test_refusal_is_final_and_says_what_to_do(
         send()
 
     assert (caught.value.status, caught.value.code) == (502, "mail_rejected")
-    assert caught.value.message == f"SendGrid refused the mail ({status}: {said}"
+    assert caught.value.message == f"SendGrid rejected the email ({status}: {said}"
     assert not caught.value.recipient_rejected
     assert len(mock.calls) == 1
 
@@ -223,7 +223,7 @@ def test_reason_is_one_line_of_bounded_length(mock: responses.RequestsMock, send
         send()
 
     said = "two  lines  " + "x" * 488
-    assert caught.value.message == f"SendGrid refused the mail (400: {said}). {FIELDS}"
+    assert caught.value.message == f"SendGrid rejected the email (400: {said}). {FIELDS}"
 
 
 def test_long_reason_without_an_address_is_searched_quickly(mock: responses.RequestsMock, send: Send) -> None:
@@ -256,8 +256,8 @@ def test_key_that_is_still_the_same_is_not_tried_again(mock: responses.RequestsM
         send(keys := Keys(KEY, KEY))
 
     assert caught.value.message == (
-        "SendGrid refused the mail (401: the API key is not valid). "
-        "Put a valid API key into the secret that SENDGRID_API_KEY_SECRET names."
+        "SendGrid rejected the email (401: API key rejected). "
+        "Store a valid API key in the secret that SENDGRID_API_KEY_SECRET names."
     )
     assert (len(mock.calls), keys.read) == (1, 2)
 
@@ -265,7 +265,7 @@ def test_key_that_is_still_the_same_is_not_tried_again(mock: responses.RequestsM
 def test_fresh_key_that_is_refused_too_ends_it(mock: responses.RequestsMock, send: Send) -> None:
     mock.post(URL, status=401)
 
-    with pytest.raises(Rejected, match="the API key is not valid"):
+    with pytest.raises(Rejected, match="API key rejected"):
         send(keys := Keys(KEY, FRESH_KEY))
     assert (len(mock.calls), keys.read) == (2, 2)
 
@@ -312,11 +312,11 @@ def test_fresh_key_that_is_malformed_is_unavailable(mock: responses.RequestsMock
 
 def test_key_stands_in_no_error(mock: responses.RequestsMock, send: Send) -> None:
     for body in (errors((f"bad key {KEY}", None)), KEY):
-        log.hide_secret(KEY)
+        log.redact_secret(KEY)
         mock.post(URL, status=400, json=body)
         with pytest.raises(Rejected) as caught:
             send()
-        assert "a" * 22 not in log.error_text(caught.value)
+        assert "a" * 22 not in log.format_error(caught.value)
 
 
 # Tried again
@@ -343,7 +343,7 @@ def test_pauses_grow_to_a_bound_and_end_with_the_deadline(
 
     assert time.slept == [0.4, 0.8, 1.5, 1.5]
     assert (caught.value.code, caught.value.status) == ("mail_unavailable", 503)
-    assert caught.value.message == "SendGrid answered 503"
+    assert caught.value.message == "SendGrid responded with status 503"
     assert caught.value.cause == "attempt 5: 503 down"
     assert caught.value.retry_after == 0
     assert not caught.value.maybe_accepted
@@ -352,7 +352,7 @@ def test_pauses_grow_to_a_bound_and_end_with_the_deadline(
 def test_pause_is_less_by_up_to_a_random_half(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
     mock.post(URL, status=503)
     mock.post(URL, status=202)
-    time.chance = 0.5
+    time.random = 0.5
 
     send()
 
@@ -458,7 +458,7 @@ def test_wait_past_the_deadline_is_handed_on_and_not_waited(
 
 
 def test_wait_is_rounded_up_to_whole_seconds(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
-    time.go_on(0.25)
+    time.advance(0.25)
     mock.post(URL, status=429, headers={"X-RateLimit-Reset": "1800000060"})
 
     with pytest.raises(Unavailable) as caught:
@@ -481,9 +481,9 @@ def test_any_answer_is_an_error_of_the_family(body: bytes, status: int) -> None:
     sendgrid = SendGrid.__new__(SendGrid)
     sendgrid._clock = CLOCK
 
-    error = sendgrid._refusal(HttpResponse(status, {}, body), 1)
+    error = sendgrid._to_error(HttpResponse(status, {}, body), 1)
 
-    assert isinstance(error, Rejected | Unavailable | module._KeyRefused)
+    assert isinstance(error, Rejected | Unavailable | module._KeyRejected)
 
 
 # No answer
@@ -514,7 +514,7 @@ def test_attempts_that_may_have_been_accepted_are_four_at_most(
 ) -> None:
     lost: Any = Lost(*[NoResponse("ConnectionResetError: reset", maybe_accepted=True)] * 5)
     sendgrid = SendGrid(settings, clock=time.clock)
-    sendgrid._network = lost
+    sendgrid._http = lost
 
     with pytest.raises(Unavailable) as caught:
         sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=callout._replace(deadline=time.monotonic + 45))
@@ -537,7 +537,7 @@ def test_error_says_whether_any_attempt_may_have_been_accepted(
 ) -> None:
     sendgrid = SendGrid(settings, clock=time.clock)
     lost: Any = Lost(*ends)
-    sendgrid._network = lost
+    sendgrid._http = lost
     deadline = time.monotonic + (0.5 if len(ends) == 1 else 1)
 
     with pytest.raises(Unavailable) as caught:
@@ -551,12 +551,12 @@ def test_error_says_whether_any_attempt_may_have_been_accepted(
 def test_missing_answer_says_its_cause_in_the_log_alone(settings: Settings, time: FakeTime, callout: Callout) -> None:
     sendgrid = SendGrid(settings, clock=time.clock)
     lost: Any = Lost(NoResponse("ConnectionResetError: reset", maybe_accepted=True))
-    sendgrid._network = lost
+    sendgrid._http = lost
 
     with pytest.raises(Unavailable) as caught:
         sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=callout._replace(deadline=time.monotonic))
 
-    assert caught.value.message == "SendGrid did not answer"
+    assert caught.value.message == "SendGrid didn't respond"
     assert caught.value.cause == "attempt 1: ConnectionResetError: reset"
 
 

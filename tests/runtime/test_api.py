@@ -33,15 +33,15 @@ def test_deleting_what_is_not_there_is_an_error(cache: Cache) -> None:
 def test_record_lives_fifteen_minutes_by_default(cache: Cache, time: FakeTime) -> None:
     cache.set("k", "v")
 
-    time.go_on(15 * 60 - 1)
+    time.advance(15 * 60 - 1)
     assert cache.get("k") is not None
-    time.go_on(1)
+    time.advance(1)
     assert cache.get("k") is None
 
 
 def test_expired_record_cannot_be_deleted(cache: Cache, time: FakeTime) -> None:
     cache.set("k", "v", ttl=1000)
-    time.go_on(1)
+    time.advance(1)
 
     assert cache.delete("k").code == "CacheKeyDoesNotExist"
 
@@ -114,6 +114,6 @@ def test_twenty_entries_fit_and_may_be_overwritten(cache: Cache) -> None:
 def test_expired_entries_make_room(cache: Cache, time: FakeTime) -> None:
     for number in range(20):
         cache.set(str(number), "v", ttl=1000)
-    time.go_on(1)
+    time.advance(1)
 
     assert cache.set("new", "v").code is None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.callout import Callout, idempotency_key, read
+from runtime.callout import Callout, idempotency_key, parse
 from runtime.errors import InvalidCallout
 from runtime.signature import SignedHeaders
 
@@ -20,7 +20,7 @@ def signed(id_: str = "msg_1", timestamp: int = NOW, *signatures: str) -> Signed
 
 
 def body_of(text: str | bytes) -> Callout:
-    return read(signed(), text if isinstance(text, bytes) else text.encode(), 5.0)[0]
+    return parse(signed(), text if isinstance(text, bytes) else text.encode(), 5.0)[0]
 
 
 def refusal(text: str | bytes) -> tuple[str, int, str]:
@@ -44,7 +44,7 @@ def test_body_is_read() -> None:
 
 def test_time_and_sandbox_may_be_absent_or_null_without_remark() -> None:
     for text in (b'{"event":{}}', b'{"event":{},"time":null,"sandbox":null}'):
-        callout, odd = read(signed(), text, 0)
+        callout, odd = parse(signed(), text, 0)
 
         assert callout.time == datetime.fromtimestamp(NOW, UTC)
         assert callout.sandbox is False
@@ -53,7 +53,7 @@ def test_time_and_sandbox_may_be_absent_or_null_without_remark() -> None:
 
 @pytest.mark.parametrize("value", ['"true"', "1", "0", "[]", "{}"])
 def test_sandbox_of_the_wrong_type_reads_as_absent_with_a_remark(value: str) -> None:
-    callout, odd = read(signed(), b'{"sandbox":%s}' % value.encode(), 0)
+    callout, odd = parse(signed(), b'{"sandbox":%s}' % value.encode(), 0)
 
     assert callout.sandbox is False
     assert odd.startswith("sandbox: expected a boolean")
@@ -71,7 +71,7 @@ def test_sandbox_of_the_wrong_type_reads_as_absent_with_a_remark(value: str) -> 
     ],
 )
 def test_each_form_of_the_time_is_read_as_utc(text: str, hour: int) -> None:
-    callout, odd = read(signed(), json.dumps({"time": text}).encode(), 0)
+    callout, odd = parse(signed(), json.dumps({"time": text}).encode(), 0)
 
     assert callout.time.tzinfo is UTC
     assert (callout.time.day, callout.time.hour) == (23, hour)
@@ -82,7 +82,7 @@ def test_time_without_a_zone_is_utc_wherever_this_runs(monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
-        callout, _ = read(signed(), b'{"time": "2026-11-23T10:15:00"}', 0)
+        callout, _ = parse(signed(), b'{"time": "2026-11-23T10:15:00"}', 0)
     time.tzset()
 
     assert callout.time == datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
@@ -92,14 +92,14 @@ def test_time_without_a_zone_is_utc_wherever_this_runs(monkeypatch: pytest.Monke
     "value", ["", "yesterday", "9999-12-31T23:00:00-23:00", "0001-01-01T00:00:00+23:00", 5, [], {}]
 )
 def test_time_that_is_none_gives_way_to_the_timestamp_with_a_remark(value: object) -> None:
-    callout, odd = read(signed(), json.dumps({"time": value}).encode(), 0)
+    callout, odd = parse(signed(), json.dumps({"time": value}).encode(), 0)
 
     assert callout.time == datetime.fromtimestamp(NOW, UTC)
     assert odd.startswith("time: expected")
 
 
 def test_two_oddities_are_told_together() -> None:
-    odd = read(signed(), b'{"time":1,"sandbox":1}', 0)[1]
+    odd = parse(signed(), b'{"time":1,"sandbox":1}', 0)[1]
 
     assert odd.startswith("sandbox: ")
     assert "; time: " in odd
@@ -154,10 +154,10 @@ def test_number_of_any_length_is_taken_as_a_float(number: str) -> None:
 
 
 def test_idempotency_key_is_over_id_and_body_alone() -> None:
-    key = read(signed("a", 1), BODY, 0)[0].key
+    key = parse(signed("a", 1), BODY, 0)[0].key
 
     assert key == "b3d23cc304ecc055cd86fe9eeb9848542f115cd82a044b2e6ab8cb9f3e6cfd40"  # sha256sum's
-    assert key == read(signed("a", 2, "v1,other"), BODY, 9)[0].key == idempotency_key("a", BODY)
+    assert key == parse(signed("a", 2, "v1,other"), BODY, 9)[0].key == idempotency_key("a", BODY)
     assert key != idempotency_key("b", BODY)
     assert key != idempotency_key("a", BODY + b" ")
 
@@ -188,7 +188,7 @@ json_values = st.recursive(
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()), st.integers(0, 99_999_999_999))
 def test_any_bytes_are_a_callout_or_refused_with_400(body: bytes, timestamp: int) -> None:
     try:
-        callout, odd = read(signed("a", timestamp), body, 0)
+        callout, odd = parse(signed("a", timestamp), body, 0)
     except InvalidCallout as error:
         status = error.status
     else:
@@ -201,6 +201,6 @@ def test_any_bytes_are_a_callout_or_refused_with_400(body: bytes, timestamp: int
 
 @given(st.text() | json_values)
 def test_any_time_and_sandbox_are_taken(value: Any) -> None:
-    callout, _ = read(signed(), json.dumps({"time": value, "sandbox": value}).encode(), 0)
+    callout, _ = parse(signed(), json.dumps({"time": value, "sandbox": value}).encode(), 0)
 
     assert callout.sandbox is (value is True)

@@ -117,12 +117,12 @@ def test_attempt_without_an_answer_leaves_time_for_another(
 ) -> None:
     given: list[float] = []
 
-    def hang(_url: str, _headers: object, _body: bytes, *, ends: float) -> HttpResponse:
-        given.append(ends - time.monotonic)
-        time.go_on(ends - time.monotonic)
+    def hang(_url: str, _headers: object, _body: bytes, *, deadline: float) -> HttpResponse:
+        given.append(deadline - time.monotonic)
+        time.advance(deadline - time.monotonic)
         raise NoResponse("no answer", maybe_accepted=True)
 
-    monkeypatch.setattr(queue._network, "post", hang)
+    monkeypatch.setattr(queue._http, "post", hang)
     with pytest.raises(Unavailable):
         add(queue, time, left=5.5)
 
@@ -147,7 +147,7 @@ def test_pause_is_less_by_up_to_a_random_half(
 ) -> None:
     mock.post(URL, status=503)
     mock.post(URL, json={})
-    time.chance = 0.5
+    time.random = 0.5
 
     add(queue, time)
 
@@ -196,7 +196,7 @@ def test_whatever_is_no_new_task_is_unavailable_with_its_cause(
 
 
 class Credentials:
-    """What Google's library finds: a token that lasts until a test ends it."""
+    """What Google's library finds: a token that lasts until a test deadline it."""
 
     def __init__(self) -> None:
         self.valid, self.token, self.refreshed = False, "", 0
@@ -228,12 +228,12 @@ def test_google_gets_an_access_token_which_is_kept_while_it_is_valid(
 ) -> None:
     mock.post(GOOGLE_URL, json={})
     add(at_google, time)
-    time.go_on(60)
+    time.advance(60)
     add(at_google, time)
     credentials.valid = False
-    time.go_on(59)
+    time.advance(59)
     add(at_google, time)
-    time.go_on(1)
+    time.advance(1)
     add(at_google, time)
 
     tokens = [call.request.headers["Authorization"] for call in mock.calls]
@@ -246,7 +246,7 @@ def test_token_serves_on_while_its_successor_cannot_be_had(
     mock.post(GOOGLE_URL, json={})
     add(at_google, time)
     credentials.valid, credentials.error = False, RefreshError("no answer")  # type: ignore[no-untyped-call]
-    time.go_on(60)
+    time.advance(60)
 
     assert add(at_google, time)
     assert mock.calls[1].request.headers["Authorization"] == "Bearer token-1"
@@ -290,7 +290,7 @@ def test_account_that_is_not_there_is_unavailable(
 
 
 def test_dispatch_deadline_leaves_deliver_its_time() -> None:
-    from runtime.cloud_tasks import DISPATCH_SECONDS  # noqa: PLC0415
-    from runtime.flow import DELIVER_SECONDS  # noqa: PLC0415
+    from runtime.cloud_tasks import DISPATCH_DEADLINE_SECONDS  # noqa: PLC0415
+    from runtime.flow import DELIVER_TIMEOUT_SECONDS  # noqa: PLC0415
 
-    assert timedelta(seconds=DELIVER_SECONDS) < timedelta(seconds=DISPATCH_SECONDS)
+    assert timedelta(seconds=DELIVER_TIMEOUT_SECONDS) < timedelta(seconds=DISPATCH_DEADLINE_SECONDS)

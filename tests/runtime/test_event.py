@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runtime.callout import Callout
 from runtime.errors import InvalidCallout
-from runtime.event import JsonObject, json_type, read
+from runtime.event import JsonObject, json_type, parse
 from runtime.secrets import ActionSecrets, SecretCache
 from settings import Settings
 
@@ -68,7 +68,7 @@ def warnings() -> list[str]:
 
 @pytest.fixture
 def event_of(secrets: ActionSecrets, warnings: list[str]) -> Read:
-    return lambda raw: read(callout_of(raw), secrets, warnings.append)
+    return lambda raw: parse(callout_of(raw), secrets, warnings.append)
 
 
 def plain(value: Any) -> Any:
@@ -274,7 +274,7 @@ near_events = st.fixed_dictionaries(
 def test_any_json_is_an_event_or_refused(raw: Any) -> None:
     sources: Any = None  # no secret is read
     try:
-        event = read(callout_of(raw), sources, print)
+        event = parse(callout_of(raw), sources, print)
     except InvalidCallout as error:
         status = error.status
     else:

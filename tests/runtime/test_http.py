@@ -12,7 +12,7 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import EnvironBuilder
 
 from runtime.errors import InvalidCallout, NoticeError, Rejected, Unavailable
-from runtime.http import LARGEST_BODY, JsonResponse, failure, read, respond, trace
+from runtime.http import MAX_BODY_BYTES, JsonResponse, error_response, read_body, to_flask_response, trace_fields
 
 
 def request(body: bytes = b"{}", *, method: str = "POST", **headers: Any) -> Request:
@@ -52,18 +52,18 @@ def refusal(call: Callable[[], object]) -> tuple[int, str]:
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"])
 def test_body_of_json_is_read(content_type: str) -> None:
-    assert read(request(b'{"a":1}', Content_Type=content_type)) == b'{"a":1}'
+    assert read_body(request(b'{"a":1}', Content_Type=content_type)) == b'{"a":1}'
 
 
 def test_empty_body_is_read() -> None:
-    assert read(request(b"")) == b""
+    assert read_body(request(b"")) == b""
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO"])
 def test_other_methods_are_refused_first(method: str) -> None:
     made = unread(method=method, Content_Type="text/plain", Content_Length="99999999")
 
-    assert refusal(lambda: read(made)) == (405, "method_not_allowed")
+    assert refusal(lambda: read_body(made)) == (405, "method_not_allowed")
 
 
 @pytest.mark.parametrize(
@@ -78,24 +78,24 @@ def test_other_methods_are_refused_first(method: str) -> None:
     ],
 )
 def test_other_types_and_any_encoding_are_refused_second(headers: dict[str, str]) -> None:
-    assert refusal(lambda: read(unread(Content_Length="99999999", **headers))) == (415, "unsupported_media_type")
+    assert refusal(lambda: read_body(unread(Content_Length="99999999", **headers))) == (415, "unsupported_media_type")
 
 
 def test_announced_length_over_the_limit_is_refused_unread() -> None:
-    assert refusal(lambda: read(unread(Content_Length=str(LARGEST_BODY + 1)))) == (413, "too_large")
+    assert refusal(lambda: read_body(unread(Content_Length=str(MAX_BODY_BYTES + 1)))) == (413, "too_large")
 
 
 def test_longest_body_is_read() -> None:
-    assert LARGEST_BODY == 65_536
-    assert len(read(request(b"x" * LARGEST_BODY))) == LARGEST_BODY
-    assert len(read(chunked(BytesIO(b"x" * LARGEST_BODY)))) == LARGEST_BODY
+    assert MAX_BODY_BYTES == 65_536
+    assert len(read_body(request(b"x" * MAX_BODY_BYTES))) == MAX_BODY_BYTES
+    assert len(read_body(chunked(BytesIO(b"x" * MAX_BODY_BYTES)))) == MAX_BODY_BYTES
 
 
 def test_unannounced_body_is_read_no_further_than_the_limit() -> None:
-    body = BytesIO(b"x" * 10 * LARGEST_BODY)
+    body = BytesIO(b"x" * 10 * MAX_BODY_BYTES)
 
-    assert refusal(lambda: read(chunked(body))) == (413, "too_large")
-    assert body.tell() == LARGEST_BODY + 1
+    assert refusal(lambda: read_body(chunked(body))) == (413, "too_large")
+    assert body.tell() == MAX_BODY_BYTES + 1
 
 
 def test_body_that_comes_in_pieces_is_whole() -> None:
@@ -106,7 +106,7 @@ def test_body_that_comes_in_pieces_is_whole() -> None:
         def readinto(self, buffer: Any, /) -> int:
             return super().readinto(memoryview(buffer)[:3])
 
-    assert read(chunked(Pieces(b'{"event":{}}'))) == b'{"event":{}}'
+    assert read_body(chunked(Pieces(b'{"event":{}}'))) == b'{"event":{}}'
 
 
 class HostError(Exception):
@@ -122,11 +122,11 @@ def test_body_that_breaks_off_is_refused(error: type[Exception]) -> None:
         def readinto(self, *_: Any) -> int:
             raise error
 
-    assert refusal(lambda: read(chunked(Broken()))) == (400, "invalid_json")
+    assert refusal(lambda: read_body(chunked(Broken()))) == (400, "invalid_json")
 
 
 def test_body_shorter_than_announced_is_refused() -> None:
-    assert refusal(lambda: read(request(b"{}", Content_Length="3"))) == (400, "invalid_json")
+    assert refusal(lambda: read_body(request(b"{}", Content_Length="3"))) == (400, "invalid_json")
 
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -143,21 +143,21 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 def test_trace_is_named_from_both_forms_of_header(headers: dict[str, Any]) -> None:
     expected = {"logging.googleapis.com/trace": f"projects/my-project/traces/{TRACE}"}
 
-    assert trace(request(**headers), "my-project") == expected
+    assert trace_fields(request(**headers), "my-project") == expected
 
 
 @pytest.mark.parametrize("header", ["", "nonsense", f"00-{TRACE[:-1]}-1-01", f"00-{TRACE.upper()}-1", f"{TRACE}"])
 def test_malformed_trace_is_none(header: str) -> None:
-    assert trace(request(traceparent=header), "my-project") == {}
+    assert trace_fields(request(traceparent=header), "my-project") == {}
 
 
 def test_trace_without_a_project_is_none() -> None:
-    assert trace(request(traceparent=f"00-{TRACE}-1-01"), "") == {}
+    assert trace_fields(request(traceparent=f"00-{TRACE}-1-01"), "") == {}
 
 
 @given(st.text(st.characters(exclude_characters="\r\n", max_codepoint=0xFF)))
 def test_any_trace_header_is_a_trace_or_none(header: str) -> None:
-    assert len(trace(request(traceparent=header), "p")) <= 1
+    assert len(trace_fields(request(traceparent=header), "p")) <= 1
 
 
 @pytest.mark.parametrize(
@@ -174,11 +174,11 @@ def test_any_trace_header_is_a_trace_or_none(header: str) -> None:
 def test_failure_has_code_message_and_headers(error: NoticeError, status: int, headers: dict[str, str]) -> None:
     error.cause = "for the log alone"
 
-    assert failure(error) == JsonResponse(status, {"error": {"code": error.code, "message": "m"}}, headers)
+    assert error_response(error) == JsonResponse(status, {"error": {"code": error.code, "message": "m"}}, headers)
 
 
 def test_answer_is_json_that_nobody_keeps() -> None:
-    response = respond(JsonResponse(503, {"a": "é\ud800"}, {"Retry-After": "2"}))
+    response = to_flask_response(JsonResponse(503, {"a": "é\ud800"}, {"Retry-After": "2"}))
 
     assert not response.is_streamed
     assert response.status_code == 503
@@ -189,13 +189,13 @@ def test_answer_is_json_that_nobody_keeps() -> None:
 
 
 def test_answer_tells_what_is_no_json_as_text() -> None:
-    assert json.loads(respond(JsonResponse(200, {"message_id": UUID(int=0)})).get_data()) == {
+    assert json.loads(to_flask_response(JsonResponse(200, {"message_id": UUID(int=0)})).get_data()) == {
         "message_id": str(UUID(int=0))
     }
 
 
 def test_answer_to_an_unread_body_is_streamed_and_closes_the_connection() -> None:
-    response = respond(JsonResponse(413, {}), unread=True)
+    response = to_flask_response(JsonResponse(413, {}), unread=True)
 
     assert response.is_streamed
     assert response.headers["Connection"] == "close"

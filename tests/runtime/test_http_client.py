@@ -125,13 +125,13 @@ def network(make_network: MakeNetwork) -> HttpClient:
     return make_network()
 
 
-def post(network: HttpClient, url: str, ends: float | None = None) -> HttpResponse:
-    return network.post(url, HEADERS, b"{}", ends=real_time.monotonic() + 30 if ends is None else ends)
+def post(network: HttpClient, url: str, deadline: float | None = None) -> HttpResponse:
+    return network.post(url, HEADERS, b"{}", deadline=real_time.monotonic() + 30 if deadline is None else deadline)
 
 
-def no_reply(network: HttpClient, url: str, ends: float | None = None) -> NoResponse:
+def no_reply(network: HttpClient, url: str, deadline: float | None = None) -> NoResponse:
     with pytest.raises(NoResponse) as caught:
-        post(network, url, ends)
+        post(network, url, deadline)
     return caught.value
 
 
@@ -147,7 +147,7 @@ def reset(connection: socket.socket) -> None:
 def test_request_goes_out_and_the_answer_comes_back(server: Server, network: HttpClient) -> None:
     server.script = lambda connection, number: server.answer(connection, OK)
 
-    reply = network.post(f"{server.url}/v3/mail/send", {"A": "b"}, b"body", ends=real_time.monotonic() + 30)
+    reply = network.post(f"{server.url}/v3/mail/send", {"A": "b"}, b"body", deadline=real_time.monotonic() + 30)
 
     assert (reply.status, reply.body) == (202, b"")
     assert reply.headers["x-message-id"] == "m"
@@ -193,7 +193,7 @@ def test_no_more_of_a_long_body_is_read_than_anybody_needs(server: Server, netwo
 
 def test_waiting_counts_as_network_time(server: Server, network: HttpClient) -> None:
     server.script = lambda connection, number: server.answer(connection, OK)
-    with log.scope():
+    with log.context():
         post(network, server.url)
         assert 0 < log.network_seconds() < 30
 
@@ -312,7 +312,7 @@ def test_request_that_ended_a_kept_connection_may_have_arrived_though_no_time_is
     close = network._adapter.close
 
     def take_time() -> None:
-        module._current.ends = 0.0
+        module._current.deadline = 0.0
         close()
 
     monkeypatch.setattr(network._adapter, "close", take_time)
@@ -414,7 +414,7 @@ def test_deadline_holds_while_bytes_trickle(server: Server, network: HttpClient,
 
     server.script = script
 
-    error = no_reply(network, server.url, ends=40)
+    error = no_reply(network, server.url, deadline=40)
 
     assert error.maybe_accepted
     assert steps.now <= 45
@@ -424,7 +424,7 @@ def test_deadline_holds_while_bytes_trickle(server: Server, network: HttpClient,
 def test_each_read_waits_no_longer_than_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     times, waits = [4.0, 9.0, 10.0], list[float]()
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: times.pop(0)))
-    monkeypatch.setattr(module, "_current", SimpleNamespace(ends=10.0, answered=False))
+    monkeypatch.setattr(module, "_current", SimpleNamespace(deadline=10.0, answered=False))
     raw: Any = io.BytesIO(b"ab")
     connection: Any = SimpleNamespace(settimeout=waits.append)
     reader = module._DeadlineReader(raw, connection)
@@ -442,7 +442,7 @@ def test_same_trickle_within_the_deadline_is_an_answer(server: Server, network: 
 
     server.script = script
 
-    assert post(network, server.url, ends=10_000).body == b"y" * 100
+    assert post(network, server.url, deadline=10_000).body == b"y" * 100
 
 
 def test_silence_ends_with_the_deadline(server: Server, network: HttpClient) -> None:
@@ -454,7 +454,7 @@ def test_silence_ends_with_the_deadline(server: Server, network: HttpClient) -> 
 
     server.script = script
 
-    assert no_reply(network, server.url, ends=real_time.monotonic() + 0.05).maybe_accepted
+    assert no_reply(network, server.url, deadline=real_time.monotonic() + 0.05).maybe_accepted
     over.set()
 
 
@@ -469,13 +469,13 @@ def test_silence_on_a_kept_connection_is_not_repeated(server: Server, network: H
     server.script = script
     post(network, server.url)
 
-    assert no_reply(network, server.url, ends=real_time.monotonic() + 0.05).maybe_accepted
+    assert no_reply(network, server.url, deadline=real_time.monotonic() + 0.05).maybe_accepted
     assert (server.connections, len(server.requests)) == (1, 2)
     over.set()
 
 
 def test_nothing_is_sent_past_the_deadline(server: Server, network: HttpClient) -> None:
-    error = no_reply(network, server.url, ends=real_time.monotonic())
+    error = no_reply(network, server.url, deadline=real_time.monotonic())
 
     assert not error.maybe_accepted
     assert server.connections == 0
@@ -510,7 +510,7 @@ def test_connect_time_out_bounds_the_tries_of_all_addresses_together(
 ) -> None:
     connects = Connects(monkeypatch, a=TimeoutError, b=TimeoutError, c=TimeoutError)
 
-    error = no_reply(network, "http://several.test", ends=1005.5)
+    error = no_reply(network, "http://several.test", deadline=1005.5)
 
     assert str(error) == "no connection in time"
     assert not error.maybe_accepted
@@ -521,7 +521,7 @@ def test_connect_time_out_bounds_the_tries_of_all_addresses_together(
 def test_deadline_bounds_the_connect_time_out(network: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
     connects = Connects(monkeypatch, a=TimeoutError)
 
-    no_reply(network, "http://one.test", ends=1000.5)
+    no_reply(network, "http://one.test", deadline=1000.5)
 
     assert connects.tried == [("a", 0.5)]
 
@@ -533,7 +533,7 @@ def test_address_that_does_not_answer_leaves_time_for_the_next(
     server.script = lambda connection, number: server.answer(connection, OK)
     connects = Connects(monkeypatch, a=first, b=server)
 
-    assert post(network, "http://several.test", ends=1030).status == 202
+    assert post(network, "http://several.test", deadline=1030).status == 202
     assert [address for address, _ in connects.tried] == ["a", "b"]
     assert b"\r\nHost: several.test\r\n" in server.requests[0]
 
@@ -570,7 +570,7 @@ def test_every_error_of_requests_and_urllib3_ends_as_no_reply(
 
 def test_malformed_header_ends_as_no_reply(network: HttpClient) -> None:
     with pytest.raises(NoResponse) as caught:
-        network.post("http://127.0.0.1:1", {"A": "a-key\n"}, b"", ends=real_time.monotonic() + 30)
+        network.post("http://127.0.0.1:1", {"A": "a-key\n"}, b"", deadline=real_time.monotonic() + 30)
 
     assert str(caught.value) == "a header is malformed"
     assert caught.value.__suppress_context__
@@ -767,6 +767,6 @@ def test_deadline_holds_while_the_proxy_trickles(server: Server, through_proxy: 
 
     server.script = proxy
 
-    assert not no_reply(through_proxy, "https://sendgrid.test", ends=40).maybe_accepted
+    assert not no_reply(through_proxy, "https://sendgrid.test", deadline=40).maybe_accepted
     assert steps.now <= 45
     steps.read.release(300)

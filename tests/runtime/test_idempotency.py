@@ -101,9 +101,9 @@ def test_success_is_kept_fifteen_minutes(once: IdempotencyCache, time: FakeTime)
     work = Work(SENT)
     once.run("k", LONG, work)
 
-    time.go_on(15 * 60 - 1)
+    time.advance(15 * 60 - 1)
     assert once.run("k", LONG, work).body["status"] == "duplicate"
-    time.go_on(1)
+    time.advance(1)
     assert once.run("k", LONG, work) == SENT
 
 
@@ -114,16 +114,16 @@ def test_partial_success_is_forgotten_after_fifteen_minutes(once: IdempotencyCac
         return FAILED
 
     once.run("k", LONG, partly)
-    time.go_on(15 * 60)
+    time.advance(15 * 60)
 
     assert once.run("k", LONG, partly) == FAILED
 
 
 def test_what_is_younger_outlives_what_expires(once: IdempotencyCache, time: FakeTime) -> None:
     once.run("old", LONG, Work(SENT))
-    time.go_on(10)
+    time.advance(10)
     once.run("young", LONG, Work(SENT))
-    time.go_on(15 * 60 - 10)
+    time.advance(15 * 60 - 10)
 
     assert once.run("old", LONG, Work(SENT)) == SENT
     assert once.run("young", LONG, Work(SENT)).body["status"] == "duplicate"

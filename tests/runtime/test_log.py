@@ -24,11 +24,11 @@ def test_each_write_is_one_json_line_with_its_fields(lines: Lines) -> None:
 
 
 def test_scope_gives_its_fields_to_every_line_inside(lines: Lines) -> None:
-    with log.scope(trace="t"):
+    with log.context(trace="t"):
         log.write("INFO", "a")
-        log.describe(user="u")
+        log.bind(user="u")
         log.write("INFO", "b")
-    log.describe(user="nobody")
+    log.bind(user="nobody")
     log.write("INFO", "c")
 
     assert lines() == [
@@ -39,11 +39,11 @@ def test_scope_gives_its_fields_to_every_line_inside(lines: Lines) -> None:
 
 
 def test_long_text_is_cut_after_it_is_masked(lines: Lines) -> None:
-    log.hide_secret("secret-value")
-    log.write("INFO", "x" * (log.LONGEST - 6) + "secret-value" + "y" * 100)
+    log.redact_secret("secret-value")
+    log.write("INFO", "x" * (log.MAX_TEXT_CHARS - 6) + "secret-value" + "y" * 100)
 
     (line,) = lines()
-    assert line["message"] == "x" * (log.LONGEST - 6) + "[secre"
+    assert line["message"] == "x" * (log.MAX_TEXT_CHARS - 6) + "[secre"
 
 
 def test_line_is_whole_even_where_the_pipe_takes_little_at_once(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_lines_of_several_threads_never_mix(lines: Lines, monkeypatch: pytest.Mo
 
 
 def test_network_seconds_add_up_within_a_scope() -> None:
-    with log.scope():
+    with log.context():
         log.add_network_seconds(1.5)
         log.add_network_seconds(2)
         assert log.network_seconds() == 3.5
@@ -112,35 +112,35 @@ def test_network_seconds_add_up_within_a_scope() -> None:
     ],
 )
 def test_address_is_masked_however_it_is_spelled(lines: Lines, address: str, text: str) -> None:
-    with log.scope():
-        log.hide_address(address, "user 0123")
+    with log.context():
+        log.redact_address(address, "user 0123")
         log.write("INFO", f"to {text}, and {text}!", cause=text)
 
     assert lines() == [{"severity": "INFO", "message": "to user 0123, and user 0123!", "cause": "user 0123"}]
 
 
 def test_address_is_masked_in_its_scope_alone(lines: Lines) -> None:
-    with log.scope():
-        log.hide_address("a@example.com", "user")
-    with log.scope():
-        log.hide_address(None, "user")
-        log.hide_address("", "user")
+    with log.context():
+        log.redact_address("a@example.com", "user")
+    with log.context():
+        log.redact_address(None, "user")
+        log.redact_address("", "user")
         log.write("INFO", "a@example.com")
 
     assert lines()[0]["message"] == "a@example.com"
 
 
 def test_address_of_a_letter_or_two_hides_nothing(lines: Lines) -> None:
-    with log.scope():
-        log.hide_address("in", "user")
+    with log.context():
+        log.redact_address("in", "user")
         log.write("INFO", "in")
 
     assert lines() == [{"severity": "INFO", "message": "in"}]
 
 
 def test_secret_is_masked_everywhere_in_any_case(lines: Lines) -> None:
-    log.hide_secret("S3cret-Value")
-    with log.scope():
+    log.redact_secret("S3cret-Value")
+    with log.context():
         log.write("INFO", "S3cret-Value s3cret-value", cause="xS3CRET-VALUEx")
     log.write("INFO", "S3cret-Value")
 
@@ -154,32 +154,32 @@ def test_secret_is_masked_everywhere_in_any_case(lines: Lines) -> None:
     "text", ['pa"ss+w/rd', json.dumps('pa"ss+w/rd')[1:-1], "pa&quot;ss+w/rd", "pa&#34;ss+w/rd", "pa%22ss%2Bw%2Frd"]
 )
 def test_secret_is_masked_however_it_is_spelled(text: str) -> None:
-    log.hide_secret('pa"ss+w/rd')
+    log.redact_secret('pa"ss+w/rd')
 
-    assert log.mask(f"<{text}>") == "<[secret]>"
+    assert log.redact(f"<{text}>") == "<[secret]>"
 
 
 def test_short_secret_is_not_masked() -> None:
-    log.hide_secret("1234567")
-    log.hide_secret("12345678")
+    log.redact_secret("1234567")
+    log.redact_secret("12345678")
 
-    assert log.mask("1234567") == "1234567"
-    assert log.mask("12345678") == "[secret]"
+    assert log.redact("1234567") == "1234567"
+    assert log.redact("12345678") == "[secret]"
 
 
 def test_last_hundred_secrets_are_remembered() -> None:
     for number in range(101):
-        log.hide_secret(f"secret-{number:03}")
+        log.redact_secret(f"secret-{number:03}")
 
-    assert log.mask("secret-000") == "secret-000"
-    assert log.mask("secret-001 secret-100") == "[secret] [secret]"
+    assert log.redact("secret-000") == "secret-000"
+    assert log.redact("secret-001 secret-100") == "[secret] [secret]"
 
 
 @given(st.text(min_size=1), st.text(), st.text())
 def test_address_never_stands_in_a_masked_text(address: str, before: str, after: str) -> None:
-    with log.scope():
-        log.hide_address(address := address + "@example.com", "user 0123")
-        masked = log.mask(before + address + after + address.lower() + address.upper())
+    with log.context():
+        log.redact_address(address := address + "@example.com", "user 0123")
+        masked = log.redact(before + address + after + address.lower() + address.upper())
 
     assert address not in masked
     assert address.lower() not in masked
@@ -187,8 +187,8 @@ def test_address_never_stands_in_a_masked_text(address: str, before: str, after:
 
 @given(st.from_regex(r"[ -~]{8,40}", fullmatch=True), st.text(), st.text())
 def test_secret_never_stands_in_a_masked_text(secret: str, before: str, after: str) -> None:
-    log.hide_secret(secret)
-    masked = log.mask(before + secret + after)
+    log.redact_secret(secret)
+    masked = log.redact(before + secret + after)
     log._secrets.clear()
 
     assert secret not in masked or secret in "[secret]" or secret in before + after
@@ -198,7 +198,7 @@ def test_secret_never_stands_in_a_masked_text(secret: str, before: str, after: s
 
 
 def test_what_is_printed_inside_a_scope_becomes_lines(lines: Lines, console: Console) -> None:
-    with console() as streams, log.scope(user="u"):
+    with console() as streams, log.context(user="u"):
         print("one\ntwo")
         print("three", file=sys.stderr)
 
@@ -211,8 +211,8 @@ def test_what_is_printed_inside_a_scope_becomes_lines(lines: Lines, console: Con
 
 
 def test_address_printed_in_pieces_is_masked(lines: Lines, console: Console) -> None:
-    with console(), log.scope():
-        log.hide_address("a@example.com", "user")
+    with console(), log.context():
+        log.redact_address("a@example.com", "user")
         print("to a@exa", end="")
         print("mple.com")
 
@@ -220,19 +220,19 @@ def test_address_printed_in_pieces_is_masked(lines: Lines, console: Console) -> 
 
 
 def test_printed_address_with_a_line_break_is_masked(lines: Lines, console: Console) -> None:
-    with console(), log.scope():
-        log.hide_address("x\nvictim@example.com", "user")
+    with console(), log.context():
+        log.redact_address("x\nvictim@example.com", "user")
         print("to x\nvictim@example.com")
 
     assert [line["message"] for line in lines()] == ["to user"]
 
 
 def test_line_that_is_not_ended_is_written_when_the_action_ends(lines: Lines, console: Console) -> None:
-    with console(), log.scope():
+    with console(), log.context():
         print("out", end="")
         print("err", end="", file=sys.stderr)
-        log.end_console()
-        log.end_console()
+        log.flush_console()
+        log.flush_console()
 
     assert lines() == [
         {"severity": "INFO", "message": "out", "console": True},
@@ -241,11 +241,11 @@ def test_line_that_is_not_ended_is_written_when_the_action_ends(lines: Lines, co
 
 
 def test_both_streams_keep_their_own_unended_line(lines: Lines, console: Console) -> None:
-    with console(), log.scope():
+    with console(), log.context():
         print("out", end="")
         print("err", file=sys.stderr)
         print("put")
-        log.end_console()
+        log.flush_console()
 
     assert [(line["severity"], line["message"]) for line in lines()] == [("WARNING", "err"), ("INFO", "output")]
 
@@ -255,7 +255,7 @@ def test_outside_a_scope_the_streams_are_as_they_were(lines: Lines, console: Con
         print("host", flush=True)
         print(end="", flush=True)
         print("host", file=sys.stderr)
-        with log.scope():
+        with log.context():
             sys.stdout.flush()
         assert streams.out.flushes == 2
         assert sys.stdout.name == "<host>"
@@ -265,7 +265,7 @@ def test_outside_a_scope_the_streams_are_as_they_were(lines: Lines, console: Con
 
 
 def test_outside_a_scope_a_secret_is_masked_all_the_same(console: Console) -> None:
-    log.hide_secret("S3cret-Value")
+    log.redact_secret("S3cret-Value")
     with console() as streams:
         print("a thread of an Action: S3cret-Value")
 
@@ -276,7 +276,7 @@ def test_threads_print_into_their_own_scopes(lines: Lines, console: Console) -> 
     meet = threading.Barrier(4)
 
     def act(number: int) -> None:
-        with log.scope(number=number):
+        with log.context(number=number):
             print(number, end="")
             meet.wait(60)
             print(number)
@@ -288,7 +288,7 @@ def test_threads_print_into_their_own_scopes(lines: Lines, console: Console) -> 
 
 
 def test_logging_becomes_lines_with_severity_and_logger(lines: Lines, console: Console) -> None:
-    with console(), log.scope(user="u"):
+    with console(), log.context(user="u"):
         for level in (logging.DEBUG, logging.INFO, 25, logging.WARNING, logging.ERROR, logging.CRITICAL):
             logging.getLogger("library").log(level, "at %d", level)
 
@@ -314,8 +314,8 @@ def test_debug_of_a_logger_that_asks_for_it_is_written(
 
 
 def test_logged_exception_has_its_stack_and_is_masked(lines: Lines, console: Console) -> None:
-    with console(), log.scope():
-        log.hide_address("a@example.com", "user")
+    with console(), log.context():
+        log.redact_address("a@example.com", "user")
         try:
             int("a@example.com")
         except ValueError:
@@ -327,8 +327,8 @@ def test_logged_exception_has_its_stack_and_is_masked(lines: Lines, console: Con
 
 
 def test_faulty_logging_call_raises_nothing_and_leaks_nothing(lines: Lines, console: Console) -> None:
-    with console(), log.scope():
-        log.hide_address("a@example.com", "user")
+    with console(), log.context():
+        log.redact_address("a@example.com", "user")
         logging.getLogger("library").warning("%d", "a@example.com")
 
     text = "\n".join(line["message"] for line in lines())
@@ -343,7 +343,7 @@ def test_handler_of_the_host_gives_way_so_that_nothing_passes_unmasked(
         monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(streams.err)])
         monkeypatch.setattr(sys, "stdout", streams.out)  # as before install
         log.install()
-        with log.scope():
+        with log.context():
             logging.getLogger("library").info("hello")
         monkeypatch.undo()
 
@@ -369,6 +369,6 @@ def test_error_text_has_stack_and_cause() -> None:
     with pytest.raises(KeyError) as caught:
         fail()
 
-    text = log.error_text(caught.value)
+    text = log.format_error(caught.value)
     assert "ValueError: invalid literal" in text
     assert text.endswith("KeyError: 'outer'\n")

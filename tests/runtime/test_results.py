@@ -5,7 +5,7 @@ import pytest
 from runtime import log
 from runtime.callout import Callout
 from runtime.errors import InvalidCallout, NoticeError, Rejected, Unavailable
-from runtime.results import Outcome, Result, combine, internal, milliseconds, severity, skipped
+from runtime.results import Outcome, Result, combine, internal_error, milliseconds, severity, skipped
 from tests.conftest import Lines
 
 CALLOUT = Callout("msg_1", "0" * 64, datetime(2026, 11, 23, tzinfo=UTC), sandbox=False, event={}, deadline=0)
@@ -19,7 +19,7 @@ def outcome(result: Result | NoticeError, name: str = "a") -> Outcome:
 
 
 def test_single_success_is_the_answer() -> None:
-    with log.scope():
+    with log.context():
         log.add_network_seconds(0.0204)
         answer = combine(CALLOUT, [outcome(SENT)], 0.0307)
 
@@ -130,7 +130,7 @@ def test_milliseconds_have_one_decimal() -> None:
 
 def test_severity_is_the_callers_or_ours() -> None:
     assert severity(InvalidCallout("c", 401, "m")) == "WARNING"
-    assert severity(internal()) == severity(UNAVAILABLE) == "ERROR"
+    assert severity(internal_error()) == severity(UNAVAILABLE) == "ERROR"
 
 
 def test_skipped_has_its_reason() -> None:

@@ -16,7 +16,7 @@ from runtime import log, secret_sources
 from runtime import secrets as module
 from runtime.errors import Unavailable
 from runtime.secret_sources import PermanentError, TemporaryError
-from runtime.secrets import STALE_SECONDS, ActionSecrets, Secret, SecretCache
+from runtime.secrets import MAX_STALE_SECONDS, ActionSecrets, Secret, SecretCache
 from settings import Settings
 from tests.conftest import FakeTime, Lines, MakeSettings
 
@@ -87,9 +87,9 @@ def unavailable(call: Callable[[], object]) -> Unavailable:
 def test_value_is_read_once_within_its_age_and_then_again(secrets: SecretCache, store: Store, time: FakeTime) -> None:
     assert secrets.get(SOURCE) == "value-1"
     store.value = "value-2"
-    time.go_on(299)
+    time.advance(299)
     assert secrets.get(SOURCE) == "value-1"
-    time.go_on(1)
+    time.advance(1)
 
     assert secrets.get(SOURCE) == "value-2"
     assert store.asked == 2
@@ -105,7 +105,7 @@ def test_age_is_the_settings(make_settings: MakeSettings, store: Store, time: Fa
 
 def test_younger_value_may_be_asked_for(secrets: SecretCache, store: Store, time: FakeTime) -> None:
     secrets.get(SOURCE)
-    time.go_on(10)
+    time.advance(10)
 
     secrets.get(SOURCE, max_age=11)
     assert store.asked == 1
@@ -129,16 +129,16 @@ def test_what_is_read_is_hidden_in_the_log_as_a_whole_and_by_word(secrets: Secre
     store.value = "whsec_first whsec_second\nshort a"
     secrets.get(SOURCE)
 
-    assert log.mask("whsec_second|whsec_first|short") == "[secret]|[secret]|short"
-    assert log.mask(f"<{store.value}>") == "<[secret]>"
+    assert log.redact("whsec_second|whsec_first|short") == "[secret]|[secret]|short"
+    assert log.redact(f"<{store.value}>") == "<[secret]>"
 
 
 def test_waiting_counts_as_network_time(settings: Settings, time: FakeTime) -> None:
     def fetch(source: str) -> str:
-        time.go_on(1.5)
+        time.advance(1.5)
         return "value"
 
-    with log.scope():
+    with log.context():
         SecretCache(settings, fetch=fetch, clock=time.clock).get(SOURCE)
         assert log.network_seconds() == 1.5
 
@@ -190,24 +190,24 @@ def test_old_value_serves_in_an_outage_with_a_warning(
 ) -> None:
     secrets.get(SOURCE)
     store.error = TemporaryError("503")
-    time.go_on(301)
+    time.advance(301)
 
     assert secrets.get(SOURCE) == "value-1"
     (line,) = lines()
-    assert (line["severity"], line["code"]) == ("WARNING", "secret_old")
+    assert (line["severity"], line["code"]) == ("WARNING", "stale_secret_served")
     assert line["message"] == f"{SOURCE}: 503; the value read 301 s ago serves"
 
 
 def test_outage_is_asked_about_again_only_every_ten_seconds(secrets: SecretCache, store: Store, time: FakeTime) -> None:
     secrets.get(SOURCE)
     store.error = TemporaryError("503")
-    time.go_on(300)
+    time.advance(300)
     secrets.get(SOURCE)
-    time.go_on(9)
+    time.advance(9)
     secrets.get(SOURCE)
     assert store.asked == 2
 
-    time.go_on(1)
+    time.advance(1)
     secrets.get(SOURCE)
     assert store.asked == 3
 
@@ -216,7 +216,7 @@ def test_value_that_is_known_to_be_no_good_is_read_anew_right_after_an_outage(
     secrets: SecretCache, store: Store, time: FakeTime
 ) -> None:
     secrets.get(SOURCE)
-    time.go_on(301)
+    time.advance(301)
     store.error = TemporaryError("503")
     secrets.get(SOURCE)
     store.value, store.error = "value-2", None
@@ -228,10 +228,10 @@ def test_value_that_is_known_to_be_no_good_is_read_anew_right_after_an_outage(
 def test_end_of_an_outage_is_noticed(secrets: SecretCache, store: Store, time: FakeTime) -> None:
     secrets.get(SOURCE)
     store.error = TemporaryError("503")
-    time.go_on(300)
+    time.advance(300)
     secrets.get(SOURCE)
     store.error, store.value = None, "value-2"
-    time.go_on(10)
+    time.advance(10)
 
     assert secrets.get(SOURCE) == "value-2"
 
@@ -240,10 +240,10 @@ def test_old_value_serves_a_day_and_not_a_second_more(secrets: SecretCache, stor
     secrets.get(SOURCE)
     store.error = TemporaryError("503")
 
-    time.go_on(STALE_SECONDS)
+    time.advance(MAX_STALE_SECONDS)
     assert secrets.get(SOURCE) == "value-1"
-    assert STALE_SECONDS == 24 * 3600
-    time.go_on(10)
+    assert MAX_STALE_SECONDS == 24 * 3600
+    time.advance(10)
     assert unavailable(lambda: secrets.get(SOURCE)).cause == f"{SOURCE}: 503"
 
 
@@ -256,7 +256,7 @@ def test_outage_without_an_old_value_is_unavailable(secrets: SecretCache, store:
 def test_refusal_drops_the_value_at_once(secrets: SecretCache, store: Store, time: FakeTime) -> None:
     secrets.get(SOURCE)
     store.error = PermanentError("403 Forbidden")
-    time.go_on(300)
+    time.advance(300)
     assert unavailable(lambda: secrets.get(SOURCE)).cause == f"{SOURCE}: 403 Forbidden"
 
     store.error = TemporaryError("503")
@@ -297,7 +297,7 @@ def test_old_value_serves_while_a_reading_hangs(
     secrets.get(SOURCE)
     hanging.let.clear()
     monkeypatch.setattr(module, "SHORT_PATIENCE_SECONDS", 0)
-    time.go_on(300)
+    time.advance(300)
 
     assert secrets.get(SOURCE) == "value-1"
     assert secrets.get(SOURCE) == "value-1"
@@ -354,7 +354,7 @@ def test_patience_is_shorter_with_an_old_value_and_never_past_the_deadline(  # n
 ) -> None:
     if old:
         secrets.get(SOURCE)
-        time.go_on(300)
+        time.advance(300)
     waited: list[float | None] = []
 
     class Recording(Future[str]):
@@ -406,16 +406,16 @@ def test_a_secret_that_was_refused_is_never_renewed_by_itself(action_secrets: Ac
     key = action_secrets.SENDGRID_API_KEY
     store.error = TemporaryError("503")
 
-    assert unavailable(key.renewed).cause == f"{SOURCE}: 503"
+    assert unavailable(key.refresh).cause == f"{SOURCE}: 503"
 
 
 def test_renewed_secret_is_read_past_the_cache_each_time(action_secrets: ActionSecrets, store: Store) -> None:
     key = action_secrets.SENDGRID_API_KEY
     store.value = "value-2"
-    fresh = key.renewed()
+    fresh = key.refresh()
     store.value = "value-3"
 
-    assert (key, fresh, fresh.renewed()) == ("value-1", "value-2", "value-3")
+    assert (key, fresh, fresh.refresh()) == ("value-1", "value-2", "value-3")
     assert isinstance(fresh, Secret)
     assert action_secrets.SENDGRID_API_KEY == "value-3"
 
@@ -446,7 +446,7 @@ def test_mounted_file_is_read_without_its_trailing_newline_and_again(
     file.write_text("välue\n", "utf-8")
     assert mounted.get(str(file)) == "välue"
     file.write_text("new", "utf-8")
-    time.go_on(300)
+    time.advance(300)
 
     assert mounted.get(str(file)) == "new"
 
@@ -457,7 +457,7 @@ def test_missing_file_or_one_that_is_not_utf8_is_a_refusal(
     file = tmp_path / "key"
     file.write_text("value")
     mounted.get(str(file))
-    time.go_on(300)
+    time.advance(300)
 
     file.write_bytes(b"\xff")
     assert unavailable(lambda: mounted.get(str(file))).cause == f"{file}: UnicodeDecodeError"
@@ -471,7 +471,7 @@ def test_file_that_cannot_be_read_now_is_an_outage(
     file = tmp_path / "key"
     file.write_text("value")
     mounted.get(str(file))
-    time.go_on(300)
+    time.advance(300)
 
     def fail(*_: object) -> str:
         raise OSError(errno.EIO, "Input/output error")

@@ -17,11 +17,11 @@ from runtime.secrets import SecretCache
 from runtime.signature import (
     SignedHeaders,
     SigningKeys,
+    check_age,
     has_valid_signature,
     invalid_signature,
-    read_headers,
-    signing_key,
-    verify_age,
+    parse_headers,
+    parse_signing_key,
 )
 from settings import Settings
 from tests.conftest import SIGNING_KEY, FakeTime, Lines, Sign
@@ -29,7 +29,7 @@ from tests.conftest import SIGNING_KEY, FakeTime, Lines, Sign
 OTHER_KEY = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 BODY = b"{}"
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "signature.json").read_text())
-KEY = signing_key(SIGNING_KEY)
+KEY = parse_signing_key(SIGNING_KEY)
 NOW = 1_800_000_000
 LONG = 1e9
 
@@ -50,10 +50,10 @@ def test_frozen_vector_verifies(vector: dict[str, Any]) -> None:
             "webhook-signature": vector["signature"],
         }
     )
-    claimed = read_headers(headers)
+    claimed = parse_headers(headers)
 
-    verify_age(claimed, vector["timestamp"])
-    assert has_valid_signature(claimed, vector["body"].encode(), [signing_key(vector["secret"])])
+    check_age(claimed, vector["timestamp"])
+    assert has_valid_signature(claimed, vector["body"].encode(), [parse_signing_key(vector["secret"])])
 
 
 @given(st.from_regex(r"[!-~]{1,50}", fullmatch=True), st.text())
@@ -70,7 +70,7 @@ def test_changed_id_time_body_or_key_does_not_verify(sign: Sign) -> None:
     assert not has_valid_signature(signed("msg_2", NOW, good), BODY, [KEY])
     assert not has_valid_signature(signed("msg_1", NOW + 1, good), BODY, [KEY])
     assert not has_valid_signature(signed("msg_1", NOW, good), BODY + b" ", [KEY])
-    assert not has_valid_signature(signed("msg_1", NOW, good), BODY, [signing_key(OTHER_KEY)])
+    assert not has_valid_signature(signed("msg_1", NOW, good), BODY, [parse_signing_key(OTHER_KEY)])
     assert not has_valid_signature(signed("msg_1", NOW, good), BODY, [])
 
 
@@ -78,8 +78,8 @@ def test_one_good_signature_among_several_with_one_good_key_among_several_holds(
     good = sign(BODY, timestamp=NOW)["webhook-signature"]
     several = signed("msg_1", NOW, "v1,AAAA", "v2,whatever", good)
 
-    assert has_valid_signature(several, BODY, [signing_key(OTHER_KEY), KEY])
-    assert has_valid_signature(several, BODY, [KEY, signing_key(OTHER_KEY)])
+    assert has_valid_signature(several, BODY, [parse_signing_key(OTHER_KEY), KEY])
+    assert has_valid_signature(several, BODY, [KEY, parse_signing_key(OTHER_KEY)])
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_signature_of_another_version_or_malformed_is_none(sign: Sign, change: A
 def test_several_signatures_are_separated_by_one_space() -> None:
     headers = Headers({"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,a v1,b"})
 
-    assert read_headers(headers) == SignedHeaders("a", 1, ("v1,a", "v1,b"))
+    assert parse_headers(headers) == SignedHeaders("a", 1, ("v1,a", "v1,b"))
 
 
 # Headers
@@ -124,7 +124,7 @@ def test_missing_header_is_refused_with_its_name_for_the_log_alone(name: str, va
         headers[name] = value
 
     with pytest.raises(InvalidCallout) as caught:
-        read_headers(headers)
+        parse_headers(headers)
 
     assert caught.value.cause == f"{name} missing"
     assert caught.value.message == invalid_signature("").message
@@ -133,7 +133,7 @@ def test_missing_header_is_refused_with_its_name_for_the_log_alone(name: str, va
 
 def test_all_missing_headers_are_named_together() -> None:
     with pytest.raises(InvalidCallout) as caught:
-        read_headers(Headers())
+        parse_headers(Headers())
 
     assert caught.value.cause == "webhook-id and webhook-timestamp and webhook-signature missing"
 
@@ -159,7 +159,7 @@ def test_malformed_id_or_timestamp_is_refused(webhook_id: str, timestamp: str) -
     headers = Headers({"webhook-id": webhook_id, "webhook-timestamp": timestamp, "webhook-signature": "v1,a"})
 
     with pytest.raises(InvalidCallout) as caught:
-        read_headers(headers)
+        parse_headers(headers)
 
     assert caught.value.code == "invalid_signature"
     assert "malformed" in caught.value.cause
@@ -168,18 +168,18 @@ def test_malformed_id_or_timestamp_is_refused(webhook_id: str, timestamp: str) -
 def test_longest_id_is_taken() -> None:
     headers = Headers({"webhook-id": "x" * 256, "webhook-timestamp": "99999999999", "webhook-signature": "v1,a"})
 
-    assert read_headers(headers).timestamp == 99_999_999_999
+    assert parse_headers(headers).timestamp == 99_999_999_999
 
 
 @pytest.mark.parametrize("age", [-300, 0, 300])
 def test_age_within_five_minutes_is_tolerated(age: int) -> None:
-    verify_age(signed(timestamp=NOW - age), NOW + 0.9)
+    check_age(signed(timestamp=NOW - age), NOW + 0.9)
 
 
 @pytest.mark.parametrize("age", [-301, 301])
 def test_age_of_a_second_more_is_refused(age: int) -> None:
     with pytest.raises(InvalidCallout) as caught:
-        verify_age(signed(timestamp=NOW - age), NOW)
+        check_age(signed(timestamp=NOW - age), NOW)
 
     assert caught.value.code == "invalid_signature"
     assert f"{age} s old" in caught.value.cause
@@ -188,11 +188,11 @@ def test_age_of_a_second_more_is_refused(age: int) -> None:
 def test_longer_tolerance_is_for_the_past_alone() -> None:
     month = 31 * 86_400
 
-    verify_age(signed(timestamp=NOW - month), NOW, tolerance=month)
+    check_age(signed(timestamp=NOW - month), NOW, tolerance=month)
     with pytest.raises(InvalidCallout):
-        verify_age(signed(timestamp=NOW - month - 1), NOW, tolerance=month)
+        check_age(signed(timestamp=NOW - month - 1), NOW, tolerance=month)
     with pytest.raises(InvalidCallout):
-        verify_age(signed(timestamp=NOW + 301), NOW, tolerance=month)
+        check_age(signed(timestamp=NOW + 301), NOW, tolerance=month)
 
 
 # Signing key
@@ -202,7 +202,7 @@ def test_longer_tolerance_is_for_the_past_alone() -> None:
 def test_signing_key_of_legal_size_is_read(size: int) -> None:
     key = bytes(range(size))
 
-    assert signing_key(f"whsec_{base64.b64encode(key).decode()}") == key
+    assert parse_signing_key(f"whsec_{base64.b64encode(key).decode()}") == key
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_signing_key_of_legal_size_is_read(size: int) -> None:
 )
 def test_malformed_signing_key_is_a_value_error_without_the_key(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(it is not whsec_|what follows whsec_)") as caught:
-        signing_key(text)
+        parse_signing_key(text)
 
     assert caught.value.__cause__ is None
     assert not text[6:] or text[6:] not in str(caught.value)
@@ -245,8 +245,8 @@ whole = st.fixed_dictionaries(
 @given(headers | whole, st.binary(), st.integers(0, 2**40))
 def test_any_headers_and_bytes_are_refused_with_401(headers: dict[str, str], body: bytes, now: int) -> None:
     try:
-        claimed = read_headers(Headers(headers))
-        verify_age(claimed, now)
+        claimed = parse_headers(Headers(headers))
+        check_age(claimed, now)
     except InvalidCallout as error:
         status = error.status
     else:
@@ -257,9 +257,9 @@ def test_any_headers_and_bytes_are_refused_with_401(headers: dict[str, str], bod
 
 
 def test_fresh_signature_of_the_signer_verifies(sign: Sign, time: FakeTime) -> None:
-    claimed = read_headers(Headers(sign(BODY)))
+    claimed = parse_headers(Headers(sign(BODY)))
 
-    verify_age(claimed, time.now)
+    check_age(claimed, time.now)
     assert has_valid_signature(claimed, BODY, [KEY])
 
 
@@ -275,7 +275,7 @@ class Store:
 
     def __call__(self, source: str) -> str:
         self.asked += 1
-        self.time.go_on(0.05)
+        self.time.advance(0.05)
         if self.error:
             raise self.error
         return self.text
@@ -344,7 +344,7 @@ def test_unknown_signature_makes_us_read_at_most_once_in_ten_seconds(
         refused(keys, other)
     assert store.asked == 2
 
-    time.go_on(9.9 - 0.05)  # a reading takes a moment
+    time.advance(9.9 - 0.05)  # a reading takes a moment
     refused(keys, other)
     assert store.asked == 2
 
@@ -359,7 +359,7 @@ def test_key_that_came_just_after_a_stranger_works_ten_seconds_later(
     refused(keys, other)
     store.text = OTHER_KEY
     refused(keys, other)
-    time.go_on(10)
+    time.advance(10)
 
     keys.verify(other, BODY, tolerance=math.inf, deadline=LONG)
 
@@ -379,11 +379,11 @@ def test_malformed_key_beside_a_good_one_is_skipped_and_told_once(
 ) -> None:
     store.text = f"whsec_short nonsense-of-a-key {SIGNING_KEY}"
     keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
-    time.go_on(300)
+    time.advance(300)
     keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
 
     first, second = lines()
-    assert (first["severity"], first["code"]) == ("ERROR", "signing_key_malformed")
+    assert (first["severity"], first["code"]) == ("ERROR", "malformed_signing_key")
     assert first["message"].startswith("key 1 of CALLOUT_SIGNING_KEY is skipped: ")
     assert second["message"].startswith("key 2 of CALLOUT_SIGNING_KEY is skipped: ")
     assert "nonsense" not in second["message"]
