@@ -76,7 +76,7 @@ def test_what_fails_is_printed_without_the_address_and_raised(
     assert (status, body["error"]["code"]) == (502, "mail_rejected")
     printed = next(line["message"] for line in lines() if line.get("console"))
     assert printed.startswith("Error sending email to user ")
-    assert "SendGrid refused the mail (400: no [subject])" in printed
+    assert "SendGrid rejected the email (400: no [subject])" in printed
 
 
 def test_a_callout_runs_the_action_whatever_stands_beside_it(call: Call, sendgrid: responses.RequestsMock) -> None:

@@ -10,7 +10,7 @@ from babel.dates import format_date, format_time, get_timezone_name
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.languages import CLDR, FOLDER, language
+from notice.languages import CLDR, TRANSLATIONS, load_language
 from scripts import cldr
 from tests.notice.sample import TAGS, mail_in
 
@@ -26,7 +26,7 @@ def test_the_files_are_those_that_make_cldr_writes() -> None:
     st.integers(0, 2**31 - 1).map(lambda seconds: datetime.fromtimestamp(seconds, UTC)),
 )
 def test_a_moment_is_told_as_babel_tells_it(tag: str, moment: datetime) -> None:
-    locale, known = Locale.parse(tag, sep="-"), language(tag).cldr
+    locale, known = Locale.parse(tag, sep="-"), load_language(tag).cldr
     date = known["dates"][moment.month - 1].format(day=moment.day, year=moment.year)
     time = known["times"][moment.hour].format(minute=moment.minute)
     assert date == format_date(moment, "long", locale=locale)
@@ -48,15 +48,15 @@ def test_a_time_zone_is_called_as_babel_calls_it(tag: str, zone: str) -> None:
 @pytest.mark.parametrize("tag", TAGS)
 def test_a_country_is_called_as_babel_calls_it(tag: str) -> None:
     babels = Locale.parse(tag, sep="-").territories
-    assert {code: babels[code] for code in language(tag).cldr["countries"]} == language(tag).cldr["countries"]
-    assert len(language(tag).cldr["countries"]) > 240
+    assert {code: babels[code] for code in load_language(tag).cldr["countries"]} == load_language(tag).cldr["countries"]
+    assert len(load_language(tag).cldr["countries"]) > 240
 
 
 def test_a_language_that_was_just_added_tells_its_facts_in_english(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "tlh.toml").write_text((FOLDER / "de.toml").read_text())
-    monkeypatch.setattr("notice.languages.FOLDER", tmp_path)
-    added = language.__wrapped__("tlh")
-    assert added.words == language("de").words
-    assert added.cldr == language("en").cldr
+    (tmp_path / "tlh.toml").write_text((TRANSLATIONS / "de.toml").read_text())
+    monkeypatch.setattr("notice.languages.TRANSLATIONS", tmp_path)
+    added = load_language.__wrapped__("tlh")
+    assert added.strings == load_language("de").strings
+    assert added.cldr == load_language("en").cldr

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.context import LONGEST_NAME, Context, clean, context, name
+from notice.context import MAX_NAME_LENGTH, Context, build_context, clean_name, clean_text
 from tests.notice.sample import MOMENT, event, settings
 
 NOTHING_BUT_TIME = Context(MOMENT, None, None, None, None, None, None)
@@ -19,7 +19,7 @@ EVERYTHING = "time,place,device,ip"
 
 
 def _context(options: dict[str, str] | None = None, moment: datetime = MOMENT, **changes: Any) -> Context:
-    return context(event("full", moment, **changes), settings(**(options or {})))
+    return build_context(event("full", moment, **changes), settings(**(options or {})))
 
 
 def test_a_persons_request_is_told_in_full() -> None:
@@ -147,7 +147,7 @@ def test_a_country_is_known_by_two_letters(code: str, read: str | None) -> None:
 
 @pytest.mark.parametrize("name", ["minimal", "unusual-but-legal", "no-email", "auth0-default-sample"])
 def test_these_examples_tell_only_the_time(name: str) -> None:
-    assert context(event(name), settings()) == NOTHING_BUT_TIME
+    assert build_context(event(name), settings()) == NOTHING_BUT_TIME
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,13 @@ def test_these_examples_tell_only_the_time(name: str) -> None:
         ("می‌خواهم", "می‌خواهم"),
         ("São Paulo 🏙️", "São Paulo 🏙️"),
         ("{0.__class__} {{7*7}} %s ${x}", "{0.__class__} {{7*7}} %s ${x}"),
-        ("x" * LONGEST_NAME, "x" * LONGEST_NAME),
-        ("x" * 10_000, "x" * (LONGEST_NAME - 1) + "…"),
+        ("x" * MAX_NAME_LENGTH, "x" * MAX_NAME_LENGTH),
+        ("x" * 10_000, "x" * (MAX_NAME_LENGTH - 1) + "…"),
         (" " * 10_000 + "x", None),
     ],
 )
 def test_a_name_from_outside_becomes_one_short_line_that_is_no_link(text: str | None, line: str | None) -> None:
-    assert clean(text) == line
+    assert clean_text(text) == line
 
 
 @pytest.mark.parametrize(
@@ -198,23 +198,23 @@ def test_a_name_from_outside_becomes_one_short_line_that_is_no_link(text: str | 
     ],
 )
 def test_a_name_holds_no_domain_that_a_mail_client_could_make_a_link_of(text: str | None, told: str | None) -> None:
-    assert name(text) == told
+    assert clean_name(text) == told
 
 
 @given(
     st.text() | st.lists(st.sampled_from([".", "．", "。", "a", "evil", "com", "\u200c", "\u200b", " "])).map("".join)
 )
 def test_no_name_has_two_letters_after_a_dot(text: str) -> None:
-    assert not re.search(r"[.．。｡][^\s.]{2}", name(text) or "")
+    assert not re.search(r"[.．。｡][^\s.]{2}", clean_name(text) or "")
 
 
 @given(
     st.text() | st.lists(st.sampled_from(["://", "www.", "w", ":", "/", ".", "\u202e", "a", " ", "\n"])).map("".join)
 )
 def test_a_cleaned_name_is_harmless_whatever_it_was(text: str) -> None:
-    line = clean(text)
+    line = clean_text(text)
     if line is not None:
-        assert 0 < len(line) <= LONGEST_NAME
+        assert 0 < len(line) <= MAX_NAME_LENGTH
         assert "://" not in line
         assert "www." not in line.lower()
         assert line == " ".join(line.split())

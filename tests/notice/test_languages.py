@@ -5,12 +5,12 @@ from babel.core import get_global
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.languages import LONGEST_WISHES, MOST_WISHES, _choose, choose, language, tags
+from notice.languages import MAX_ENTRIES, MAX_LENGTH, _negotiate, available, load_language, negotiate
 from tests.notice.sample import TAGS
 
 
 def _chosen(wish: str | None, default: str = "en") -> list[str]:
-    return [each.tag for each in choose(wish, default)]
+    return [each.tag for each in negotiate(wish, default)]
 
 
 def _wished(wish: str) -> str:
@@ -79,15 +79,15 @@ def test_a_list_is_followed_by_weight_and_then_by_order(wish: str, tag: str) -> 
 
 
 def test_a_long_list_is_read_in_part() -> None:
-    assert _wished(",".join(["xx"] * MOST_WISHES + ["de"])) == "cy"
+    assert _wished(",".join(["xx"] * MAX_ENTRIES + ["de"])) == "cy"
 
 
 def test_what_is_remembered_of_wishes_is_bounded() -> None:
-    before = _choose.cache_info().misses
+    before = _negotiate.cache_info().misses
     for rest in ("x", "y"):
-        assert _wished("de," + "-" * LONGEST_WISHES + rest) == "de"
-    assert _choose.cache_info().misses == before + 1
-    assert _choose.cache_info().maxsize == 1024
+        assert _wished("de," + "-" * MAX_LENGTH + rest) == "de"
+    assert _negotiate.cache_info().misses == before + 1
+    assert _negotiate.cache_info().maxsize == 1024
 
 
 @pytest.mark.parametrize(
@@ -115,13 +115,13 @@ def test_the_default_follows_where_it_is_another(wish: str, default: str, both: 
 
 
 def test_a_language_is_read_once() -> None:
-    assert language("de") is language("de")
-    assert choose("de", "en")[0] is choose("de-AT", "en")[0]
+    assert load_language("de") is load_language("de")
+    assert negotiate("de", "en")[0] is negotiate("de-AT", "en")[0]
 
 
 def test_no_other_file_can_be_read() -> None:
     with pytest.raises(FileNotFoundError):
-        language("../../settings")
+        load_language("../../settings")
 
 
 @given(st.text(max_size=60) | st.lists(st.text(alphabet="abzhtwDEpt-_;q=0.19, *", max_size=12)).map(",".join))
@@ -135,7 +135,7 @@ def test_any_wish_ends_with_the_default(wish: str) -> None:
 @given(st.sampled_from(sorted(get_global("likely_subtags"))))
 def test_every_tag_that_unicode_knows_is_answered(tag: str) -> None:
     found = _wished(tag.replace("_", "-"))
-    assert found in tags().values()
+    assert found in available()
 
 
 @given(st.text(max_size=30))

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from notice.languages import FOLDER, language
+from notice.languages import TRANSLATIONS, load_language
 from tests.notice.sample import TAGS
 
 
 def _read(tag: str) -> dict[str, Any]:
-    return tomllib.loads((FOLDER / f"{tag}.toml").read_text())
+    return tomllib.loads((TRANSLATIONS / f"{tag}.toml").read_text())
 
 
 ALL: dict[str, dict[str, Any]] = {tag: _read(tag) for tag in TAGS}
@@ -123,7 +123,7 @@ class TestEveryLanguage:
         assert after == "" or after.startswith(" ")
 
     def test_has_its_direction(self, tag: str) -> None:
-        assert language(tag).direction == ("rtl" if tag in WRITTEN_FROM_RIGHT else "ltr")
+        assert load_language(tag).direction == ("rtl" if tag in WRITTEN_FROM_RIGHT else "ltr")
 
     def test_is_written_in_its_own_script(self, tag: str) -> None:
         script = unicodedata.name(ALL[tag]["about"]["name"][0]).split()[0]

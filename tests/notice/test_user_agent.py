@@ -9,7 +9,7 @@ import ua_parser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.user_agent import BROWSERS, SYSTEMS, Device, _device, device
+from notice.user_agent import BROWSERS, SYSTEMS, Device, _parse_device, parse_device
 
 AGREEMENT = 0.99
 
@@ -72,7 +72,7 @@ def test_browsers_are_told_as_a_well_kept_parser_tells_them() -> None:
     differing = {
         agent: found.family
         for agent, found in agents.items()
-        if found and FAMILIES.get(found.family, found.family) != (device(agent) or Device(None, None)).browser
+        if found and FAMILIES.get(found.family, found.family) != (parse_device(agent) or Device(None, None)).browser
     }
     assert len(differing) <= (1 - AGREEMENT) * len(REAL), differing
 
@@ -81,7 +81,7 @@ def test_systems_are_told_as_a_well_kept_parser_tells_them() -> None:
     differing = {}
     for agent in REAL:
         family = getattr(ua_parser.parse_os(agent), "family", None)
-        told = (device(agent) or Device(None, None)).system
+        told = (parse_device(agent) or Device(None, None)).system
         expected = ("iPhone", "iPad") if family == "iOS" else (FAMILIES_OF_SYSTEMS.get(family or "", family),)
         if told not in expected:
             differing[agent] = family
@@ -89,12 +89,12 @@ def test_systems_are_told_as_a_well_kept_parser_tells_them() -> None:
 
 
 def test_no_real_browser_is_taken_for_a_program() -> None:
-    assert [agent for agent in REAL if device(agent) is None] == []
+    assert [agent for agent in REAL if parse_device(agent) is None] == []
 
 
 def test_programs_are_not_taken_for_browsers() -> None:
     programs = _program_agents()
-    mistaken = [agent for _, agent in programs if device(agent)]
+    mistaken = [agent for _, agent in programs if parse_device(agent)]
     assert len(mistaken) <= (1 - AGREEMENT) * len(programs), mistaken
 
 
@@ -197,11 +197,11 @@ IOS = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
     ],
 )
 def test_a_browser_is_told_by_name_and_system(agent: str, told: tuple[str | None, str | None]) -> None:
-    assert device(f"Mozilla/5.0 {agent}") == told
+    assert parse_device(f"Mozilla/5.0 {agent}") == told
 
 
 def test_an_ipad_that_asks_for_pages_made_for_computers_reads_as_the_mac_it_claims_to_be() -> None:
-    assert device(f"Mozilla/5.0 ({MAC}) {SAFARI}") == ("Safari", "macOS")
+    assert parse_device(f"Mozilla/5.0 ({MAC}) {SAFARI}") == ("Safari", "macOS")
 
 
 @pytest.mark.parametrize(
@@ -278,26 +278,26 @@ def test_an_ipad_that_asks_for_pages_made_for_computers_reads_as_the_mac_it_clai
     ],
 )
 def test_a_program_or_nothing_is_no_device(agent: str | None) -> None:
-    assert device(agent) is None
+    assert parse_device(agent) is None
 
 
 def test_only_the_beginning_of_an_agent_is_read() -> None:
     beginning = f"Mozilla/5.0 ({WINDOWS}) "
-    assert device(f"{beginning.ljust(992, 'x')}Firefox/145.0") == ("Firefox", "Windows")
-    assert device(f"{beginning.ljust(993, 'x')}Firefox/145.0") == (None, "Windows")
+    assert parse_device(f"{beginning.ljust(992, 'x')}Firefox/145.0") == ("Firefox", "Windows")
+    assert parse_device(f"{beginning.ljust(993, 'x')}Firefox/145.0") == (None, "Windows")
 
 
 def test_what_is_remembered_of_agents_is_bounded() -> None:
-    assert _device.cache_info().maxsize == 256
-    before = _device.cache_info().misses
+    assert _parse_device.cache_info().maxsize == 256
+    before = _parse_device.cache_info().misses
     for rest in ("x", "y"):
-        device("Mozilla/5.0 (bounded)".ljust(1000) + rest)
-    assert _device.cache_info().misses == before + 1
+        parse_device("Mozilla/5.0 (bounded)".ljust(1000) + rest)
+    assert _parse_device.cache_info().misses == before + 1
 
 
 @given(st.text() | st.text().map("Mozilla/5.0 {}".format))
 def test_nothing_of_the_agent_itself_is_ever_told(agent: str) -> None:
-    told = device(agent)
+    told = parse_device(agent)
     if told is not None:
         assert told.browser in {name for name, _ in BROWSERS}
         assert told.system in {name for name, _ in SYSTEMS} | {None}
