@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from emulator.cloud_run.process import SOURCE
+from emulator.cloud_run.process import PROJECT_ROOT
 from emulator.emulator import SETTINGS, new_signing_key
-from tests.end_to_end.callouts import callout as callout_of
-from tests.end_to_end.callouts import event, new_address, notice_to
+from tests.end_to_end.callouts import callout_for, make_callout, make_event, new_address
 from tests.end_to_end.harness import Harness
 from tests.end_to_end.leak_checker import LeakChecker
 from tests.support.gcloud import environment, gcloud, needs_gcloud
@@ -65,9 +64,9 @@ def uploaded(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         pytest.skip("git is not on the PATH")
     repository = tmp_path_factory.mktemp("git")
     subprocess.run(["git", "init", "--quiet", str(repository)], check=True)
-    git = ["git", f"--git-dir={repository}/.git", f"--work-tree={SOURCE}"]
-    listing = [*git, "ls-files", "-z", "--others", f"--exclude-from={SOURCE}/.gcloudignore"]
-    listed = subprocess.run(listing, cwd=SOURCE, check=True, capture_output=True, text=True)
+    git = ["git", f"--git-dir={repository}/.git", f"--work-tree={PROJECT_ROOT}"]
+    listing = [*git, "ls-files", "-z", "--others", f"--exclude-from={PROJECT_ROOT}/.gcloudignore"]
+    listed = subprocess.run(listing, cwd=PROJECT_ROOT, check=True, capture_output=True, text=True)
     return sorted(listed.stdout.rstrip("\0").split("\0"))
 
 
@@ -76,7 +75,7 @@ def deployed(uploaded: list[str], tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("deployed")
     for name in uploaded:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(SOURCE / name, folder / name)
+        shutil.copy(PROJECT_ROOT / name, folder / name)
     return folder
 
 
@@ -88,22 +87,24 @@ def test_only_the_product_is_uploaded(uploaded: list[str]) -> None:
 
 
 def test_all_of_the_product_is_uploaded(uploaded: list[str]) -> None:
-    product = {str(file.relative_to(SOURCE)) for file in python_files(SOURCE / "runtime", SOURCE / "notice")}
+    product = {
+        str(file.relative_to(PROJECT_ROOT)) for file in python_files(PROJECT_ROOT / "runtime", PROJECT_ROOT / "notice")
+    }
     assert product | {"main.py", "settings.py", "requirements.txt"} <= set(uploaded)
 
 
 @needs_gcloud
 def test_gcloud_reads_the_ignore_file_as_git_does(uploaded: list[str], tmp_path: Path) -> None:
-    done = gcloud(environment(tmp_path), "meta", "list-files-for-upload", str(SOURCE))
+    done = gcloud(environment(tmp_path), "meta", "list-files-for-upload", str(PROJECT_ROOT))
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.split()) == uploaded
 
 
 def test_what_is_uploaded_sends_a_mail_on_its_own(deployed: Path, tmp_path: Path) -> None:
-    witness = LeakChecker()
-    with Harness(witness, {"PYTHONPATH": ""}, mounted=tmp_path, source=deployed / "main.py") as stage:
-        assert stage.send(notice_to(new_address())).body["status"] == "sent"
-    witness.check(everything=True)
+    leak_checker = LeakChecker()
+    with Harness(leak_checker, {"PYTHONPATH": ""}, mounted=tmp_path, source=deployed / "main.py") as harness:
+        assert harness.send(callout_for(new_address())).body["status"] == "sent"
+    leak_checker.check(everything=True)
 
 
 @pytest.mark.slow
@@ -115,18 +116,18 @@ def test_what_is_uploaded_needs_no_more_than_its_requirements(
     install(fresh, deployed / "requirements.txt")
     mounted.mkdir()
     monkeypatch.setattr("emulator.cloud_run.process.sys.executable", str(fresh / "bin" / "python"))
-    witness = LeakChecker()
+    leak_checker = LeakChecker()
     for place in (mounted, None):
-        with Harness(witness, {"PYTHONPATH": ""}, mounted=place, source=deployed / "main.py") as stage:
-            callout, to_nobody = notice_to(new_address()), callout_of(event(None))
-            assert stage.send(callout).body["status"] == "sent"
-            assert stage.send(callout).body["status"] == "duplicate"
-            assert stage.send(to_nobody).body["reason"] == "no_email"
-            assert stage.send(callout, key=new_signing_key()).status == 401
-            assert stage.request(b"", {}, method="GET").status == 405
-            stage.sendgrid.unverify(SETTINGS["SENDER_EMAIL"])
-            assert stage.send(notice_to(new_address())).code == "mail_rejected"
-    witness.check(everything=True)
+        with Harness(leak_checker, {"PYTHONPATH": ""}, mounted=place, source=deployed / "main.py") as harness:
+            callout, without_address = callout_for(new_address()), make_callout(make_event(None))
+            assert harness.send(callout).body["status"] == "sent"
+            assert harness.send(callout).body["status"] == "duplicate"
+            assert harness.send(without_address).body["reason"] == "no_email"
+            assert harness.send(callout, key=new_signing_key()).status == 401
+            assert harness.request(b"", {}, method="GET").status == 405
+            harness.sendgrid.unverify(SETTINGS["SENDER_EMAIL"])
+            assert harness.send(callout_for(new_address())).code == "mail_rejected"
+    leak_checker.check(everything=True)
     source, installed = size(deployed), size(fresh / "lib")
     with capsys.disabled():
         print(f"\ndeployed: {source / 1e6:.2f} MB of source, {installed / 1e6:.0f} MB with what it needs")
@@ -160,11 +161,11 @@ def test_every_import_is_of_the_product_the_library_or_what_requirements_bring(d
 @pytest.mark.parametrize("layer", LAYERS)
 def test_imports_point_one_way(layer: str) -> None:
     above = set(LAYERS[LAYERS.index(layer) + 1 :])
-    files = python_files(*(path for path in (SOURCE / layer, SOURCE / f"{layer}.py") if path.exists()))
+    files = python_files(*(path for path in (PROJECT_ROOT / layer, PROJECT_ROOT / f"{layer}.py") if path.exists()))
     assert files
     assert {file.name: imports(file) & (above | AT_HOME) for file in files if imports(file) & (above | AT_HOME)} == {}
 
 
 def test_the_emulator_imports_nothing_of_the_product() -> None:
-    files = python_files(SOURCE / "emulator")
+    files = python_files(PROJECT_ROOT / "emulator")
     assert {file.name: imports(file) & set(LAYERS) for file in files if imports(file) & set(LAYERS)} == {}
