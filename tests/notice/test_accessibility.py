@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from scripts.screenshots import ARGUMENTS
+from scripts.screenshots import CHROMIUM_ARGUMENTS
 from tests.notice.sample import TAGS, mail
 from tests.support.npm import node, npm_package
 
@@ -35,7 +35,7 @@ def browser_page() -> Iterator[Page]:
         pytest.skip("there is no Chromium on this machine")
     axe = npm_package("axe-core", AXE) / "axe-core" / "axe.min.js"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         page = browser.new_page(viewport={"width": 600, "height": 900})
         page.evaluate(axe.read_text())
         yield page
