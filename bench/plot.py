@@ -45,7 +45,7 @@ def _panel(results: Results, number: int, title: str, metric: Metric, *, logarit
         dash = f' stroke-dasharray="{DASHES[name]}"' if DASHES[name] else ""
         parts.append(f'<polyline points="{points}" fill="none" stroke="{COLORS[name]}" stroke-width="2"{dash}/>')
         parts.append(
-            f'<text x="{left + 12 + 190 * position}" y="{TOP + HEIGHT + 46}">{_line_sample(name)} {name}</text>'
+            f'<text x="{left + 12 + 165 * position}" y="{TOP + HEIGHT + 46}">{_line_sample(name)} {name}</text>'
         )
     return "".join(parts)
 

@@ -17,9 +17,7 @@ class Recorder(Journal):
     def __init__(self) -> None:
         super().__init__()
         self.emails: Counter[str] = Counter()  # by address
-        self.hidden_acceptances: defaultdict[str, list[str]] = defaultdict(
-            list
-        )  # by address: faults that hid SendGrid's acceptance
+        self.hidden_acceptances: defaultdict[str, list[str]] = defaultdict(list)  # by address: faults that hid one
         self.timeouts: Counter[str] = Counter()  # by webhook-id: attempts that the function logged as timed out
         self.unanswered_deliveries: Counter[str] = Counter()  # by idempotency key: no response from `deliver`
         self.completed_deliveries: Counter[str] = Counter()  # by idempotency key: deliveries acknowledged by `deliver`
