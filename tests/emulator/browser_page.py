@@ -1,4 +1,4 @@
-"""Fixtures for tests of the emulator's pages: an emulator with an editable copy of the product, and Debian's Chromium."""
+"""Fixtures for tests of the emulator's pages: an emulator with an editable copy of the product, and a browser."""
 
 import shutil
 from collections.abc import Iterator

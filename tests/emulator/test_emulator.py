@@ -9,12 +9,12 @@ from auth0.callout import build_callout
 from emulator.emulator import Emulator, example
 from emulator.runs.steps import steps
 from emulator.runs.timeline import format_emails, timeline
-from tests.emulator.browser_page import Site
+from tests.emulator.browser_page import WebHarness
 
 
 @pytest.fixture
-def emulator(site: Site) -> Emulator:
-    return site.emulator
+def emulator(web_harness: WebHarness) -> Emulator:
+    return web_harness.emulator
 
 
 def post(emulator: Emulator, body: bytes, headers: dict[str, str]) -> dict[str, object]:
@@ -97,17 +97,17 @@ def test_of_a_traceback_the_timeline_says_what_it_came_to(emulator: Emulator) ->
     assert [step.what for step in steps(run)][-1] == "ERROR KeyError: 'nme'"
 
 
-def test_a_callout_while_the_function_is_replaced_is_answered(site: Site) -> None:
-    main = site.folder / "main.py"
+def test_a_callout_while_the_function_is_replaced_is_answered(web_harness: WebHarness) -> None:
+    main = web_harness.folder / "main.py"
     text = main.read_text("utf-8")
     try:
         for number in range(3):
             main.write_text(f"{text}\n# {number}\n", "utf-8")
-            execution = site.emulator.run(example()).execution
+            execution = web_harness.emulator.run(example()).execution
             assert execution.status == "success", execution
     finally:
         main.write_text(text, "utf-8")
-        site.emulator.refresh()
+        web_harness.emulator.refresh()
 
 
 def test_of_two_signing_keys_the_first_signs_and_the_one_before_still_counts(emulator: Emulator) -> None:
