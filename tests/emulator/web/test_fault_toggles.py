@@ -53,8 +53,8 @@ def test_the_chosen_count_applies_to_the_next_fault_too(browser_page: BrowserPag
     page.get_by_role("button", name="Inject SendGrid: reset").press("Enter")
     page.get_by_role("button", name="Inject Callout: bad signature").press("Enter")
     expect(page.get_by_text("active: every request")).to_have_count(2)
-    waiting = browser_page.harness.emulator.fault_toggles.pending()
-    assert [(fault["name"], fault["count"]) for fault in waiting] == [("reset", None), ("bad signature", None)]
+    pending = browser_page.harness.emulator.fault_toggles.pending()
+    assert [(fault["name"], fault["count"]) for fault in pending] == [("reset", None), ("bad signature", None)]
 
 
 def test_concurrent_clicks_on_faults_are_applied_in_order(browser_page: BrowserPage) -> None:
@@ -68,8 +68,8 @@ def test_concurrent_clicks_on_faults_are_applied_in_order(browser_page: BrowserP
     page.get_by_role("button", name="Inject SendGrid: reset").press("Enter")
 
     expect(page.get_by_text("active: 1 left")).to_have_count(2)
-    waiting = browser_page.harness.emulator.fault_toggles.pending()
-    assert [(fault["name"], fault["count"]) for fault in waiting] == [("reset", 1), ("server error", 1)]
+    pending = browser_page.harness.emulator.fault_toggles.pending()
+    assert [(fault["name"], fault["count"]) for fault in pending] == [("reset", 1), ("server error", 1)]
 
 
 def test_a_replay_clicked_while_a_fault_is_being_injected_starts_after_it(browser_page: BrowserPage) -> None:

@@ -19,18 +19,16 @@ HOSTILE = """<!doctype html><html lang="en" dir="ltr"><head><title>x</title></he
 <a href="javascript:alert(1)">click</a></body></html>"""
 
 
-def send(web_harness: WebHarness, html: str) -> int:
+def send(harness: WebHarness, html: str) -> int:
     """Send an email without the function, and return its number."""
-    sender = web_harness.emulator.settings["SENDER_EMAIL"]
+    sender = harness.emulator.settings["SENDER_EMAIL"]
     content = [{"type": "text/plain", "value": "Hello"}, {"type": "text/html", "value": html}]
     message: dict[str, Any] = {**simple(), "from": {"email": sender}, "content": content}
-    key = web_harness.emulator.sendgrid.new_key()
+    key = harness.emulator.sendgrid.new_key()
     headers = {"Authorization": f"Bearer {key}"}
-    response = urllib3.request(
-        "POST", f"{web_harness.emulator.sendgrid.url}/v3/mail/send", json=message, headers=headers
-    )
+    response = urllib3.request("POST", f"{harness.emulator.sendgrid.url}/v3/mail/send", json=message, headers=headers)
     assert response.status == 202, response.data
-    return web_harness.emulator.sendgrid.inbox()[-1].id
+    return harness.emulator.sendgrid.inbox()[-1].id
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from tests.emulator.browser_page import BrowserPage, WebHarness
 
 
 @contextmanager
-def edited(web_harness: WebHarness, name: str, old: str, new: str) -> Iterator[Path]:
+def edited(harness: WebHarness, name: str, old: str, new: str) -> Iterator[Path]:
     """Edit the file, and restore and reload it at the end."""
-    file = web_harness.folder / name
+    file = harness.folder / name
     original = file.read_text("utf-8")
     assert old in original
     file.write_text(original.replace(old, new, 1), "utf-8")
@@ -23,7 +23,7 @@ def edited(web_harness: WebHarness, name: str, old: str, new: str) -> Iterator[P
         yield file
     finally:
         file.write_text(original, "utf-8")
-        web_harness.emulator.refresh()
+        harness.emulator.refresh()
 
 
 @pytest.mark.parametrize(

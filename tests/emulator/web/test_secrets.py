@@ -84,11 +84,9 @@ def test_no_page_or_api_response_contains_an_unmasked_secret(browser_page: Brows
         assert [word for word in hidden if word in content or word.removeprefix("whsec_") in content] == []
 
 
-def values(web_harness: WebHarness) -> list[str]:
+def values(harness: WebHarness) -> list[str]:
     """Return every value of both secrets in Secret Manager."""
     secrets = [
-        s
-        for s in web_harness.emulator.secret_manager.secrets()
-        if s.name.rpartition("/")[2] in SENDGRID_KEY + SIGNING_KEY
+        s for s in harness.emulator.secret_manager.secrets() if s.name.rpartition("/")[2] in SENDGRID_KEY + SIGNING_KEY
     ]
     return [(version.data or b"").decode() for secret in secrets for version in secret.versions]
