@@ -21,7 +21,7 @@ def routes(users: Users) -> Blueprint:
 
     @api.post("/passwords/reset")
     def reset() -> Response:
-        """Set a new `password` (repeated in `again`) with the link's `ticket`, from a `place`; starts a run."""
+        """Set a new `password` (repeated in `again`) with the link's `ticket`, from a `place`; start a run."""
         values = body.read_object()
         try:
             change = browser_request(str(values.get("place", "")), _language(), request.user_agent.string)

@@ -22,7 +22,7 @@ def routes(emulator: Emulator) -> Blueprint:
 
     @api.post("/runs")
     def run() -> Response:
-        """Run the Action with the event in the body; responds when the Action has finished."""
+        """Run the forwarder with the event in the body; respond when it has finished."""
         return body.json_response(to_dict(emulator.run(_event())))
 
     @api.get("/runs/<int:number>")

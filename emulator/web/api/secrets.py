@@ -52,7 +52,7 @@ def _add_rotation(api: Blueprint, emulator: Emulator) -> None:
 def _add_versions(api: Blueprint, emulator: Emulator) -> None:
     @api.post("/secrets/<name>/versions")
     def add_version(name: str) -> Response:
-        """Add a version with `value`; creates the secret if it doesn't exist."""
+        """Add a version with `value`; create the secret if it doesn't exist."""
         try:
             emulator.secret_manager.put(SECRET_PREFIX + name, body.require_str(body.read_object(), "value"))
         except (ValueError, ApiError) as error:
