@@ -108,7 +108,7 @@ def _representatives(languages: list[Zones]) -> dict[str, str]:
 
 
 def _tags() -> dict[str, dict[str, str]]:
-    """Return the data for language negotiation: `iw` is `he`, `zh_TW` implies Hant, the parent of `pt_AO` is `pt_PT`."""
+    """Return the data for language negotiation: `iw` is `he`, `zh_TW` implies Hant, `pt_AO` has the parent `pt_PT`."""
     available = {tag.replace("-", "_") for tag in TAGS}
     parents = dict(sorted(_parents(available)))
     return {

@@ -35,8 +35,8 @@ def compose_example(language: str, default_language: str = "") -> Message:
     raw["request"]["language"] = language
     time = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
     callout = Callout("preview", f"{0x1A2B3C4D5E6F:x}{'0' * 52}", time, False, raw, 0.0)
-    happened = event.parse(callout, cast(ActionSecrets, None), print)
-    return password_changed(happened, settings.load({**ENVIRONMENT, "DEFAULT_LANGUAGE": default_language or language}))
+    parsed = event.parse(callout, cast(ActionSecrets, None), print)
+    return password_changed(parsed, settings.load({**ENVIRONMENT, "DEFAULT_LANGUAGE": default_language or language}))
 
 
 def write_preview(folder: Path) -> Path:
@@ -62,10 +62,10 @@ def _row(tag: str, name: str, about: dict[str, str], subject: str) -> str:
         for theme in THEMES
         for width in WIDTHS
     )
-    facts = html.escape(f"{tag} · {about['made']} · reviewed {about['reviewed']} · subject: {subject}")
+    caption = html.escape(f"{tag} · {about['made']} · reviewed {about['reviewed']} · subject: {subject}")
     return (
         f'<section id="{tag}"><h2>{html.escape(name)}</h2>\n'
-        f'<p>{facts} · <a href="{tag}.txt">text part</a></p>\n<div>{frames}</div></section>'
+        f'<p>{caption} · <a href="{tag}.txt">text part</a></p>\n<div>{frames}</div></section>'
     )
 
 
