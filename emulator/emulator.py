@@ -187,4 +187,4 @@ class Emulator:
             self.cloud_tasks.create_queue(QUEUE_NAME, QUEUE_CONFIG)
         self.sendgrid.verify(self.settings["SENDER_EMAIL"], AUTH0_SENDER)
         self.auth0.secrets["FUNCTION_URL"] = self.function.url
-        self.keys.fill()
+        self.keys.initialize()

@@ -70,7 +70,7 @@ class Emulated:
 
     def stand_in(self, name: str, *, answer: str = "ok") -> Stub:
         """Another service, until the end of the test."""
-        return self._stack.enter_context(Stub(name, answer=answer))
+        return self._stack.enter_context(Stub(name, response=answer))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Faults: what a stand-in does wrong on purpose, counted, so that a run can be repeated."""
+"""Deterministic fault injection for the emulated services."""
 
 import threading
 from collections.abc import Mapping
@@ -10,28 +10,29 @@ Kind = Literal["status", "delay", "hang", "reset", "slow", "cut"]
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with the next `count` requests (None: with every one until cleared).
+    """A fault injected into the next `count` requests (None: into every request until cleared).
 
-    - `status`: answer `status` with `headers` and `body`; the request is not acted on.
-    - `delay`: wait `seconds`, then act as usual.
-    - `hang`: never answer; with `accepted`, act on the request first.
-    - `reset`: break the connection (RST) instead of answering; with `accepted`, act on the request first.
-    - `slow`: act as usual, then send the answer one byte each `seconds`.
-    - `cut`: act as usual, then break the connection in the middle of the answer.
+    - `status`: respond with `status`, `headers`, and `body` without processing the request.
+    - `delay`: wait `seconds`, then process the request normally.
+    - `hang`: never respond; with `accepted`, process the request first.
+    - `reset`: reset the connection (RST) instead of responding; with `accepted`, process the request first.
+    - `slow`: process the request normally, then send the response at one byte per `seconds`.
+    - `cut`: process the request normally, then reset the connection in the middle of the response.
     """
 
     kind: Kind
-    name: str = ""  # what a person calls it, such as "unverified sender"
+    name: str = ""  # shown in the page and used by the API, such as "unverified sender"
     count: int | None = 1
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
     seconds: float = 0.0
     accepted: bool = False
+    summary: str = ""  # one line for the page: what the caller sees
 
 
 class Faults:
-    """The faults that wait for their request, first in, first out."""
+    """A thread-safe queue of pending faults, first in, first out."""
 
     def __init__(self) -> None:
         self._pending: list[Fault] = []
@@ -50,7 +51,7 @@ class Faults:
             return list(self._pending)
 
     def take(self) -> Fault | None:
-        """The fault for this request, counted down."""
+        """Return the fault for the current request, if any, and decrement its count."""
         with self._lock:
             if not self._pending:
                 return None

@@ -33,7 +33,7 @@ def test_what_is_broken_is_repaired_at_once(emulator: Emulated) -> None:  # noqa
 
 
 def test_a_part_or_a_name_that_is_none_is_told(emulator: Emulated) -> None:  # noqa: F811
-    with pytest.raises(ValueError, match="no switch 'nonsense'"):
+    with pytest.raises(ValueError, match="unknown fault 'nonsense'"):
         emulator.breaks("SendGrid", "nonsense")
 
 
