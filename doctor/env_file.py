@@ -1,6 +1,6 @@
-"""env.yaml: read strictly, so that deploy.sh, gcloud and the function see the same, and checked before it is deployed.
+"""env.yaml: parsed strictly, so that deploy.sh, gcloud, and the function read the same values, and validated.
 
-The product's own settings check judges it; what only a deployment knows is filled in first.
+The function's own settings check validates it; placeholders replace the values that only deploy.sh knows.
 """
 
 import re
@@ -16,73 +16,72 @@ LINE = re.compile(
 SECRET = re.compile(r"projects/(?P<project>[^/]+)/secrets/(?P<secret>[\w-]+)(/versions/(?P<version>[\w-]+))?")
 SERVICE = re.compile(r"[a-z]([a-z0-9-]{4,20})[a-z0-9]")
 
-# What stands in env.yaml for deploy.sh alone: the pattern, and what it has to be.
-OWN = {
-    "SERVICE": (SERVICE, "6 to 22 small letters, digits and hyphens, beginning with a letter"),
-    "REGION": (re.compile(r"[a-z]+-[a-z]+[0-9]+"), "a region of Cloud Run and Cloud Tasks, such as europe-west1"),
+# The settings that only deploy.sh reads: the pattern, and what to use.
+DEPLOYMENT_SETTINGS = {
+    "SERVICE": (SERVICE, "6 to 22 lowercase letters, digits, and hyphens, starting with a letter"),
+    "REGION": (re.compile(r"[a-z]+-[a-z]+[0-9]+"), "a region that has Cloud Run and Cloud Tasks, such as europe-west1"),
     "SECRETS": (re.compile("mounted|client"), "mounted or client"),
     "MIN_INSTANCES": (re.compile("[0-9]{1,3}"), "a whole number from 0 to 999"),
     "MAX_INSTANCES": (re.compile("[1-9][0-9]{0,2}"), "a whole number from 1 to 999"),
 }
-ADDRESSES = ("SENDGRID_URL", "SECRET_MANAGER_ENDPOINT", "CLOUD_TASKS_ENDPOINT", "DELIVER_URL")
+URLS = ("SENDGRID_URL", "SECRET_MANAGER_ENDPOINT", "CLOUD_TASKS_ENDPOINT", "DELIVER_URL")
 
 
 def read(path: Path) -> dict[str, str]:
-    """The names and values of a file of NAME: "value" lines. Raises SettingsError with every line that is none."""
+    """Return the values of a file of NAME: "value" lines. Raise SettingsError, which lists every invalid line."""
     values: dict[str, str] = {}
-    faults = []
-    for number, line in enumerate(_lines(path), 1):
+    errors = []
+    for number, line in enumerate(_read_lines(path), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        found = LINE.fullmatch(line)
-        if found is None:
-            faults.append(
-                SettingError(f"line {number}", "is not understood", 'write NAME: "value", without " or \\ inside')
-            )
-        elif found["name"] in values:
-            faults.append(SettingError(found["name"], f"stands twice, again in line {number}", "keep one of them"))
+        match = LINE.fullmatch(line)
+        if match is None:
+            errors.append(SettingError(f"line {number}", "is malformed", 'use NAME: "value", without " or \\ inside'))
+        elif match["name"] in values:
+            errors.append(SettingError(match["name"], f"is set again on line {number}", "keep one of the lines"))
         else:
-            values[found["name"]] = found["quoted"] or found["bare"] or ""
-    if faults:
-        raise SettingsError(faults)
+            values[match["name"]] = match["quoted"] or match["bare"] or ""
+    if errors:
+        raise SettingsError(errors)
     return values
 
 
-def _lines(path: Path) -> list[str]:
+def _read_lines(path: Path) -> list[str]:
     try:
         return path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        fix = "copy env.yaml.example to it and change what is yours"
-        raise SettingsError([SettingError(str(path), "cannot be read", fix)]) from error
+        fix = "copy env.yaml.example to it and change the values"
+        raise SettingsError([SettingError(str(path), "can't be read", fix)]) from error
 
 
-def faults(values: Mapping[str, str]) -> list[SettingError]:
-    """Everything that would keep a deployment with these values from working, each fault once."""
-    found = [*_own(values), *_addresses(values), *_secrets(values), *_instances(values)]
-    for side in ("on_execute_post_change_password", "deliver"):
+def find_errors(values: Mapping[str, str]) -> list[SettingError]:
+    """Return everything that would keep a deployment with these values from working, each error once."""
+    errors = [*_check_deployment_settings(values), *_check_urls(values), *_check_secrets(values)]
+    errors += _check_instances(values)
+    for target in ("on_execute_post_change_password", "deliver"):
         try:
-            load(_filled(values, side))
+            load(_with_placeholders(values, target))
         except SettingsError as error:
-            found += [fault for fault in error.errors if fault not in found]
-    return found
+            errors += [each for each in error.errors if each not in errors]
+    return errors
 
 
-def mailing(values: Mapping[str, str], project: str = "") -> dict[str, str]:
-    """The environment of the side that sends mail; its secrets are where deploy.sh puts them."""
+def sending_environment(values: Mapping[str, str], project: str = "") -> dict[str, str]:
+    """Return the environment of the service that sends email, with the secrets' names as deploy.sh chooses them."""
     project = project or values.get("GOOGLE_CLOUD_PROJECT") or "PROJECT"
     prefix = f"projects/{project}/secrets/"
     if values.get("SERVICE") not in (None, "", "password-notice"):
         prefix += f"{values['SERVICE']}-"
-    own = {
+    secrets = {
         "SENDGRID_API_KEY_SECRET": f"{prefix}sendgrid-api-key",
         "CALLOUT_SIGNING_KEY_SECRET": f"{prefix}callout-signing-key",
     }
-    return {**own, **{name: value for name, value in values.items() if value}, "FUNCTION_TARGET": "deliver"}
+    return {**secrets, **{name: value for name, value in values.items() if value}, "FUNCTION_TARGET": "deliver"}
 
 
-def _filled(values: Mapping[str, str], side: str) -> dict[str, str]:
-    """The environment of one side, with a stand-in for each name that deploy.sh sets itself."""
-    own = {
+def _with_placeholders(values: Mapping[str, str], target: str) -> dict[str, str]:
+    """Return the environment of the service with this target, with a placeholder for each value that deploy.sh sets."""
+    placeholders = {
         "DELIVERY": values.get("DELIVERY") or "queue",
         "TASKS_QUEUE": "projects/p/locations/l/queues/q",
         "DELIVER_URL": "https://deliver.example.com",
@@ -90,36 +89,35 @@ def _filled(values: Mapping[str, str], side: str) -> dict[str, str]:
     }
     secrets = dict.fromkeys(("SENDGRID_API_KEY_SECRET", "CALLOUT_SIGNING_KEY_SECRET"), "projects/p/secrets/s")
     given = {name: value for name, value in values.items() if value}
-    return {**secrets, **given, **own, "FUNCTION_TARGET": side}
+    return {**secrets, **given, **placeholders, "FUNCTION_TARGET": target}
 
 
-def _own(values: Mapping[str, str]) -> Iterator[SettingError]:
-    for name, (pattern, expected) in OWN.items():
+def _check_deployment_settings(values: Mapping[str, str]) -> Iterator[SettingError]:
+    for name, (pattern, expected) in DEPLOYMENT_SETTINGS.items():
         if values.get(name) and not pattern.fullmatch(values[name]):
             yield SettingError(name, f"is {values[name]!r}", f"use {expected}")
 
 
-def _addresses(values: Mapping[str, str]) -> Iterator[SettingError]:
-    """Loopback serves the emulator; a deployed function would find nobody there."""
-    for name in ADDRESSES:
-        address = values.get(name, "")
-        if address and urlsplit(address).scheme != "https":
-            yield SettingError(
-                name, "is not https", "leave it out, or name an https address: nothing is deployed otherwise"
-            )
+def _check_urls(values: Mapping[str, str]) -> Iterator[SettingError]:
+    """Plain http is for the emulator on loopback, which a deployed function can't reach."""
+    for name in URLS:
+        url = values.get(name, "")
+        if url and urlsplit(url).scheme != "https":
+            yield SettingError(name, "is not https", "omit it, or use an https URL; http works only with the emulator")
 
 
-def _secrets(values: Mapping[str, str]) -> Iterator[SettingError]:
+def _check_secrets(values: Mapping[str, str]) -> Iterator[SettingError]:
     for name in ("SENDGRID_API_KEY_SECRET", "CALLOUT_SIGNING_KEY_SECRET"):
-        found = SECRET.fullmatch(values.get(name, ""))
+        match = SECRET.fullmatch(values.get(name, ""))
         project = values.get("GOOGLE_CLOUD_PROJECT")
-        if values.get(name) and found is None:
-            yield SettingError(name, "is not projects/P/secrets/S", "leave it out: deploy.sh knows its own secret")
-        elif found is not None and project and found["project"] != project:
-            yield SettingError(name, "is in another project", f"use one of {project}, whose access deploy.sh can grant")
+        if values.get(name) and match is None:
+            yield SettingError(name, "is not projects/P/secrets/S", "omit it: deploy.sh sets its own secret")
+        elif match is not None and project and match["project"] != project:
+            fix = f"use a secret in {project}: deploy.sh can grant access only there"
+            yield SettingError(name, "is in another project", fix)
 
 
-def _instances(values: Mapping[str, str]) -> Iterator[SettingError]:
-    least, most = values.get("MIN_INSTANCES") or "0", values.get("MAX_INSTANCES") or "10"
-    if least.isdigit() and most.isdigit() and int(least) > int(most):
-        yield SettingError("MIN_INSTANCES", f"is above MAX_INSTANCES ({most})", "lower it")
+def _check_instances(values: Mapping[str, str]) -> Iterator[SettingError]:
+    minimum, maximum = values.get("MIN_INSTANCES") or "0", values.get("MAX_INSTANCES") or "10"
+    if minimum.isdigit() and maximum.isdigit() and int(minimum) > int(maximum):
+        yield SettingError("MIN_INSTANCES", f"is above MAX_INSTANCES ({maximum})", "lower it")

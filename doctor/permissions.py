@@ -1,4 +1,4 @@
-"""The rights that who is signed in has in the project: all that are missing, each with the role that brings it."""
+"""IAM permissions of the signed-in account in the project: which are missing, and which role grants each."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,8 +7,8 @@ import requests
 
 from doctor.finding import Finding
 
-GOOGLE = "https://cloudresourcemanager.googleapis.com/"
-SECONDS = 10
+RESOURCE_MANAGER_URL = "https://cloudresourcemanager.googleapis.com/"
+TIMEOUT_SECONDS = 10
 
 SETUP: Mapping[str, str] = {
     "serviceusage.services.enable": "roles/serviceusage.serviceUsageAdmin",
@@ -34,26 +34,26 @@ DEPLOY: Mapping[str, str] = {
 
 
 def check(project: str, needed: Mapping[str, str], token: str) -> Iterator[Finding]:
-    """Asks the project itself, by testIamPermissions; where it does not answer, gcloud will say what it lacks."""
-    endpoint = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER") or GOOGLE
+    """Call the project's testIamPermissions; skip if it fails, because gcloud then reports what is missing."""
+    endpoint = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER") or RESOURCE_MANAGER_URL
     url = f"{endpoint}v1/projects/{project}:testIamPermissions"
     headers = {"Authorization": f"Bearer {token}"}
     try:
-        answer = requests.post(url, json={"permissions": list(needed)}, headers=headers, timeout=SECONDS)
-        answer.raise_for_status()
-        granted = set(answer.json().get("permissions", []))
+        response = requests.post(url, json={"permissions": list(needed)}, headers=headers, timeout=TIMEOUT_SECONDS)
+        response.raise_for_status()
+        granted = set(response.json().get("permissions", []))
     except (requests.RequestException, ValueError) as error:
-        yield Finding("note", "rights", f"the rights in {project} cannot be asked: {type(error).__name__}")
+        yield Finding("skipped", "permissions", f"couldn't check permissions in {project}: {type(error).__name__}")
         return
     missing = [permission for permission in needed if permission not in granted]
     if not missing:
-        yield Finding("ok", "rights", f"all {len(needed)} rights in {project} are there")
+        yield Finding("ok", "permissions", f"all {len(needed)} permissions in {project} are granted")
     for permission in missing:
         yield Finding(
-            "fault",
-            "rights",
-            f"the right {permission} is missing in {project}",
-            "without it the deployment would stop half-way",
+            "error",
+            "permissions",
+            f"the permission {permission} is missing in {project}",
+            "without it, the deployment would fail partway",
             f"ask for {needed[permission]}: gcloud projects add-iam-policy-binding {project} "
             f'--member="user:$(gcloud config get account)" --role={needed[permission]}',
         )

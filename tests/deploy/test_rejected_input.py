@@ -22,8 +22,8 @@ def test_every_fault_of_env_yaml_is_told_at_once(bench: Bench) -> None:
 def test_a_line_that_is_not_understood_is_named_by_its_number(bench: Bench) -> None:
     bench.env_yaml(ENV_YAML + "NESTED:\n  - list\nSENDER_EMAIL: again@example.com\n")
     said = bench.fail()
-    assert "line 4 is not understood" in said
-    assert "SENDER_EMAIL stands twice, again in line 5" in said
+    assert "line 4 is malformed" in said
+    assert "SENDER_EMAIL is set again on line 5" in said
 
 
 @pytest.mark.parametrize("name", ["SENDGRID_URL", "SECRET_MANAGER_ENDPOINT", "CLOUD_TASKS_ENDPOINT"])

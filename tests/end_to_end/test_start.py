@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import settings
-from doctor.env_file import OWN
+from doctor.env_file import DEPLOYMENT_SETTINGS
 from emulator.cloud_run.process import PROJECT_ROOT, FunctionError, FunctionProcess
 from emulator.core.journal import Journal
 from emulator.emulator import SETTINGS
@@ -137,7 +137,7 @@ def test_the_example_lists_exactly_the_settings_that_are_read() -> None:
 
     settings.load(Environment(DIRECT))
     settings.load(Environment(QUEUE))
-    assert {name for name in read if name.isupper()} - NOT_IN_ENV_YAML == EXAMPLE.keys() - OWN.keys()
+    assert {name for name in read if name.isupper()} - NOT_IN_ENV_YAML == EXAMPLE.keys() - DEPLOYMENT_SETTINGS.keys()
 
 
 @pytest.mark.parametrize("environment", [DIRECT, QUEUE], ids=["direct", "queue"])
