@@ -108,4 +108,4 @@ def test_an_unreachable_function_fails_the_execution_after_two_attempts(harness:
     auth0.secrets["FUNCTION_URL"] = f"http://127.0.0.1:{free_port()}"
     execution = auth0.run(make_event(new_address()))
     assert [fetch["status"] for fetch in execution.fetches] == [0, 0]
-    assert "cannot reach the function: ECONNREFUSED" in execution.logs[-1]["text"]
+    assert "can't reach the function: ECONNREFUSED" in execution.logs[-1]["text"]
