@@ -38,7 +38,7 @@ def send(harness: WebHarness, html: str) -> int:
         ("Source", "Content-Type: multipart/alternative"),
         ("Headers", "Auto-Submitted: auto-generated"),
         ("SendGrid JSON", '"personalizations"'),
-        ("Checks", "Gmail cuts off what is larger"),
+        ("Checks", "Gmail clips emails larger"),
     ],
 )
 def test_an_email_is_shown_in_every_view(browser_page: BrowserPage, view: str, expected: str) -> None:

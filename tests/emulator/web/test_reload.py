@@ -57,8 +57,8 @@ def test_the_next_run_uses_the_edited_file(
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("main.py", "settings = start()", "settings = = start()", r"main\.py, line \d+ SyntaxError: invalid syntax"),
-        ("main.py", "settings = start()", "settings = started()", r"main\.py, line \d+ NameError: name 'started'"),
+        ("main.py", "settings = start(", "settings = = start(", r"main\.py, line \d+ SyntaxError: invalid syntax"),
+        ("main.py", "settings = start(", "settings = started(", r"main\.py, line \d+ NameError: name 'started'"),
         ("notice/templates/notice.html", "{% endif %}", "{% endfi %}", r"notice\.html, line \d+ TemplateSyntaxError"),
         ("notice/cldr/en.json", '"dates": [', '"dates": [[', r"en\.json, line \d+ JSONDecodeError"),
         ("notice/translations/en.toml", "[notice]", "[notice", r"en\.toml, line \d+ TOMLDecodeError"),
