@@ -13,7 +13,7 @@ from bench.wire import read_message
 
 HOLD_SECONDS = 10.0  # maximum wait for an instance
 KEEP_ALIVE_HEADERS = re.compile(rb"\r\n(connection|keep-alive): [^\r]*", re.IGNORECASE)
-NO_INSTANCE = b"HTTP/1.1 429 Too Many Requests\r\nContent-Durations: 14\r\nConnection: close\r\n\r\nRate exceeded."
+NO_INSTANCE = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 14\r\nConnection: close\r\n\r\nRate exceeded."
 
 
 class FrontEnd:
