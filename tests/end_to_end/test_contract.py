@@ -15,7 +15,7 @@ from tests.end_to_end.harness import Harness, Response
 from tests.end_to_end.leak_checker import LeakChecker
 
 MAX_BODY_BYTES = 65_536
-INVALID_SIGNATURE = {"error": {"code": "invalid_signature", "message": "the signature does not hold"}}
+INVALID_SIGNATURE = {"error": {"code": "invalid_signature", "message": "invalid signature"}}
 
 
 def callout_of_size(size: int, address: str) -> OutgoingCallout:

@@ -23,7 +23,7 @@ from tests.end_to_end.queue_harness import QueueHarness, wait_until
 ACTION_PATH = "/on_execute_post_change_password"
 SENDER = "security@example.com"
 DAY_SECONDS = 24 * 3600
-INVALID_SIGNATURE = {"error": {"code": "invalid_signature", "message": "the signature does not hold"}}
+INVALID_SIGNATURE = {"error": {"code": "invalid_signature", "message": "invalid signature"}}
 
 # A second Action fails if the file `behavior` says so. `deliver` has a deadline of 1 s instead of 45 s.
 MAIN = """
