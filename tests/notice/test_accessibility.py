@@ -30,7 +30,7 @@ COLORS = "() => [...document.querySelectorAll('.card, .steps')].map(box => getCo
 
 @pytest.fixture(scope="module")
 def browser_page() -> Iterator[Page]:
-    """A page with axe loaded. Each test replaces the page's content."""
+    """Yield a page with axe loaded. Each test replaces the page's content."""
     if CHROMIUM is None:
         pytest.skip("Chromium isn't installed")
     axe = npm_package("axe-core", AXE) / "axe-core" / "axe.min.js"

@@ -60,7 +60,7 @@ class Keys:
 
 @pytest.fixture
 def mock() -> Iterator[responses.RequestsMock]:
-    """A fake SendGrid: each registered response is used once, the last one repeatedly."""
+    """Yield a fake SendGrid. Each registered response is used once, the last one repeatedly."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         yield mock
 
