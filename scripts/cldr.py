@@ -1,5 +1,4 @@
-"""Generate the CLDR data for the email: each language's date and time formats, time zones, and countries, and how tags
-relate.
+"""Generate the email's CLDR data: date and time formats, time zones, countries, and how language tags relate.
 
 `make cldr` precomputes the data with Babel, because loading Babel in the function takes 25 ms and 30 MB.
 """
