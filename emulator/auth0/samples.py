@@ -1,4 +1,4 @@
-"""Example events: those that come with the emulator, and a person's own, files in a folder."""
+"""Example events: those included with the emulator, and the developer's own JSON files."""
 
 import json
 from collections.abc import Iterable
@@ -19,16 +19,16 @@ class Sample:
 
 
 def example(name: str = DEFAULT) -> dict[str, Any]:
-    """One that comes along, by its file's name. Raises FileNotFoundError."""
+    """Return an included event by its file name. Raise FileNotFoundError if there is none."""
     event: dict[str, Any] = json.loads((SAMPLES / f"{name}.json").read_text("utf-8"))
     return event
 
 
 def examples(folders: Iterable[Path] = ()) -> list[Sample]:
-    """Auth0's default sample first; a person's own after those that come along, read anew each time."""
-    ours = sorted(SAMPLES.glob("*.json"), key=lambda file: (file.stem != DEFAULT, file.stem))
-    theirs = [file for folder in folders for file in sorted(folder.glob("*.json"))]
-    return [_read(file, own=False) for file in ours] + [_read(file, own=True) for file in theirs]
+    """Read all events: Auth0's default sample, the other included ones, then those in `folders`."""
+    included = sorted(SAMPLES.glob("*.json"), key=lambda file: (file.stem != DEFAULT, file.stem))
+    custom = [file for folder in folders for file in sorted(folder.glob("*.json"))]
+    return [_read(file, own=False) for file in included] + [_read(file, own=True) for file in custom]
 
 
 def _read(file: Path, *, own: bool) -> Sample:

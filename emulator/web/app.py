@@ -21,7 +21,7 @@ def create_app(emulator: Emulator, *, folders: Sequence[Path] = ()) -> Flask:
     guard(flask)
     flask.register_error_handler(body.RequestError, _handle_request_error)
     flask.register_error_handler(HTTPException, _handle_http_exception)
-    users, gallery = Users(emulator), LanguageGallery(emulator)
+    users, gallery = Users(emulator.run, emulator.send_auth0_email), LanguageGallery(emulator)
     for blueprint in (
         state.routes(emulator),
         runs.routes(emulator),

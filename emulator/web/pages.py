@@ -27,7 +27,7 @@ MAX_RECENT_RUNS = 12
 REQUEST_COUNTS = ((1, "next request"), (3, "next 3 requests"), (10, "next 10 requests"), (None, "every request"))
 
 
-def routes(emulator: Emulator, users: Users, folders: Sequence[Path]) -> Blueprint:
+def routes(emulator: Emulator, users: Users[Run], folders: Sequence[Path]) -> Blueprint:
     blueprint = Blueprint("pages", __name__, template_folder="templates")
     _Pages(emulator, users, folders).register(blueprint)
     return blueprint
@@ -36,7 +36,7 @@ def routes(emulator: Emulator, users: Users, folders: Sequence[Path]) -> Bluepri
 class _Pages:
     """One public method per page, plus `register`; `_context` adds what every template needs."""
 
-    def __init__(self, emulator: Emulator, users: Users, folders: Sequence[Path]) -> None:
+    def __init__(self, emulator: Emulator, users: Users[Run], folders: Sequence[Path]) -> None:
         self._emulator, self._users, self._folders = emulator, users, folders
 
     def register(self, blueprint: Blueprint) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from emulator.auth0.runtime import Execution
 from emulator.runs.run import Run
 from emulator.runs.steps import MAX_KEPT_CHARACTERS, Step, steps
-from emulator.runs.timeline import person
+from emulator.runs.timeline import format_address
 
 NO_EMAIL_REASONS = {
     "skipped": "No email sent: the user has no email address.",
@@ -102,4 +102,4 @@ def console(execution: Execution) -> Console:
 
 
 def addresses(people: list[Mapping[str, Any]]) -> str:
-    return ", ".join(person(each) for each in people)
+    return ", ".join(format_address(each) for each in people)

@@ -38,7 +38,7 @@ def test_check_succeeds_and_prints_the_email() -> None:
 def test_check_fails_if_no_email_is_sent() -> None:
     result = check({"ALLOWED_TENANTS": "another-tenant"})
     assert result.returncode == 1
-    assert "No mail was sent." in result.stdout
+    assert "No email was sent." in result.stdout
     assert "Error sending email to j+smith@example.com: 401 invalid_signature" in result.stdout
 
 

@@ -3,11 +3,12 @@
 from flask import Blueprint, Response, request
 
 from emulator.auth0.users import PasswordRejected, Users, browser_request
+from emulator.runs.run import Run
 from emulator.web.api import body
 from emulator.web.api.runs import to_dict
 
 
-def routes(users: Users) -> Blueprint:
+def routes(users: Users[Run]) -> Blueprint:
     api = Blueprint("passwords", __name__)
 
     @api.post("/passwords/forgotten")

@@ -163,9 +163,9 @@ def test_an_event_that_is_not_an_object_is_rejected(web_harness: WebHarness, tex
         ("/api/secrets/sendgrid-api-key/versions/1", {"enabled": "yes"}, "enabled: expected"),
         ("/api/secrets/unknown/rotate", {}, "can't rotate unknown"),
         ("/api/passwords/forgotten", {}, "email: expected a string"),
-        ("/api/passwords/forgotten", {"email": "nobody"}, "Enter an e-mail address"),
-        ("/api/passwords/reset", {"ticket": "x", "password": "y" * 8, "again": "y" * 8, "place": "Tokyo"}, "was used"),
-        ("/api/passwords/reset", {"ticket": "x", "password": "y", "again": "y", "place": "Atlantis"}, "no place"),
+        ("/api/passwords/forgotten", {"email": "nobody"}, "Enter a valid email address"),
+        ("/api/passwords/reset", {"ticket": "x", "password": "y" * 8, "again": "y" * 8, "place": "Tokyo"}, "already used"),
+        ("/api/passwords/reset", {"ticket": "x", "password": "y", "again": "y", "place": "Atlantis"}, "Unknown place"),
     ],
 )
 def test_an_invalid_request_returns_the_reason(web_harness: WebHarness, path: str, body: Any, message: str) -> None:

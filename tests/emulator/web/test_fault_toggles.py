@@ -194,5 +194,5 @@ def test_a_duplicate_callout_is_marked_in_the_timeline(browser_page: BrowserPage
     browser_page.harness.emulator.fault_toggles.turn_on("Callout", "same callout twice")
     browser_page.harness.emulator.run(example())
     page = browser_page.open("/")
-    expect(page.locator(".what", has_text="the same again: POST / → 200")).to_be_visible()
+    expect(page.locator(".what", has_text="duplicate: POST / → 200")).to_be_visible()
     expect(page.locator(".injected", has_text=re.compile("same callout twice"))).to_be_visible()

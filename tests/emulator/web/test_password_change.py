@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from emulator.auth0 import users
+from emulator.runs.run import Run
 from tests.emulator.browser_page import BrowserPage, WebHarness
 
 PASSWORD = "correct horse battery"
@@ -51,7 +52,7 @@ def test_mismatched_passwords_are_reported_and_can_be_corrected(browser_page: Br
     page.get_by_label("New password", exact=True).fill(PASSWORD)
     page.get_by_label("Confirm new password").fill(PASSWORD + "!")
     page.get_by_role("button", name="Reset password").click()
-    expect(page.get_by_role("alert")).to_have_text("The two passwords are not the same.")
+    expect(page.get_by_role("alert")).to_have_text("The passwords don't match.")
     page.get_by_label("Confirm new password").fill(PASSWORD)
     page.get_by_role("button", name="Reset password").click()
     expect(page.get_by_role("heading", name="Password Changed!")).to_be_visible()
@@ -100,14 +101,18 @@ def test_the_reset_email_ignores_active_faults_and_their_counts(browser_page: Br
     assert emulator.fault_toggles.pending() == [{"part": "SendGrid", "name": "unavailable", "count": 2}]
 
 
+def create_users(web_harness: WebHarness) -> users.Users[Run]:
+    return users.Users(web_harness.emulator.run, web_harness.emulator.send_auth0_email)
+
+
 @pytest.mark.parametrize("email", ["", "nobody", "a@b@c", "@", "a@"])
 def test_an_invalid_email_address_is_rejected(web_harness: WebHarness, email: str) -> None:
-    with pytest.raises(users.PasswordRejected, match="Enter an e-mail address"):
-        users.Users(web_harness.emulator).request_reset(email, web_harness.url)
+    with pytest.raises(users.PasswordRejected, match="Enter a valid email address"):
+        create_users(web_harness).request_reset(email, web_harness.url)
 
 
 def test_a_link_expires_after_five_days(web_harness: WebHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    accounts = users.Users(web_harness.emulator)
+    accounts = create_users(web_harness)
     accounts.request_reset("grace@example.com", "http://127.0.0.1/reset")
     link = web_harness.emulator.sendgrid.inbox()[-1].text.partition("ticket=")[2].split()[0]
     assert accounts.ticket(link) is not None

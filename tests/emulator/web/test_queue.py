@@ -64,7 +64,7 @@ def test_a_queued_run_shows_its_email_automatically_once_faults_are_cleared(queu
     heading = page.get_by_role("heading", level=1)
     expect(heading).to_have_text("Run 2 queued")
     expect(page.get_by_text("No email yet.")).to_be_visible()
-    expect(page.get_by_text("again in 10 s")).to_be_visible()
+    expect(page.get_by_text("retry in 10 s")).to_be_visible()
     page.get_by_role("button", name="Clear faults and deliver now").press("Enter")
     expect(page.get_by_text("Email sent to ada@example.com")).to_be_visible()
     expect(heading).to_have_text("Run 2 succeeded after retries")

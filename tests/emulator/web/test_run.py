@@ -39,7 +39,7 @@ def test_a_row_expands_by_keyboard_to_the_exact_bytes(browser_page: BrowserPage)
     request = page.get_by_role("group", name="request").filter(has_text="/v3/mail/send")
     expect(request).to_contain_text("Content-Type: application/json")
     expect(request).to_contain_text('"subject": "Your password was changed"')
-    expect(page.get_by_role("group", name="answer").filter(has_text="HTTP/1.1 202")).to_be_visible()
+    expect(page.get_by_role("group", name="response").filter(has_text="HTTP/1.1 202")).to_be_visible()
 
 
 def test_the_exact_bytes_contain_no_unmasked_key(browser_page: BrowserPage) -> None:

@@ -53,9 +53,9 @@ def test_schema_findings_show_their_lines_and_hints(browser_page: BrowserPage) -
     edit.area.fill(BROKEN)
     expect(edit.findings).to_have_text(
         [
-            "line 2event.connection.name missing Is nme a misspelling?",
+            "line 2event.connection.name missing Did you misspell it as nme?",
             "line 2event.connection.nme not in Auth0's reference Did you mean name?",
-            'line 3event.request.ip expected text, got a number Put it in quotes: "3".',
+            'line 3event.request.ip expected text, got a number Add quotes: "3".',
         ]
     )
     expect(edit.gutter).to_have_class(["", "error", "error", "", "", "", ""])
