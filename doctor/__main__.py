@@ -11,6 +11,7 @@ from pathlib import Path
 
 from doctor import env_file
 from doctor.finding import Finding, is_healthy, to_json
+from notice.languages import available
 from settings import SettingError, SettingsError, load
 
 DEFAULT_CHECKS = ("settings", "secrets", "mail", "domain", "callout", "tenant")
@@ -64,7 +65,7 @@ def _check_settings(options: argparse.Namespace, *, report_ok: bool) -> Generato
     try:
         values = env_file.read(options.env)
         errors = [] if options.deployed else env_file.find_errors(values)
-        load(env_file.sending_environment(values, options.project))
+        load(env_file.sending_environment(values, options.project), languages=available())
     except SettingsError as error:
         errors = errors or list(error.errors)
     for name, problem, fix in errors:
@@ -87,7 +88,7 @@ def _check_services(options: argparse.Namespace, checks: Iterable[str], values: 
     from doctor import auth0, callout, dns, secrets, sendgrid  # noqa: PLC0415
     from doctor.context import CheckContext  # noqa: PLC0415
 
-    settings = load(env_file.sending_environment(values, options.project))
+    settings = load(env_file.sending_environment(values, options.project), languages=available())
     context = CheckContext(values, settings, options.url, os.environ.get("GOOGLE_ACCESS_TOKEN", ""))
     if options.resolver:
         context.resolver = options.resolver

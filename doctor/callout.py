@@ -12,9 +12,9 @@ from doctor import clock
 from doctor.context import TIMEOUT_SECONDS, CheckContext
 from doctor.finding import Finding
 from doctor.sendgrid import sample_event
+from settings import CLOUD_TASKS_URL
 
 MAX_TASK_POLLS, TASK_POLL_SECONDS = 40, 1.0
-CLOUD_TASKS_URL = "https://cloudtasks.googleapis.com"
 NO_NOTICES = "the Auth0 Action gets the same response, so no notices are sent"
 CHECK_LOGS = (
     "check the logs: gcloud logging read 'resource.labels.service_name:\"{}\" AND severity>=WARNING' --limit=20"

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from settings import SettingError, SettingsError, load
+from notice.languages import available
+from settings import PRIVATE_TARGET, PUBLIC_TARGET, SettingError, SettingsError, load
 
 LINE = re.compile(
     r'(?P<name>[A-Z][A-Z0-9_]*):(?:[ \t]+(?:"(?P<quoted>[^"\\]*)"|(?P<bare>[\w./:+@,-]+)))?[ \t]*(?:#.*)?'
@@ -58,9 +59,9 @@ def find_errors(values: Mapping[str, str]) -> list[SettingError]:
     """Return everything that would keep a deployment with these values from working, each error once."""
     errors = [*_check_deployment_settings(values), *_check_urls(values), *_check_secrets(values)]
     errors += _check_instances(values)
-    for target in ("on_execute_post_change_password", "deliver"):
+    for target in (PUBLIC_TARGET, PRIVATE_TARGET):
         try:
-            load(_with_placeholders(values, target))
+            load(_with_placeholders(values, target), languages=available())
         except SettingsError as error:
             errors += [each for each in error.errors if each not in errors]
     return errors
@@ -76,7 +77,7 @@ def sending_environment(values: Mapping[str, str], project: str = "") -> dict[st
         "SENDGRID_API_KEY_SECRET": f"{prefix}sendgrid-api-key",
         "CALLOUT_SIGNING_KEY_SECRET": f"{prefix}callout-signing-key",
     }
-    return {**secrets, **{name: value for name, value in values.items() if value}, "FUNCTION_TARGET": "deliver"}
+    return {**secrets, **{name: value for name, value in values.items() if value}, "FUNCTION_TARGET": PRIVATE_TARGET}
 
 
 def _with_placeholders(values: Mapping[str, str], target: str) -> dict[str, str]:

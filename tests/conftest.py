@@ -15,6 +15,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from notice.languages import available
 from runtime import log
 from runtime.clock import Clock
 from settings import Settings, load
@@ -91,7 +92,7 @@ def make_settings(environment: dict[str, str]) -> MakeSettings:
     """Return a function that loads the required settings and those given as keyword arguments."""
 
     def make(**overrides: str) -> Settings:
-        return load({**environment, **overrides})
+        return load({**environment, **overrides}, languages=available())
 
     return make
 
@@ -139,7 +140,7 @@ def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
 
 @pytest.fixture
 def console() -> Console:
-    """Return a context manager that installs the log over captured streams: `with console() as streams:`."""
+    """Return a context manager function that installs the log over captured streams and yields them."""
 
     @contextmanager
     def captured() -> Iterator[Streams]:

@@ -15,6 +15,7 @@ from emulator.core.server import Server
 from emulator.emulator import SENDGRID_KEY, Emulator, new_signing_key
 from emulator.sendgrid.faults import fault as sendgrid_fault
 from emulator.sendgrid.server import FakeSendGrid
+from notice.languages import available
 from runtime.clock import Clock
 from settings import load
 from tests.doctor.conftest import Deployment, Finding, RunDoctor
@@ -266,7 +267,9 @@ def test_a_skewed_clock_is_reported_and_the_callout_is_signed_with_the_corrected
     real = Clock()
     clock = Clock(lambda: real.now() + seconds, real.monotonic, real.sleep, real.random)
     values = deployment.settings
-    context = CheckContext(values, load(env_file.sending_environment(values)), deployment.url, clock=clock)
+    context = CheckContext(
+        values, load(env_file.sending_environment(values), languages=available()), deployment.url, clock=clock
+    )
     context.signing_key = deployment.emulator.keys.signing_key
     first, *rest = callout.check(context)
     assert (first.level, first.check) == ("error", "clock")

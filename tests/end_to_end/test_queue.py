@@ -451,7 +451,7 @@ def test_the_email_states_when_the_password_was_changed_and_not_when_the_task_ra
 
 @pytest.fixture
 def fresh_harness(leak_checker: LeakChecker) -> Iterator[QueueHarness]:
-    """A harness that no other test has used, so that the state of its secret caches is known."""
+    """Start a harness for one test, so that the state of its secret caches is known."""
     with QueueHarness(leak_checker) as fresh_harness:
         yield fresh_harness
 
