@@ -10,7 +10,7 @@ Json = dict[str, Any]
 
 
 class ApiResponse(Response):
-    """Encodes lone surrogates as `?`: JSON allows them (for example \\ud800), UTF-8 doesn't."""
+    """Encodes lone surrogates as `?`: JSON allows them, UTF-8 doesn't."""
 
     def set_data(self, value: bytes | str) -> None:
         super().set_data(value.encode("utf-8", "replace") if isinstance(value, str) else value)
