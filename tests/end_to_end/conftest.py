@@ -24,6 +24,6 @@ def _nothing_leaks(leak_checker: LeakChecker) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def harness(leak_checker: LeakChecker) -> Iterator[Harness]:
-    """The shared harness, with default settings. Tests restore its state and use unique addresses."""
+    """Start the shared harness, with default settings. Tests restore its state and use unique addresses."""
     with Harness(leak_checker) as harness:
         yield harness

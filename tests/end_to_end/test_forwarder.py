@@ -65,7 +65,7 @@ def test_a_permanent_error_fails_the_execution_without_a_retry(
 
 @pytest.fixture(scope="module")
 def uncached(leak_checker: LeakChecker) -> Iterator[Harness]:
-    """A harness whose function reads its secrets for each callout, so that a denied read returns 503 immediately."""
+    """Start a function that reads its secrets for each callout, so that a denied read returns 503 immediately."""
     with Harness(leak_checker, {"SECRET_MAX_AGE_SECONDS": "0"}) as uncached:
         yield uncached
 

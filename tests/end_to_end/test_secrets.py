@@ -17,14 +17,14 @@ from tests.end_to_end.leak_checker import LeakChecker
 
 @pytest.fixture(scope="module")
 def uncached(leak_checker: LeakChecker) -> Iterator[Harness]:
-    """A harness whose function reads each secret for each callout."""
+    """Start a function that reads each secret for each callout."""
     with Harness(leak_checker, {"SECRET_MAX_AGE_SECONDS": "0"}) as uncached:
         yield uncached
 
 
 @pytest.fixture
 def fresh_harness(leak_checker: LeakChecker) -> Iterator[Harness]:
-    """A harness that no other test has used, so that the state of its secret cache is known."""
+    """Start a harness for one test, so that the state of its secret cache is known."""
     with Harness(leak_checker) as fresh_harness:
         yield fresh_harness
 
@@ -97,7 +97,7 @@ def test_a_malformed_signing_key_next_to_a_valid_one_is_skipped_and_logged(fresh
     assert fresh_harness.send(callout_for(new_address())).status == 200
     for number in (2, 3):
         line = fresh_harness.find_log_line(
-            lambda fields, number=number: fields["message"].startswith(f"key {number} of CALLOUT_SIG")  # type: ignore[misc]
+            lambda fields, number=number: fields["message"].startswith(f"skipping key {number} of ")  # type: ignore[misc]
         )
         assert line is not None
         assert line.data["fields"]["severity"] == "ERROR"
