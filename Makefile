@@ -17,6 +17,7 @@ slow: .venv/dev ## run the tests that take minutes: real gcloud, fresh virtual e
 lint: .venv/dev ## check formatting, lint, types, and shell scripts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell -D - -D .ci/retired-words.txt
 	$(BIN)/mypy
 	@if command -v shellcheck >/dev/null; then shellcheck deploy.sh .ci/run; else echo "shellcheck is not installed: skipping deploy.sh and .ci/run"; fi
 
