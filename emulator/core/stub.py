@@ -35,7 +35,7 @@ class Stub(Server):
 
     @property
     def received(self) -> list[ReceivedRequest]:
-        """Return the requests, oldest first, including those that a fault answered."""
+        """Return the requests, oldest first, including those that got a fault."""
         return [_to_request(entry.data) for entry in self.journal.entries(kind=f"{self.name}.exchange")]
 
     def _serve(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
