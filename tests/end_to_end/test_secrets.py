@@ -193,7 +193,7 @@ def run_outage(name: str, harness: Harness) -> Outcome:
 
 
 def send_with_retries(harness: Harness, callout: OutgoingCallout) -> Response:
-    """Send the callout up to three times, as the forwarder would; a hanging read can take longer than the first attempts."""
+    """Send the callout up to three times, because a hanging read can take longer than the first attempts."""
     response = harness.send(callout)
     for _ in range(2):
         response = response if response.status != 503 else harness.send(callout)
