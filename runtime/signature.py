@@ -20,7 +20,7 @@ from runtime.secrets import SecretCache
 from settings import Settings
 
 TOLERANCE_SECONDS = 300
-ID = re.compile(r"[!-~]{1,256}")
+ID = re.compile(r"[A-Za-z0-9_-]{1,256}")  # no dots: they separate the parts of the signed text
 TIMESTAMP = re.compile(r"[1-9][0-9]{0,10}")  # canonical form only, because the header text itself is signed
 MIN_REREAD_INTERVAL_SECONDS = 10  # between re-reads triggered by unknown signatures
 KEY_PREFIX = "whsec_"
