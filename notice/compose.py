@@ -10,12 +10,10 @@ from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from notice.context import Context, build_context, clean_name, clean_text
+from notice.context import Context, build_context, clean_address, clean_name
 from notice.languages import Language, load_cldr, negotiate
 from runtime.event import Event
 from settings import Settings
-
-MAX_ADDRESS_LENGTH = 320
 
 
 class Message(NamedTuple):
@@ -57,7 +55,7 @@ def password_changed(event: Event, settings: Settings) -> Message:
 
 def _section(language: Language, event: Event, facts: Context) -> SimpleNamespace:
     """Return the notice's strings in one language, with their placeholders filled in. The templates arrange them."""
-    connection, address = clean_name(event.connection.name), clean_text(event.user.email, MAX_ADDRESS_LENGTH) or ""
+    connection, address = clean_name(event.connection.name), clean_address(event.user.email)
     before_contact, _, after_contact = language.strings["step_contact"].partition("{contact}")
     values = {"address": _isolate(language, address)}
     if connection:
