@@ -12,6 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from notice.context import Context, build_context, clean_address, clean_name
 from notice.languages import Language, load_cldr, negotiate
+from runtime import log
+from runtime.address import ascii_domain
 from runtime.event import Event
 from settings import Settings
 
@@ -36,11 +38,12 @@ def password_changed(event: Event, settings: Settings) -> Message:
     languages = negotiate(event.request.language, settings.default_language)
     facts, contact = build_context(event, settings), settings.support_contact
     is_url = "://" in contact
+    log.redact_address(clean_address(event.user.email), "[address]")  # SendGrid's response may quote the email
     variables = {
         "product": settings.product_name,
         "sections": [_section(language, event, facts) for language in languages],
         "contact": contact,
-        "link": contact if is_url else f"mailto:{contact}",
+        "link": contact if is_url else f"mailto:{ascii_domain(contact)}",
     }
     return Message(
         to=event.user.email or "",

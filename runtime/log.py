@@ -87,12 +87,15 @@ def bind(**fields: Any) -> None:
 
 
 def redact_address(address: str | None, user: str) -> None:
-    """Replace `address`, as received or as sent, with `user` in every further line of the current context."""
+    """Replace `address`, as received or as sent, with `user` in every further line of the current context.
+
+    A replacement that was set earlier stays.
+    """
     if address and len(address) > 2:  # a shorter one isn't valid, and redacting it would make the log unreadable
         # Outside ASCII, changing a letter's case can yield several letters, which re.IGNORECASE doesn't match.
         cases = [] if address.isascii() else [address.lower(), address.upper(), address.casefold()]
         for text in (address, ascii_domain(address), *cases):
-            _current().redactions.update(dict.fromkeys(_encodings(text), user))
+            _current().redactions = {**dict.fromkeys(_encodings(text), user), **_current().redactions}
 
 
 def redact_secret(value: str) -> None:
