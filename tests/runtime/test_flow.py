@@ -121,6 +121,12 @@ def test_an_async_action_is_rejected_at_startup(flow: Flow) -> None:
         flow.action(async_action)
 
 
+@pytest.mark.parametrize("name", ["benachrichtige_über_slack", "通知", "<lambda>", "a.b", "x" * 401])
+def test_an_action_whose_name_cannot_be_part_of_a_task_id_is_rejected_at_startup(flow: Flow, name: str) -> None:
+    with pytest.raises(TypeError, match="use ASCII letters, digits, and underscores"):
+        flow.action(named(name, lambda event, api: None))
+
+
 @pytest.mark.parametrize("returned", [None, True, "sent", {"status": "sent"}])
 def test_an_action_that_returns_no_result_is_done(flow: Flow, call: Call, returned: object) -> None:
     flow.action(named("notify", lambda event, api: returned))
