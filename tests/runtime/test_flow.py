@@ -221,6 +221,24 @@ def test_a_retry_runs_only_the_actions_that_did_not_succeed(flow: Flow, call: Ca
     assert runs == {"works": 1, "fails_once": 2}
 
 
+@pytest.mark.parametrize("fails", ["runtime.log.flush_console", "runtime.results.Outcome.write_log"])
+@pytest.mark.parametrize("caller", ["call", "deliver"])
+def test_a_success_is_recorded_before_it_is_logged(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, caller: str, fails: str
+) -> None:
+    """Whatever happens to the log, a retry must not send the email again."""
+    arguments = {"call": (), "deliver": ("notify",)}[caller]
+    respond: Call = request.getfixturevalue(caller)
+    sent: list[str | None] = []
+    flow.action(named("notify", lambda event, api: sent.append(event.user.email)))
+    with monkeypatch.context() as patched:
+        patched.setattr(fails, lambda *_: 1 / 0)
+        assert respond(*arguments)[0] == 500
+
+    assert respond(*arguments)[1]["status"] == "done"
+    assert sent == [ADDRESS]
+
+
 def test_a_retry_with_a_fresh_timestamp_and_signature_is_a_duplicate(flow: Flow, call: Call, time: FakeTime) -> None:
     flow.action(named("notify", lambda event, api: None))
     call()
