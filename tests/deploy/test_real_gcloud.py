@@ -85,7 +85,7 @@ def test_gcloud_goes_the_whole_way_and_back_in_queue_mode(google: Google, tmp_pa
     assert "draft---" not in variables(google, second[0])["DELIVER_URL"]
 
     operator("versions")
-    assert f"{PUBLIC}, serving: {second[0]}" in operator.said
+    assert f"{PUBLIC}, receiving traffic: {second[0]}" in operator.said
     operator("revert")
     assert (google.serving(PUBLIC), google.serving(DELIVER)) == first
     operator("revert", second[1])
@@ -161,7 +161,7 @@ def test_gcloud_knows_every_command_with_its_flags(new_bench: NewBench, tmp_path
 
 def all_of(bench: Bench, delivery: str) -> list[str]:
     bench.env_yaml(ENV_YAML + f"DELIVERY: {delivery}\nSECRETS: {'client' if delivery == 'direct' else 'mounted'}\n")
-    bench.cloud.policies["iam.allowedPolicyMemberDomains"] = "C0123abc"
+    bench.cloud.policies["iam.allowedPolicyMemberDomains"] = {"allowedValues": ["C0123abc"]}
     bench.set_up()
     bench.cloud.queues.get("password-notice", {})["max-attempts"] = "100"
     bench.succeed("setup")

@@ -46,12 +46,12 @@ def test_the_old_signing_key_stays_where_the_queue_cannot_be_read(bench: Bench) 
     bench.set_up()
     bench.succeed("rotate-signing-key")
     bench.gcloud.refused["tasks list"] = "PERMISSION_DENIED"
-    assert "cannot be read" in bench.fail("rotate-signing-key", "finish")
+    assert "can't read the current state: gcloud tasks list" in bench.fail("rotate-signing-key", "finish")
 
 
 def test_there_is_nothing_to_finish_without_a_rotation(bench: Bench) -> None:
     bench.set_up()
-    assert "no rotation is under way" in bench.fail("rotate-signing-key", "finish")
+    assert "no rotation is in progress" in bench.fail("rotate-signing-key", "finish")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def judged(bench: Bench, tmp_path: Path) -> Path:
     real = SOURCE / ".venv" / "bin" / "python"
     program.write_text(
         "#!/usr/bin/env bash\n"
-        f'[[ $3 != key ]] || {{ cat >"{verdict}.key" && exit "$(cat "{verdict}")"; }}\n'
+        f'[[ $2 != doctor ]] || {{ cat >"{verdict}.key" && exit "$(cat "{verdict}")"; }}\n'
         f'exec "{real}" "$@"\n'
     )
     program.chmod(0o755)
