@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from deploy import commands, doctor, keys, project, releases, remove
+from deploy import alerts, commands, doctor, keys, project, releases, remove
 from deploy.deployment import Deployment, check_project_of_secrets, read_values
 from deploy.errors import DeployError
 from deploy.gcloud import Gcloud
@@ -64,6 +64,11 @@ COMMANDS = {
         "find what is wrong, and how to fix it",
         lambda gcloud, deployment, options: doctor.examine(gcloud, deployment, *options.CHECK, *options.json),
         ("--json", "[CHECK...]"),
+    ),
+    "alerts": Command(
+        "create or update the metrics and alerts, which go to the notification channel",
+        lambda gcloud, deployment, options: alerts.alerts(gcloud, deployment, options.CHANNEL),
+        ("CHANNEL",),
     ),
     "remove": Command(
         "list what was set up, ask, delete it", lambda gcloud, deployment, _options: remove.remove(gcloud, deployment)

@@ -20,10 +20,10 @@ T = TypeVar("T")
 ABSENT = re.compile(r"ERROR: \(gcloud[\w.-]*\) (Cannot find (service|revision) \[|NOT_FOUND: )")
 # An API that was just enabled.
 DISABLED = re.compile(r"SERVICE_DISABLED|has not been used in project .* before or it is disabled")
-# What a new account, a new grant, or a newly enabled API causes until all of Google knows it.
+# What a new account, grant, or metric, or a newly enabled API causes until all of Google knows it.
 PROPAGATION = re.compile(
     rf"{DISABLED.pattern}|PERMISSION_DENIED|[Pp]ermission.* denied|does not have .*(access|permission)"
-    "|missing .*permission|[Ss]ervice account .*does not exist|Unknown service account"
+    "|missing .*permission|[Ss]ervice account .*does not exist|Unknown service account|Cannot find metric"
 )
 BACKOFFS = (1, 2, 4, 8)  # times PAUSE seconds: 75 s, since a grant takes about a minute
 
