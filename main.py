@@ -1,19 +1,20 @@
-"""The Action: what happens when a user's password was changed. This is the file to edit."""
+"""The Action that runs when a user's password has changed. This is the file to edit."""
 
 from flask import Request, Response
 
 from notice.compose import password_changed
+from notice.languages import available
 from notice.sendgrid import SendGrid
 from runtime import Api, Event, Flow, NoticeError, Result, skipped, start
 
-settings = start()
+settings = start(languages=available())
 flow = Flow(settings)
 sendgrid = SendGrid(settings)
 
 
 @flow.action
 def on_execute_post_change_password(event: Event, api: Api) -> Result:  # noqa: ARG001  (Auth0's signature)
-    """Tell the user, by mail, that the password was changed."""
+    """Email the user that their password has changed."""
     if not event.user.email:
         return skipped("no_email")
     try:
@@ -24,9 +25,9 @@ def on_execute_post_change_password(event: Event, api: Api) -> Result:  # noqa: 
         raise
 
 
-# A further Action of the flow is a further function like this one, under its own @flow.action.
+# To add another Action to the flow, define another function like this one, with its own @flow.action.
 
 
 def deliver(request: Request) -> Response:
-    """Queue mode's private side: Cloud Tasks calls it, for one Action at a time."""
+    """Run one Action for a Cloud Tasks task, as the private service in queue mode."""
     return flow.deliver(request)

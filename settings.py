@@ -1,21 +1,24 @@
-"""Settings: every environment name that the product reads, in one frozen object, with all faults told at once."""
+"""Load and validate settings from the environment; report all errors at once."""
 
 import ipaddress
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined,unused-ignore]
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 Delivery = Literal["direct", "queue"]
 T = TypeVar("T")
 
+# The entry points in main.py, one of which FUNCTION_TARGET names.
+PUBLIC_TARGET, PRIVATE_TARGET = "on_execute_post_change_password", "deliver"
+CLOUD_TASKS_URL = "https://cloudtasks.googleapis.com"
+
 FACTS = ("time", "place", "device", "ip")
-LANGUAGES = Path(__file__).parent / "notice" / "translations"
+LANGUAGE = re.compile(r"(?P<primary>[A-Za-z]{2,8})([-_][A-Za-z0-9]{1,8})*")
 SECRET_RESOURCE = re.compile(r"projects/[^/\s]+(/locations/[^/\s]+)?/secrets/[\w-]+(/versions/[\w-]+)?")
 HOST = r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?/?"
 ORIGIN = re.compile(rf"(?P<scheme>https?)://{HOST}")
@@ -25,7 +28,7 @@ ADDRESS = re.compile(r"[^@\s,;<>()\"\x00-\x1f]+@[^@\s,;<>()\"\x00-\x1f]+")
 
 
 class SettingError(NamedTuple):
-    """One thing wrong with one setting, and how to mend it."""
+    """A problem with one setting, and how to fix it."""
 
     name: str
     problem: str
@@ -36,15 +39,15 @@ class SettingError(NamedTuple):
 
 
 class SettingsError(Exception):
-    """The settings cannot be worked with; `faults` lists everything that is wrong."""
+    """Raised when settings are invalid; `errors` lists every problem."""
 
-    def __init__(self, faults: Iterable[SettingError]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("; ".join(map(str, self.faults)))
+    def __init__(self, errors: Iterable[SettingError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(map(str, self.errors)))
 
 
 class Settings(NamedTuple):
-    """What the environment says, checked. The README's table tells what each name means."""
+    """The validated settings. The README's table explains each environment variable."""
 
     sender_email: str
     sender_name: str
@@ -52,9 +55,9 @@ class Settings(NamedTuple):
     product_name: str
     default_language: str
     context: frozenset[str]
-    own_addresses: tuple[Network, ...]
+    own_addresses: tuple[IpNetwork, ...]
     allowed_tenants: frozenset[str]  # empty: any
-    secrets: Mapping[str, str]  # an Action secret's name → where its value is
+    secrets: Mapping[str, str]  # an Action secret's name → a resource name or an absolute path
     signing_key_secret: str
     sendgrid_url: str
     secret_max_age_seconds: int
@@ -67,98 +70,104 @@ class Settings(NamedTuple):
     google_cloud_project: str
     threads: int
     proxy: str  # for SENDGRID_URL; empty: none
-    ca_bundle: str  # empty: the one that requests brings
+    ca_bundle: str  # empty: certifi's
 
 
-def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process.
+def load(environment: Mapping[str, str] | None = None, *, languages: Collection[str] | None = None) -> Settings:
+    """Return the settings in `environment` (default: the process's).
 
-    Raises SettingsError, with every fault, where one is missing, malformed or contradicts another.
+    `languages`: the available language tags; without them, only the form of DEFAULT_LANGUAGE is validated.
+    Raises SettingsError, with every problem, if a setting is missing, malformed, or contradicts another.
     """
     reader = _Reader(os.environ if environment is None else environment)
-    settings = _read(reader)
-    if reader.faults:
-        raise SettingsError(reader.faults)
+    settings = _read(reader, languages)
+    if reader.errors:
+        raise SettingsError(reader.errors)
     return settings
 
 
 class _Reader:
-    """Reads one name after the other and collects what is wrong. An empty value counts as absent."""
+    """Reads one variable after the other and collects the errors. An empty value counts as absent."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
-        self.faults: list[SettingError] = []
+        self.errors: list[SettingError] = []
 
     def get(self, name: str, default: T, parse: Callable[[str], T], fix: str) -> T:
-        """The parsed value; `parse` raises ValueError with the problem, to which `fix` adds what to do."""
+        """Return the parsed value. `parse` raises ValueError with the problem; `fix` states what to do."""
         text = self.environment.get(name, "").strip()
         if not text:
             return default
         try:
             return parse(text)
         except ValueError as error:
-            self.faults.append(SettingError(name, str(error), fix))
+            self.errors.append(SettingError(name, str(error), fix))
             return default
 
-    def when(self, needed: bool) -> Callable[[str, Callable[[str], str], str], str]:
-        """`require` where this side needs a setting; where it does not, whatever is there is left alone."""
+    def require_if(self, needed: bool) -> Callable[[str, Callable[[str], str], str], str]:
+        """Return `require` if this service needs the settings in question; otherwise their values are ignored."""
         return self.require if needed else lambda _name, _parse, _fix: ""
 
     def require(self, name: str, parse: Callable[[str], str], fix: str) -> str:
         if not self.environment.get(name, "").strip():
-            self.faults.append(SettingError(name, "is missing", fix))
+            self.errors.append(SettingError(name, "is missing", fix))
         return self.get(name, "", parse, fix)
 
 
-def _read(reader: _Reader) -> Settings:
-    private = reader.environment.get("FUNCTION_TARGET") == "deliver"
+def _read(reader: _Reader, languages: Collection[str] | None) -> Settings:
+    is_private = reader.environment.get("FUNCTION_TARGET") == PRIVATE_TARGET
     delivery: Delivery = "direct"
-    if not private:
+    if not is_private:
         delivery = reader.get("DELIVERY", delivery, _delivery, "use direct or queue")
-    queues, sends_mail = delivery == "queue", delivery == "direct"
-    need, need_queue = reader.when(sends_mail), reader.when(queues)
+    enqueues, sends_email = delivery == "queue", delivery == "direct"
+    need, need_queue = reader.require_if(sends_email), reader.require_if(enqueues)
     sendgrid_url = reader.get(
         "SENDGRID_URL",
         "https://api.sendgrid.com",
         _origin,
         "use https://api.sendgrid.com, or https://api.eu.sendgrid.com for an EU account",
     )
-    tasks_endpoint = reader.get("CLOUD_TASKS_ENDPOINT", "", _origin, EMULATOR_FIX) if queues else ""
+    tasks_endpoint = reader.get("CLOUD_TASKS_ENDPOINT", "", _origin, EMULATOR_FIX) if enqueues else ""
     return Settings(
-        sender_email=need("SENDER_EMAIL", _address, "set it to your verified sender identity, security@example.com"),
+        sender_email=need(
+            "SENDER_EMAIL", _address, "set it to your verified sender identity, such as security@example.com"
+        ),
         sender_name=reader.get("SENDER_NAME", "", _label, "set it to one line of at most 100 characters"),
         support_contact=need(
-            "SUPPORT_CONTACT", _contact, "set it to an e-mail address or an https URL where users get help"
+            "SUPPORT_CONTACT", _contact, "set it to an email address or an https URL where users get help"
         ),
         product_name=reader.get("PRODUCT_NAME", "", _label, "set it to one line of at most 100 characters"),
-        default_language=reader.get("DEFAULT_LANGUAGE", "en", _language, "use one of the files in notice/languages"),
+        default_language=reader.get(
+            "DEFAULT_LANGUAGE", "en", _language(languages), "use the tag of a file in notice/translations, such as en"
+        ),
         context=reader.get("CONTEXT", frozenset(FACTS), _facts, f"list some of {', '.join(FACTS)}"),
         own_addresses=reader.get("OWN_ADDRESSES", (), _networks, "list CIDRs, such as 192.0.2.0/24, 2001:db8::/32"),
-        allowed_tenants=reader.get("ALLOWED_TENANTS", frozenset(), _words, "list Auth0 tenant names"),
-        secrets=_secrets(reader, need) if sends_mail else {},
+        allowed_tenants=reader.get("ALLOWED_TENANTS", frozenset(), _split_list, "list Auth0 tenant names"),
+        secrets=_secrets(reader, need) if sends_email else {},
         signing_key_secret=reader.require("CALLOUT_SIGNING_KEY_SECRET", _secret, SECRET_FIX),
         sendgrid_url=sendgrid_url,
         secret_max_age_seconds=reader.get("SECRET_MAX_AGE_SECONDS", 300, _seconds, "use 0 to 86400"),
         delivery=delivery,
-        tasks_queue=need_queue("TASKS_QUEUE", _queue, "name it as projects/P/locations/L/queues/Q"),
-        deliver_url=need_queue("DELIVER_URL", _origin, "set it to the private service's https address"),
-        deliver_invoker=need_queue("DELIVER_INVOKER", _address, "name the service account that may call deliver"),
+        tasks_queue=need_queue("TASKS_QUEUE", _queue, "use the form projects/P/locations/L/queues/Q"),
+        deliver_url=need_queue("DELIVER_URL", _origin, "set it to the private service's https URL"),
+        deliver_invoker=need_queue(
+            "DELIVER_INVOKER", _address, "set it to the service account that is allowed to call deliver"
+        ),
         cloud_tasks_endpoint=tasks_endpoint,
         secret_manager_endpoint=reader.get("SECRET_MANAGER_ENDPOINT", "", _origin, EMULATOR_FIX),
         google_cloud_project=reader.get("GOOGLE_CLOUD_PROJECT", "", str, ""),
         threads=reader.get("THREADS", 4 * (os.cpu_count() or 1), _threads, "use the service's concurrency, 1 to 1000"),
-        proxy=_proxy(reader, tasks_endpoint or GOOGLE_TASKS if queues else sendgrid_url),
-        ca_bundle=reader.get("REQUESTS_CA_BUNDLE", "", _bundle, "name a PEM file, or leave it out"),
+        proxy=_proxy(reader, tasks_endpoint or CLOUD_TASKS_URL if enqueues else sendgrid_url),
+        ca_bundle=reader.get("REQUESTS_CA_BUNDLE", "", _ca_bundle, "set it to a PEM file, or remove it"),
     )
 
 
-GOOGLE_TASKS = "https://cloudtasks.googleapis.com"
-EMULATOR_FIX = "leave it out for Google's own, or name the emulator's"
-SECRET_FIX = "name it as projects/P/secrets/S, or as the path where it is mounted"  # noqa: S105
+EMULATOR_FIX = "remove it to use Google's, or set it to the emulator's"
+SECRET_FIX = "use the form projects/P/secrets/S, or the path where the secret is mounted"  # noqa: S105
 
 
 def _secrets(reader: _Reader, need: Callable[[str, Callable[[str], str], str], str]) -> dict[str, str]:
-    """Every Action secret NAME that NAME_SECRET declares. A value of no known form is not ours."""
+    """Return the Action secrets that NAME_SECRET variables declare. A value that has no known form is ignored."""
     found = {"SENDGRID_API_KEY": need("SENDGRID_API_KEY_SECRET", _secret, SECRET_FIX)}
     for variable, value in reader.environment.items():
         name = variable.removesuffix("_SECRET")
@@ -173,13 +182,13 @@ def _is_secret(value: str) -> bool:
 
 def _secret(text: str) -> str:
     if not _is_secret(text):
-        raise ValueError("has none of the known forms")
+        raise ValueError("isn't a Secret Manager resource name or an absolute path")
     return text
 
 
 def _address(text: str) -> str:
     if not ADDRESS.fullmatch(text) or len(text) > 320:
-        raise ValueError("is not one e-mail address")
+        raise ValueError("isn't one email address")
     return text
 
 
@@ -187,52 +196,60 @@ def _contact(text: str) -> str:
     url = urlsplit(text)
     if ADDRESS.fullmatch(text) or (url.scheme == "https" and url.hostname and not re.search(r"[\s\"<>]", text)):
         return text
-    raise ValueError("is neither an e-mail address nor an https URL")
+    raise ValueError("isn't an email address or an https URL")
 
 
 def _label(text: str) -> str:
     if len(text) > 100 or not text.isprintable():
-        raise ValueError("is too long or has control characters")
+        raise ValueError("is too long or contains control characters")
     return text
 
 
-def _language(text: str) -> str:
-    found = sorted(file.stem for file in LANGUAGES.glob("*.toml"))
-    primary = text.replace("_", "-").split("-")[0].lower()
-    if primary not in {tag.split("-")[0] for tag in found}:
-        raise ValueError(f"is no language of the notice ({', '.join(found)})")
-    return text
+def _language(available: Collection[str] | None) -> Callable[[str], str]:
+    """Return a parser for a language tag whose primary subtag must be that of an available tag."""
+
+    def parse(text: str) -> str:
+        if available is not None:
+            primary = text.replace("_", "-").split("-")[0].lower()
+            if primary not in {tag.split("-")[0] for tag in available}:
+                raise ValueError(f"isn't an available language ({', '.join(sorted(available))})")
+        elif not LANGUAGE.fullmatch(text):
+            raise ValueError("isn't a language tag")
+        return text
+
+    return parse
 
 
-def _words(text: str) -> frozenset[str]:
-    words = frozenset(re.findall(r"[^\s,]+", text))
-    if not words:
-        raise ValueError("lists nothing")
-    return words
+def _split_list(text: str) -> frozenset[str]:
+    items = frozenset(re.findall(r"[^\s,]+", text))
+    if not items:
+        raise ValueError("is an empty list")
+    return items
 
 
 def _facts(text: str) -> frozenset[str]:
-    unknown = _words(text) - set(FACTS)
+    facts = _split_list(text)
+    unknown = facts - set(FACTS)
     if unknown:
-        raise ValueError(f"has the unknown word {', '.join(sorted(unknown))}")
-    return _words(text)
+        raise ValueError(f"contains the unknown fact {', '.join(sorted(unknown))}")
+    return facts
 
 
-def _networks(text: str) -> tuple[Network, ...]:
+def _networks(text: str) -> tuple[IpNetwork, ...]:
     try:
-        return tuple(ipaddress.ip_network(word) for word in sorted(_words(text)))
+        return tuple(ipaddress.ip_network(item) for item in sorted(_split_list(text)))
     except ValueError as error:
         raise ValueError(f"is malformed ({error})") from error
 
 
 def _origin(text: str) -> str:
-    """An https address of scheme, host and port alone; plain http on loopback only."""
+    """Return an https URL of only scheme, host, and port; plain http is allowed for loopback."""
     found = ORIGIN.fullmatch(text)
     if not found or not 0 < int(found["port"] or 443) < 65_536:
-        raise ValueError("is not an address of the form https://host")
+        raise ValueError("isn't a URL of the form https://HOST")
     if found["scheme"] == "https" or _is_loopback(found["host"].strip("[]")):
         return text.rstrip("/")
-    raise ValueError("is not https (plain http is for loopback only)")
+    raise ValueError("isn't https (plain http is only for loopback)")
 
 
 def _is_loopback(host: str) -> bool:
@@ -242,45 +259,48 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _whole(text: str, low: int, high: int) -> int:
+def _parse_int(text: str, low: int, high: int) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-        raise ValueError(f"is not a whole number from {low} to {high}")
+        raise ValueError(f"isn't an integer from {low} to {high}")
     return int(text)
 
 
 def _seconds(text: str) -> int:
-    return _whole(text, 0, 86_400)
+    return _parse_int(text, 0, 86_400)
 
 
 def _threads(text: str) -> int:
-    return _whole(text, 1, 1000)
+    return _parse_int(text, 1, 1000)
 
 
 def _delivery(text: str) -> Delivery:
     if text not in ("direct", "queue"):
-        raise ValueError("is neither direct nor queue")
+        raise ValueError("isn't direct or queue")
     return "queue" if text == "queue" else "direct"
 
 
 def _queue(text: str) -> str:
     if not QUEUE.fullmatch(text):
-        raise ValueError("is no queue's full name")
+        raise ValueError("isn't the full name of a queue")
     return text
 
 
-def _bundle(text: str) -> str:
+def _ca_bundle(text: str) -> str:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(text)
     except OSError:
-        raise ValueError("is no file of certificates") from None
+        raise ValueError("isn't a file of certificates") from None
     return text
 
 
 def _proxy(reader: _Reader, url: str) -> str:
-    """The proxy that HTTPS_PROXY and NO_PROXY ask for on the way to `url`; never for loopback. Lower case wins."""
+    """Return the proxy for `url` that HTTPS_PROXY and NO_PROXY specify; loopback is never proxied.
+
+    Lowercase names take precedence.
+    """
     host = urlsplit(url).hostname or ""
-    passed_by = reader.get("no_proxy", "", str, "") or reader.get("NO_PROXY", "", str, "")
-    if _is_loopback(host) or proxy_bypass_environment(host, {"no": passed_by}):
+    no_proxy = reader.get("no_proxy", "", str, "") or reader.get("NO_PROXY", "", str, "")
+    if _is_loopback(host) or proxy_bypass_environment(host, {"no": no_proxy}):
         return ""
     fix = "set it to http://HOST:PORT"
     return reader.get("https_proxy", "", _proxy_url, fix) or reader.get("HTTPS_PROXY", "", _proxy_url, fix)
@@ -288,5 +308,5 @@ def _proxy(reader: _Reader, url: str) -> str:
 
 def _proxy_url(text: str) -> str:
     if not PROXY.fullmatch(text):
-        raise ValueError("is no proxy's address")
+        raise ValueError("isn't a valid proxy URL")
     return text

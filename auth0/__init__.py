@@ -1,1 +1,1 @@
-"""What lives in Auth0: the forwarder Action, and what installs it, binds it, and signs as it does."""
+"""What runs in Auth0: the forwarder Action. Also: how to import and bind it, and a Python version of its callouts."""

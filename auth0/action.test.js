@@ -1,4 +1,4 @@
-// Holds the Action to its rules against a real HTTP server: node --test auth0/action.test.js (Node 18 or 22).
+// Tests the forwarder against a real HTTP server: node --test auth0/action.test.js (Node 18 or 22).
 const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
 const fs = require('node:fs');
@@ -28,10 +28,10 @@ const EVENT = {
   user: { email: ADDRESS, email_verified: true, phone_number: '+46700000000', user_id: 'auth0|1', username: 'ada' },
 };
 
-// The server: `script` holds what each request in turn gets, `calls` what came. Each test has a path of its own, so that
-// a request which the test before gave up is not taken for one of this.
+// The server: `steps` respond to the requests in order, `calls` records the requests. Each test has its own path, so
+// that a late request of the previous test isn't recorded.
 let url;
-let script = [];
+let steps = [];
 let calls = [];
 const server = http.createServer((request, response) => {
   const chunks = [];
@@ -39,35 +39,35 @@ const server = http.createServer((request, response) => {
   request.on('end', () => {
     if (!url.endsWith(request.url)) return;
     calls.push({ method: request.method, headers: request.headers, body: Buffer.concat(chunks).toString() });
-    const step = script.shift() ?? accepted();
+    const step = steps.shift() ?? accepted();
     step(response, request);
   });
 });
 
-const answer = (status, body, headers = {}) => (response) => {
+const respond = (status, body, headers = {}) => (response) => {
   response.writeHead(status, { 'content-type': 'application/json', ...headers });
   response.end(typeof body === 'string' ? body : JSON.stringify(body));
 };
-const refusal = (status, code, message, headers) => answer(status, { error: { code, message } }, headers);
+const errorResponse = (status, code, message, headers) => respond(status, { error: { code, message } }, headers);
 const accepted = (status = 200) => (response, request) =>
-  answer(status, { status: 'sent', id: request.headers['webhook-id'] })(response);
+  respond(status, { status: 'sent', id: request.headers['webhook-id'] })(response);
 const hang = () => {};
 const reset = (response) => response.socket.destroy();
-const trickle = (response) => {
+const stall = (response) => {
   response.writeHead(200, { 'content-type': 'application/json' });
   response.write('{"status":');
 };
-const cut = (response) => {
+const truncate = (response) => {
   response.writeHead(200, { 'content-length': '100' });
   response.write('{"status":', () => response.socket.destroy());
 };
 
-const usual = { limits: { ...action.limits }, clock: { ...action.clock }, log: console.log, fetch: globalThis.fetch };
+const originals = { limits: { ...action.limits }, clock: { ...action.clock }, log: console.log, fetch: globalThis.fetch };
 let now = NOW;
-let pauses = [];
+let delays = [];
 
 before(async () => {
-  await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
 });
 after(() => {
   server.closeAllConnections();
@@ -75,38 +75,38 @@ after(() => {
 });
 beforeEach(() => {
   url = `http://127.0.0.1:${server.address().port}/${crypto.randomUUID()}`;
-  [script, calls, pauses, now] = [[], [], [], NOW];
-  Object.assign(action.limits, usual.limits);
+  [steps, calls, delays, now] = [[], [], [], NOW];
+  Object.assign(action.limits, originals.limits);
   Object.assign(action.clock, {
     now: () => now,
     random: () => 0.5,
     sleep: async (ms) => {
-      pauses.push(ms);
+      delays.push(ms);
       now += ms;
     },
   });
 });
 
-/** Runs the handler; what it logged and threw. */
+/** Run the handler, and return what it logged and threw. */
 async function run(event = EVENT, secrets = {}) {
   const logs = [];
   console.log = (...parts) => logs.push(parts.join(' '));
   try {
-    const given = { ...structuredClone(event), secrets: { FUNCTION_URL: url, CALLOUT_SIGNING_KEY: KEY, ...secrets } };
-    await action.onExecutePostChangePassword(given);
+    const received = { ...structuredClone(event), secrets: { FUNCTION_URL: url, CALLOUT_SIGNING_KEY: KEY, ...secrets } };
+    await action.onExecutePostChangePassword(received);
     return { logs, error: null };
   } catch (error) {
     return { logs, error };
   } finally {
-    console.log = usual.log;
+    console.log = originals.log;
   }
 }
 
-/** The cause of the failure, which the log and the error must both tell. */
+/** Return the cause of the failure, which must be in both the log and the error. */
 async function failure(event, secrets) {
   const { logs, error } = await run(event, secrets);
   assert.equal(logs.length, 1);
-  assert.ok(error instanceof Error, 'it throws');
+  assert.ok(error instanceof Error, 'the handler throws');
   const cause = error.message.replace(/^The notice may not have been sent: /, '');
   assert.notEqual(cause, error.message);
   assert.ok(logs[0].endsWith(`: ${cause}`), `${logs[0]} | ${cause}`);
@@ -116,13 +116,13 @@ async function failure(event, secrets) {
 const withUser = (user) => ({ ...EVENT, user });
 
 describe('handler', () => {
-  test('is an async function, as Auth0 demands', () => {
+  test('is an async function, as Auth0 requires', () => {
     assert.equal(action.onExecutePostChangePassword.constructor.name, 'AsyncFunction');
   });
 
   for (const status of [200, 202]) {
-    test(`takes ${status} with our id as success, silently and in one attempt`, async () => {
-      script = [accepted(status)];
+    test(`treats ${status} with the callout's id as success, logs nothing, and makes one attempt`, async () => {
+      steps = [accepted(status)];
       assert.deepEqual(await run(), { logs: [], error: null });
       assert.equal(calls.length, 1);
     });
@@ -140,7 +140,7 @@ describe('callout', () => {
     assert.equal(headers['content-encoding'], undefined);
   });
 
-  test('sends exactly the members that the mail uses, and when it ran', async () => {
+  test('contains only the fields that the email uses, and the time', async () => {
     await run();
     assert.deepEqual(JSON.parse(calls[0].body), {
       time: '2026-11-23T10:15:00.000Z',
@@ -158,36 +158,36 @@ describe('callout', () => {
     });
   });
 
-  test('never holds a secret', async () => {
+  test('contains no secret', async () => {
     await run(EVENT, { OTHER: 'another-secret' });
     const sent = JSON.stringify(calls[0]);
     for (const secret of [KEY, KEY.slice(6), 'another-secret']) assert.ok(!sent.includes(secret));
     assert.equal(JSON.parse(calls[0].body).event.secrets, undefined);
   });
 
-  test('is sent for a user without an address too', async () => {
+  test('is also sent for a user without an email address', async () => {
     assert.equal((await run(withUser({ user_id: 'auth0|1' }))).error, null);
     assert.deepEqual(JSON.parse(calls[0].body).event.user, { user_id: 'auth0|1' });
   });
 
-  test('holds a user object even where the event has an empty one or no other members', async () => {
+  test('has a user object even if the event\'s is empty', async () => {
     assert.equal((await run({ user: {}, request: { geoip: null } })).error, null);
     assert.deepEqual(JSON.parse(calls[0].body).event, { user: {} });
   });
 
-  test('keeps null and false as they are', async () => {
+  test('preserves null and false', async () => {
     await run(withUser({ email: ADDRESS, email_verified: false, user_id: null }));
     assert.deepEqual(JSON.parse(calls[0].body).event.user, { email: ADDRESS, email_verified: false, user_id: null });
   });
 
-  test('stays small enough to be taken, and whole text, whatever the user agent is', async () => {
+  test('truncates long fields between characters, so that it isn\'t too large', async () => {
     await run({ ...EVENT, request: { user_agent: '😀'.repeat(50_000), language: '"'.repeat(50_000) } });
     const { request } = JSON.parse(calls[0].body).event;
     assert.equal(request.user_agent, '😀'.repeat(1000));
     assert.ok(Buffer.byteLength(calls[0].body) < 65_536);
   });
 
-  test('has an id of its own in each execution', async () => {
+  test('has a unique id in each execution', async () => {
     for (let n = 0; n < 20; n += 1) await run();
     assert.equal(new Set(calls.map((call) => call.headers['webhook-id'])).size, 20);
   });
@@ -196,12 +196,12 @@ describe('callout', () => {
 describe('signature', () => {
   const vectors = path.join(__dirname, '..', 'tests', 'vectors', 'signature.json');
   for (const vector of JSON.parse(fs.readFileSync(vectors, 'utf8'))) {
-    test(`is that of ${vector.name}`, () => {
+    test(`matches the vector ${vector.name}`, () => {
       assert.equal(action.sign(vector.secret, vector.id, vector.timestamp, vector.body), vector.signature);
     });
   }
 
-  test('holds for the bytes that arrive, whatever they are', async () => {
+  test('is valid for the bytes that arrive', async () => {
     for (let n = 0; n < 20; n += 1) await run(withUser({ email: crypto.randomBytes(n).toString('latin1') }));
     for (const { headers, body } of calls) {
       const signed = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`;
@@ -211,14 +211,14 @@ describe('signature', () => {
   });
 
   for (const keys of [`${KEY} ${OTHER_KEY}`, `\n${KEY}\n${OTHER_KEY}\n`, ` ${KEY}\t`]) {
-    test(`is made with the first of ${JSON.stringify(keys.replaceAll(KEY, 'A').replaceAll(OTHER_KEY, 'B'))}`, () => {
+    test(`uses the first of ${JSON.stringify(keys.replaceAll(KEY, 'A').replaceAll(OTHER_KEY, 'B'))}`, () => {
       assert.equal(action.sign(keys, 'id', 1, 'body'), action.sign(KEY, 'id', 1, 'body'));
       assert.notEqual(action.sign(keys, 'id', 1, 'body'), action.sign(OTHER_KEY, 'id', 1, 'body'));
     });
   }
 
   for (const bytes of [24, 25, 26, 64]) {
-    test(`takes a key of ${bytes} bytes`, () => {
+    test(`accepts a key of ${bytes} bytes`, () => {
       assert.match(action.sign(`whsec_${Buffer.alloc(bytes, 7).toString('base64')}`, 'id', 1, ''), /^v1,.{44}$/);
     });
   }
@@ -229,132 +229,135 @@ describe('signature', () => {
     'without whsec_': KEY.slice(6),
     'of 23 bytes': `whsec_${Buffer.alloc(23, 7).toString('base64')}`,
     'of 65 bytes': `whsec_${Buffer.alloc(65, 7).toString('base64')}`,
-    'no base64': `whsec_${'?'.repeat(32)}`,
-    'without its padding': `whsec_${Buffer.alloc(32, 7).toString('base64').slice(0, -1)}`,
+    'not base64': `whsec_${'?'.repeat(32)}`,
+    'without padding': `whsec_${Buffer.alloc(32, 7).toString('base64').slice(0, -1)}`,
     'in URL-safe base64': `whsec_${'-_'.repeat(16)}`,
-    'with a quotation mark at its end': `${KEY}"`,
+    'followed by a quotation mark': `${KEY}"`,
   };
   for (const [what, key] of Object.entries(malformed)) {
-    test(`is refused, without the key in the message and without a request, where the key is ${what}`, async () => {
+    test(`fails without a request if the key is ${what}, and the message doesn't contain the key`, async () => {
       const cause = await failure(EVENT, { CALLOUT_SIGNING_KEY: key });
-      assert.equal(cause, 'the secret CALLOUT_SIGNING_KEY must be whsec_ and 24 to 64 bytes in base64');
-      assert.deepEqual([calls.length, pauses.length], [0, 0]);
+      assert.equal(cause, 'the secret CALLOUT_SIGNING_KEY must be whsec_ followed by 24 to 64 bytes in base64');
+      assert.deepEqual([calls.length, delays.length], [0, 0]);
     });
   }
 });
 
-describe('address of the function', () => {
-  const reached = async (address) => {
-    let seen = null;
-    globalThis.fetch = async (to) => {
-      seen = to;
+describe('FUNCTION_URL', () => {
+  const request = async (functionUrl) => {
+    let requested = null;
+    globalThis.fetch = async (target) => {
+      requested = target;
       throw new Error('stop');
     };
     try {
-      return { error: (await run(EVENT, { FUNCTION_URL: address })).error.message, seen };
+      return { error: (await run(EVENT, { FUNCTION_URL: functionUrl })).error.message, requested };
     } finally {
-      globalThis.fetch = usual.fetch;
+      globalThis.fetch = originals.fetch;
     }
   };
 
-  const good = ['https://f.example/callout', ' https://f.example/callout\n', 'http://localhost:8080/', 'http://127.0.0.1:1234/'];
-  for (const address of [...good, 'http://127.8.9.10/', 'http://[::1]:8080/', 'https://f.example/?a=b']) {
-    test(`may be ${JSON.stringify(address)}`, async () => {
-      assert.equal((await reached(address)).seen, address.trim());
+  const valid = ['https://f.example/callout', ' https://f.example/callout\n', 'http://localhost:8080/', 'http://127.0.0.1:1234/'];
+  for (const functionUrl of [...valid, 'http://127.8.9.10/', 'http://[::1]:8080/', 'https://f.example/?a=b']) {
+    test(`can be ${JSON.stringify(functionUrl)}`, async () => {
+      assert.equal((await request(functionUrl)).requested, functionUrl.trim());
     });
   }
 
-  const bad = ['http://f.example/', 'http://127.0.0.1.f.example/', 'http://localhost.f.example/', 'http://10.0.0.1/'];
-  const worse = ['http://[::2]/', 'ftp://localhost/', 'file:///etc/passwd', 'https://user:word@f.example/', 'https://user@f.example/'];
-  for (const address of [...bad, ...worse]) {
-    test(`may not be ${address}`, async () => {
-      const { error, seen } = await reached(address);
-      assert.equal(seen, null);
-      assert.equal(error, 'The notice may not have been sent: the secret FUNCTION_URL must be a plain https address');
+  const prefix = 'The notice may not have been sent: the secret FUNCTION_URL';
+  const invalid = [
+    'http://f.example/', 'http://127.0.0.1.f.example/', 'http://localhost.f.example/', 'http://10.0.0.1/', 'http://[::2]/',
+    'ftp://localhost/', 'file:///etc/passwd', 'https://user:word@f.example/', 'https://user@f.example/',
+  ];
+  for (const functionUrl of invalid) {
+    test(`can't be ${functionUrl}`, async () => {
+      const { error, requested } = await request(functionUrl);
+      assert.equal(requested, null);
+      assert.equal(error, `${prefix} must be an https URL without credentials`);
     });
   }
 
-  for (const address of [undefined, '', 'f.example', KEY]) {
-    test(`is told missing or malformed where it is ${address === KEY ? 'the signing key' : address}`, async () => {
-      const { error, seen } = await reached(address);
-      assert.equal(seen, null);
-      assert.equal(error, 'The notice may not have been sent: the secret FUNCTION_URL is missing or is no address');
+  for (const functionUrl of [undefined, '', 'f.example', KEY]) {
+    test(`is reported if it is ${functionUrl === KEY ? 'the signing key' : functionUrl}`, async () => {
+      const { error, requested } = await request(functionUrl);
+      assert.equal(requested, null);
+      assert.equal(error, `${prefix} is missing or not a URL`);
     });
   }
 });
 
-describe('answer', () => {
-  const strangers = {
-    'a login page': answer(200, '<html>Sign in</html>', { 'content-type': 'text/html' }),
-    'empty': answer(202, ''),
-    'JSON with another id': answer(200, { status: 'sent', id: 'msg_other' }),
-    'JSON without an id': answer(200, { status: 'sent' }),
-    'null': answer(200, 'null'),
-    'larger than any of the function': (response, request) =>
-      answer(200, { id: request.headers['webhook-id'], padding: 'x'.repeat(70_000) })(response),
+describe('response', () => {
+  const foreign = {
+    'a login page': respond(200, '<html>Sign in</html>', { 'content-type': 'text/html' }),
+    'empty': respond(202, ''),
+    'JSON with another id': respond(200, { status: 'sent', id: 'msg_other' }),
+    'JSON without an id': respond(200, { status: 'sent' }),
+    'null': respond(200, 'null'),
+    'too large': (response, request) =>
+      respond(200, { id: request.headers['webhook-id'], padding: 'x'.repeat(70_000) })(response),
   };
-  for (const [what, step] of Object.entries(strangers)) {
-    test(`is no success and final where a 200 or 202 is ${what}`, async () => {
-      script = [step];
+  for (const [what, step] of Object.entries(foreign)) {
+    test(`is a failure and isn't retried if a 200 or 202 is ${what}`, async () => {
+      steps = [step];
       assert.match(await failure(), /^HTTP 20[02], but not from the function: check FUNCTION_URL$/);
       assert.equal(calls.length, 1);
     });
   }
 
   for (const status of [201, 204, 206]) {
-    test(`is no success and final where the status is ${status}`, async () => {
-      script = [answer(status, '')];
+    test(`is a failure and isn't retried if the status is ${status}`, async () => {
+      steps = [respond(status, '')];
       assert.equal(await failure(), `HTTP ${status}`);
       assert.equal(calls.length, 1);
     });
   }
 
   for (const status of [301, 302, 307, 308]) {
-    test(`is no success, final and not followed where it is a redirect (${status})`, async () => {
-      script = [answer(status, '', { location: url })];
-      assert.equal(await failure(), 'cannot reach the function: unexpected redirect');
+    test(`is a failure and isn't retried or followed if it is a redirect (${status})`, async () => {
+      steps = [respond(status, '', { location: url })];
+      assert.equal(await failure(), 'can\'t reach the function: unexpected redirect');
       assert.equal(calls.length, 1);
     });
   }
 
   for (const status of [400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 501, 505]) {
-    test(`is final where the status is ${status}`, async () => {
-      script = [refusal(status, 'some_code', 'in words')];
-      assert.equal(await failure(), `${status} some_code: in words`);
+    test(`isn't retried if the status is ${status}`, async () => {
+      steps = [errorResponse(status, 'some_code', 'a message')];
+      assert.equal(await failure(), `${status} some_code: a message`);
       assert.equal(calls.length, 1);
     });
   }
 
-  test('is final where the 502 is ours: SendGrid refused', async () => {
-    script = [refusal(502, 'mail_rejected', 'verify SENDER_EMAIL')];
+  test('isn\'t retried if the 502 is the function\'s: SendGrid rejected the email', async () => {
+    steps = [errorResponse(502, 'mail_rejected', 'verify SENDER_EMAIL')];
     assert.equal(await failure(), '502 mail_rejected: verify SENDER_EMAIL');
     assert.equal(calls.length, 1);
   });
 });
 
 describe('retry', () => {
-  const passing = {
-    'a 502 that is not ours': answer(502, '<html>Bad Gateway</html>'),
-    'a 502 with other JSON': answer(502, { error: 'bad gateway' }),
-    'a 502 of Google\'s own': answer(502, { error: { code: 502, message: 'try again', status: 'UNAVAILABLE' } }),
-    'a 503 with a code that is no text': answer(503, { error: { code: { toString: 1 } } }),
+  const temporary = {
+    'a 502 from a proxy': respond(502, '<html>Bad Gateway</html>'),
+    'a 502 with other JSON': respond(502, { error: 'bad gateway' }),
+    'a 502 from Google': respond(502, { error: { code: 502, message: 'try again', status: 'UNAVAILABLE' } }),
+    'a 503 whose code isn\'t a string': respond(503, { error: { code: { toString: 1 } } }),
     'a reset connection': reset,
-    'an answer cut in the middle': cut,
+    'a truncated response': truncate,
   };
   for (const status of [429, 500, 503, 504]) {
-    passing[`${status}`] = answer(status, '');
-    passing[`${status} of the function`] = refusal(status, 'mail_unavailable', 'later');
+    temporary[`${status}`] = respond(status, '');
+    temporary[`${status} from the function`] = errorResponse(status, 'mail_unavailable', 'later');
   }
-  for (const [what, step] of Object.entries(passing)) {
-    test(`follows ${what}, and its success is silent`, async () => {
-      script = [step, accepted()];
+  for (const [what, step] of Object.entries(temporary)) {
+    test(`follows ${what}, and nothing is logged if it succeeds`, async () => {
+      steps = [step, accepted()];
       assert.deepEqual(await run(), { logs: [], error: null });
       assert.equal(calls.length, 2);
     });
   }
 
   test('sends the same id and bytes with a fresh timestamp and signature', async () => {
-    script = [refusal(503, 'mail_unavailable', 'later', { 'retry-after': '1' }), accepted()];
+    steps = [errorResponse(503, 'mail_unavailable', 'later', { 'retry-after': '1' }), accepted()];
     await run();
     const [first, second] = calls;
     assert.equal(second.headers['webhook-id'], first.headers['webhook-id']);
@@ -365,57 +368,57 @@ describe('retry', () => {
     assert.notEqual(second.headers['webhook-signature'], first.headers['webhook-signature']);
   });
 
-  test('happens once: the second failure is told', async () => {
-    script = [answer(500, ''), refusal(503, 'mail_unavailable', 'SendGrid is down'), accepted()];
+  test('happens once: the second failure is reported', async () => {
+    steps = [respond(500, ''), errorResponse(503, 'mail_unavailable', 'SendGrid is down'), accepted()];
     assert.equal(await failure(), '503 mail_unavailable: SendGrid is down');
     assert.equal(calls.length, 2);
   });
 
-  test('ends at a final answer', async () => {
-    script = [answer(503, ''), refusal(401, 'invalid_signature', 'the signature does not hold')];
-    assert.equal(await failure(), '401 invalid_signature: the signature does not hold');
+  test('stops at a permanent error', async () => {
+    steps = [respond(503, ''), errorResponse(401, 'invalid_signature', 'invalid signature')];
+    assert.equal(await failure(), '401 invalid_signature: invalid signature');
   });
 
-  test('names the cause of a network error', async () => {
-    const spare = http.createServer();
-    await new Promise((listening) => spare.listen(0, '127.0.0.1', listening));
-    const closed = `http://127.0.0.1:${spare.address().port}/`;
-    await new Promise((done) => spare.close(done));
-    assert.equal(await failure(EVENT, { FUNCTION_URL: closed }), 'cannot reach the function: ECONNREFUSED');
-    assert.equal(pauses.length, 1);
+  test('reports the cause of a network error', async () => {
+    const stopped = http.createServer();
+    await new Promise((resolve) => stopped.listen(0, '127.0.0.1', resolve));
+    const closedUrl = `http://127.0.0.1:${stopped.address().port}/`;
+    await new Promise((resolve) => stopped.close(resolve));
+    assert.equal(await failure(EVENT, { FUNCTION_URL: closedUrl }), 'can\'t reach the function: ECONNREFUSED');
+    assert.equal(delays.length, 1);
   });
 
-  const waits = [[undefined, 250], ['0', 250], ['1', 1250], ['2', 2000], ['3600', 2000], ['9'.repeat(400), 2000], ['-1', 250]];
-  waits.push(['1.5', 250], ['soon', 250], ['Wed, 21 Oct 2026 07:28:00 GMT', 250]);
-  for (const [after, wait] of waits) {
-    test(`waits ${wait} ms where Retry-After is ${String(after).slice(0, 30)}`, async () => {
-      script = [answer(503, '', after === undefined ? {} : { 'retry-after': after }), accepted()];
+  const cases = [[undefined, 250], ['0', 250], ['1', 1250], ['2', 2000], ['3600', 2000], ['9'.repeat(400), 2000], ['-1', 250]];
+  cases.push(['1.5', 250], ['soon', 250], ['Wed, 21 Oct 2026 07:28:00 GMT', 250]);
+  for (const [retryAfter, delay] of cases) {
+    test(`waits ${delay} ms if Retry-After is ${String(retryAfter).slice(0, 30)}`, async () => {
+      steps = [respond(503, '', retryAfter === undefined ? {} : { 'retry-after': retryAfter }), accepted()];
       await run();
-      assert.deepEqual(pauses, [wait]);
+      assert.deepEqual(delays, [delay]);
     });
   }
 
-  test('waits for a random while, up to half a second', async () => {
+  test('waits for a random delay, up to half a second', async () => {
     for (const random of [0, 0.999]) {
       action.clock.random = () => random;
-      script = [reset, accepted()];
+      steps = [reset, accepted()];
       await run();
     }
-    assert.deepEqual(pauses, [0, 499.5]);
+    assert.deepEqual(delays, [0, 499.5]);
   });
 });
 
-describe('time', () => {
-  test('is 7 s an attempt, 15 s in all, 2 attempts: under the 20 s of the trigger', () => {
-    const { attempts, attemptMs, totalMs, pauseMs } = usual.limits;
-    assert.deepEqual([attempts, attemptMs, totalMs, pauseMs], [2, 7000, 15000, 2000]);
+describe('timeout', () => {
+  test('is 7 s per attempt and 15 s for 2 attempts: less than the trigger\'s 20 s', () => {
+    const { attempts, attemptMs, totalMs, delayMs } = originals.limits;
+    assert.deepEqual([attempts, attemptMs, totalMs, delayMs], [2, 7000, 15000, 2000]);
   });
 
-  for (const [what, step] of Object.entries({ 'no answer': hang, 'an answer without an end': trickle })) {
-    test(`ends an attempt with ${what}, and the next one may succeed`, async () => {
+  for (const [what, step] of Object.entries({ 'no response': hang, 'an endless response': stall })) {
+    test(`ends an attempt with ${what}, and the next one can succeed`, async () => {
       action.limits.attemptMs = 60;
-      action.clock.sleep = async () => Object.assign(action.limits, usual.limits);
-      script = [step, accepted()];
+      action.clock.sleep = async () => Object.assign(action.limits, originals.limits);
+      steps = [step, accepted()];
       assert.deepEqual(await run(), { logs: [], error: null });
       assert.equal(calls.length, 2);
     });
@@ -426,72 +429,72 @@ describe('time', () => {
       t.after(() => clearInterval(collect));
       Object.assign(action.limits, { attempts: 1, attemptMs: 60 });
       let closed;
-      script = [(response) => ((closed = new Promise((done) => response.once('close', done))), step(response))];
-      assert.equal(await failure(), 'no answer within 60 ms');
+      steps = [(response) => ((closed = new Promise((resolve) => response.once('close', resolve))), step(response))];
+      assert.equal(await failure(), 'no response within 60 ms');
       await closed;
     });
   }
 
-  test('of the second attempt is what is left of the whole', async () => {
+  test('of the second attempt is the remaining time', async () => {
     action.clock.sleep = async () => {
-      now += usual.limits.totalMs - 40;
+      now += originals.limits.totalMs - 40;
     };
-    script = [answer(503, ''), hang];
-    assert.equal(await failure(), 'no answer within 40 ms');
+    steps = [respond(503, ''), hang];
+    assert.equal(await failure(), 'no response within 40 ms');
   });
 
-  test('leaves no timer behind', async () => {
+  test('leaves no timer running', async () => {
     const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
     await run();
-    const before = timers(); // what fetch keeps for its connections
+    const before = timers(); // fetch keeps some for its connections
     for (let n = 0; n < 5; n += 1) await run();
     assert.ok(timers() < before + 5);
   });
 });
 
 describe('failure', () => {
-  test('is logged with the address, and thrown without it', async () => {
-    script = [refusal(502, 'mail_rejected', 'no')];
+  test('is logged with the address, and the thrown error doesn\'t contain it', async () => {
+    steps = [errorResponse(502, 'mail_rejected', 'no')];
     const { logs, error } = await run();
     assert.deepEqual(logs, [`Error sending email to ${ADDRESS}: 502 mail_rejected: no`]);
     assert.equal(error.message, 'The notice may not have been sent: 502 mail_rejected: no');
     assert.equal(error.cause, undefined);
   });
 
-  test('is logged within 256 characters, the address cut at 100', async () => {
+  test('is logged in at most 256 characters, with the address truncated to 100', async () => {
     const address = `${'a'.repeat(150)}@example.com`;
-    script = [refusal(400, 'invalid_event', 'x'.repeat(1000))];
+    steps = [errorResponse(400, 'invalid_event', 'x'.repeat(1000))];
     const { logs, error } = await run(withUser({ email: address }));
     assert.equal(logs[0].length, 256);
     assert.ok(logs[0].startsWith(`Error sending email to ${'a'.repeat(100)}: 400 invalid_event: xxx`));
     assert.equal(error.message.length, 256);
   });
 
-  test('never tells the address or the key in the error, even where the answer echoes them', async () => {
-    script = [refusal(400, 'invalid_event', `${ADDRESS} is odd`)];
+  test('doesn\'t put the address or the key into the error, even if the response echoes them', async () => {
+    steps = [errorResponse(400, 'invalid_event', `${ADDRESS} is invalid`)];
     const { error } = await run();
-    assert.equal(error.message, 'The notice may not have been sent: 400 invalid_event: the user is odd');
+    assert.equal(error.message, 'The notice may not have been sent: 400 invalid_event: the user is invalid');
     assert.ok(!error.stack.includes(ADDRESS) && !error.stack.includes(KEY.slice(6)));
   });
 
-  test('stands in one line', async () => {
-    script = [refusal(400, 'invalid_event', 'one\r\n\ttwo\u2028three')];
+  test('is logged on one line', async () => {
+    steps = [errorResponse(400, 'invalid_event', 'one\r\n\ttwo\u2028three')];
     assert.equal(await failure(), '400 invalid_event: one two three');
   });
 
   for (const user of [{}, { email: '' }, { email: null }]) {
-    test(`names a user without an address as such: ${JSON.stringify(user)}`, async () => {
-      script = [refusal(400, 'invalid_event', 'no')];
+    test(`is logged for a user without an email address: ${JSON.stringify(user)}`, async () => {
+      steps = [errorResponse(400, 'invalid_event', 'no')];
       const { logs } = await run(withUser(user));
-      assert.deepEqual(logs, ['Error sending email to a user without an address: 400 invalid_event: no']);
+      assert.deepEqual(logs, ['Error sending email to a user without an email address: 400 invalid_event: no']);
     });
   }
 
-  test('comes out for any answer at all', async () => {
-    const odd = ['[]', '"text"', '1', '{"error":null}', '{"error":{"code":{}}}', '{"error":{"code":"c"}}', '\u0000', '{"id":[]}'];
-    for (const body of odd) {
+  test('is logged for any response body', async () => {
+    const bodies = ['[]', '"text"', '1', '{"error":null}', '{"error":{"code":{}}}', '{"error":{"code":"c"}}', '\u0000', '{"id":[]}'];
+    for (const body of bodies) {
       for (const status of [200, 400, 502]) {
-        [script, calls] = [[answer(status, body), answer(status, body)], []];
+        [steps, calls] = [[respond(status, body), respond(status, body)], []];
         assert.ok((await failure()).length > 0);
       }
     }

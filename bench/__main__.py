@@ -1,4 +1,4 @@
-"""Measures ours and its peers side by side and prints the tables: `python -m bench`, or `--quick`."""
+"""Benchmark password-notice against baselines and print the results."""
 
 import argparse
 import json
@@ -10,56 +10,59 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import load, plot, report
-from bench.candidate import ROOT, peers
+from bench.candidate import ROOT, candidates
 from bench.suite import FULL, QUICK, Results, Suite
 from bench.upstreams import Upstreams
 
-KEPT = ROOT / ".work" / "bench"
-PAGE, PLOT = ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.svg"
+RESULTS_FOLDER = ROOT / ".work" / "bench"
+REPORT_PAGE, PLOT = ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.svg"
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 
 
 def main() -> None:
     arguments = _arguments()
-    load.wrk()  # better missed now than in ten minutes
+    load.wrk_path()  # fail now if wrk is missing, not after ten minutes of measuring
     results = _measure(arguments)
-    KEPT.mkdir(parents=True, exist_ok=True)
-    (KEPT / "results.json").write_text(json.dumps(results.json(), indent=1))
-    text = f"{_circumstances()}\n\n{report.tables(results)}\n"
+    RESULTS_FOLDER.mkdir(parents=True, exist_ok=True)
+    (RESULTS_FOLDER / "results.json").write_text(json.dumps(results.json(), indent=1))
+    text = f"{_describe_setup()}\n\n{report.tables(results)}\n"
     print(text)
     if arguments.publish:
-        before, rest = PAGE.read_text("utf-8").split(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}{text}{END}{rest.split(END)[1]}", "utf-8")
+        before, rest = REPORT_PAGE.read_text("utf-8").split(BEGIN)
+        REPORT_PAGE.write_text(f"{before}{BEGIN}{text}{END}{rest.split(END)[1]}", "utf-8")
         plot.write(results, PLOT)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one short round, under two minutes")
-    parser.add_argument("--publish", action="store_true", help="put tables and plot into docs/ (not with --quick)")
-    parser.add_argument("--tree", type=Path, default=ROOT, help="measure the product of another folder")
+    parser.add_argument("--quick", action="store_true", help="run one short round, in under two minutes")
+    parser.add_argument(
+        "--publish", action="store_true", help="write the tables and the plot into docs/ (requires a full run)"
+    )
+    parser.add_argument("--tree", type=Path, default=ROOT, help="measure the function in another source folder")
     arguments = parser.parse_args()
     if arguments.publish and arguments.quick:
-        parser.error("--publish takes a full run")
+        parser.error("--publish requires a full run: remove --quick")
     return arguments
 
 
 def _measure(arguments: argparse.Namespace) -> Results:
-    began = time.monotonic()
+    started = time.monotonic()
 
-    def say(text: str) -> None:
-        print(f"[{time.monotonic() - began:4.0f} s] {text}", file=sys.stderr, flush=True)
+    def report_progress(text: str) -> None:
+        print(f"[{time.monotonic() - started:4.0f} s] {text}", file=sys.stderr, flush=True)
 
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Upstreams(Path(folder)) as outside:
-        found = peers(Path(folder), outside, arguments.tree)
-        return Suite(QUICK if arguments.quick else FULL, found, outside, Path(folder)).run(say)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Upstreams(Path(folder)) as upstreams:
+        measured = candidates(Path(folder), upstreams, arguments.tree)
+        return Suite(QUICK if arguments.quick else FULL, measured, upstreams, Path(folder)).run(report_progress)
 
 
-def _circumstances() -> str:
-    cores = next(iter(_cpu_names()), platform.machine())
-    when = datetime.now(UTC).date().isoformat()
+def _describe_setup() -> str:
+    machine = next(iter(_cpu_names()), platform.machine())
+    date = datetime.now(UTC).date().isoformat()
     return (
-        f"Measured {when} on {cores}, Python {platform.python_version()}. Medians, in brackets the lowest and highest."
+        f"Measured {date} on {machine}, Python {platform.python_version()}.\n"
+        "Values are medians, with the minimum and maximum in parentheses."
     )
 
 

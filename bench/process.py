@@ -1,4 +1,4 @@
-"""The server: a peer's process group, its processor time and its memory, as /proc tells them."""
+"""Run a candidate's server process group and read its CPU time and memory from /proc."""
 
 import os
 import signal
@@ -11,30 +11,30 @@ from typing import Self
 
 from emulator.cloud_run.process import free_port
 
-START_SECONDS = 30.0
-TICKS = os.sysconf("SC_CLK_TCK")
+START_TIMEOUT_SECONDS = 30.0
+CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class ServerError(Exception):
-    """The server did not start or did not answer as it should; the message holds what it said."""
+    """The server didn't start or returned an unexpected response; the message contains its output."""
 
 
 class ServerProcess:
-    """A context manager: from its spawn to its end. `port` is put in for PORT in the command."""
+    """Context manager that runs a server. `{port}` in the command is replaced with a free port."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, said: Path) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, output_file: Path) -> None:
         self.port = free_port()
         self._command = [part.replace("{port}", str(self.port)) for part in command]
-        self._environment, self._folder, self._said = {**_inherited(), **environment}, folder, said
+        self._environment, self._folder, self._output_file = {**_inherited(), **environment}, folder, output_file
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        with self._said.open("wb") as said:
-            self._process = subprocess.Popen(  # noqa: S603  (a list of our own)
+        with self._output_file.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603  (fixed arguments)
                 self._command,
                 env=self._environment,
                 cwd=self._folder,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -45,27 +45,30 @@ class ServerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def said(self) -> str:
-        return self._said.read_text("utf-8", "replace")
+    def output(self) -> str:
+        return self._output_file.read_text("utf-8", "replace")
 
     def post(self, request: bytes) -> bytes:
-        """The answer to a whole HTTP request, asked again and again until somebody listens."""
-        ends = time.monotonic() + START_SECONDS
-        while time.monotonic() < ends and self._process is not None and self._process.poll() is None:
+        """Send a whole HTTP request and return the response, retrying until the server listens.
+
+        Raise ServerError if the server doesn't respond or the status isn't 200 or 202.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
             try:
-                with socket.create_connection(("127.0.0.1", self.port), START_SECONDS) as connection:
+                with socket.create_connection(("127.0.0.1", self.port), START_TIMEOUT_SECONDS) as connection:
                     connection.sendall(request)
-                    answer = connection.recv(65_536)
+                    response = connection.recv(65_536)
             except ConnectionRefusedError:
                 time.sleep(0.001)
             else:
-                if answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 202 ")):
-                    return answer
-                raise ServerError(f"{answer!r}\n{self.said()}")
-        raise ServerError(f"{self._command} does not answer:\n{self.said()}")
+                if response.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 202 ")):
+                    return response
+                raise ServerError(f"{response!r}\n{self.output()}")
+        raise ServerError(f"no response from {self._command}:\n{self.output()}")
 
-    def processes(self) -> list[int]:
-        """The master first, then the workers."""
+    def pids(self) -> list[int]:
+        """Return the process IDs, the master's first, then the workers'."""
         if self._process is None:
             return []
         found, new = [self._process.pid], [self._process.pid]
@@ -74,21 +77,21 @@ class ServerProcess:
             found, new = found + children, children
         return found
 
-    def processor_seconds(self) -> float:
-        """User and system time of all processes up to now."""
-        return sum(_processor_seconds(pid) for pid in self.processes())
+    def cpu_seconds(self) -> float:
+        """Return the user and system time of all processes so far."""
+        return sum(_cpu_seconds(pid) for pid in self.pids())
 
-    def worker_megabytes(self) -> float:
-        """What the process that answers keeps in memory (RSS)."""
-        return _status_kilobytes(self.processes()[-1], "VmRSS") / 1024
+    def worker_rss_mb(self) -> float:
+        """Return the worker's resident set size (RSS)."""
+        return _status_kilobytes(self.pids()[-1], "VmRSS") / 1024
 
-    def megabytes(self) -> float:
-        """All processes together, what they share counted once (PSS)."""
-        return sum(_pss_kilobytes(pid) for pid in self.processes()) / 1024
+    def total_pss_mb(self) -> float:
+        """Return the proportional set size (PSS) of all processes: shared memory counts once."""
+        return sum(_pss_kilobytes(pid) for pid in self.pids()) / 1024
 
 
 def _inherited() -> dict[str, str]:
-    """Nothing of the caller's settings may reach a peer."""
+    """Return only basic variables, so that no setting of the caller reaches a candidate."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
@@ -96,9 +99,9 @@ def _children(pid: int) -> list[str]:
     return [pid for task in Path(f"/proc/{pid}/task").iterdir() for pid in (task / "children").read_text().split()]
 
 
-def _processor_seconds(pid: int) -> float:
+def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS_PER_SECOND
 
 
 def _status_kilobytes(pid: int, name: str) -> int:

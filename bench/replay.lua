@@ -1,6 +1,6 @@
--- Sends each prepared request of a file once, in order, and says at the end how it went. Where they run out before the
--- time is over, it is quiet for the rest.
--- The file: eight digits (the request's size in bytes), then the request, and so on.
+-- wrk script: send each prepared request of a file once, in order, and print a summary as JSON.
+-- If the requests run out before the test ends, stop sending.
+-- File format: for each request, its size in bytes (eight digits), then the request.
 
 local file, last
 
@@ -21,7 +21,8 @@ end
 function done(summary, latency)
   local errors = summary.errors
   io.write(string.format(
-    'result {"answers": %d, "seconds": %.6f, "refused": %d, "broken": %d, "p50_ms": %.3f, "p99_ms": %.3f}\n',
+    'result {"responses": %d, "seconds": %.6f, "error_responses": %d, "socket_errors": %d, ' ..
+      '"p50_ms": %.3f, "p99_ms": %.3f}\n',
     summary.requests, summary.duration / 1e6, errors.status,
     errors.connect + errors.read + errors.write + errors.timeout,
     latency:percentile(50) / 1000, latency:percentile(99) / 1000

@@ -1,4 +1,4 @@
-"""The size: what is deployed, and what requirements.txt brings with it."""
+"""Measure the size of the deployed source and of its installed dependencies."""
 
 import re
 from importlib.metadata import PackageNotFoundError, distribution, requires
@@ -9,28 +9,28 @@ from bench.candidate import ROOT
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def own_megabytes(installed: Path) -> float:
-    """The source that is deployed, without bytecode."""
+def source_mb(installed: Path) -> float:
+    """Return the size of the deployed source in megabytes, without bytecode."""
     files = (file for file in installed.rglob("*") if file.is_file() and file.suffix != ".pyc")
     return sum(file.stat().st_size for file in files) / 1e6
 
 
-def packages_megabytes() -> float:
-    """What requirements.txt installs, with all that it asks for in turn, bytecode included."""
+def packages_mb() -> float:
+    """Return the size in megabytes of everything requirements.txt installs, including transitive dependencies."""
     lines = (ROOT / "requirements.txt").read_text().splitlines()
-    wanted = [found[0] for line in lines if (found := NAME.match(line))]
-    return sum(_size(name) for name in _closure(wanted)) / 1e6
+    required = [match[0] for line in lines if (match := NAME.match(line))]
+    return sum(_size(name) for name in _with_dependencies(required)) / 1e6
 
 
-def _closure(names: list[str]) -> set[str]:
+def _with_dependencies(names: list[str]) -> set[str]:
     found: set[str] = set()
     while names:
         name = names.pop().lower().replace("_", "-")
         if name in found or not _is_installed(name):
             continue
         found.add(name)
-        needs = (need for need in requires(name) or [] if "extra ==" not in need)
-        names += [match[0] for need in needs if (match := NAME.match(need))]
+        requirements = (each for each in requires(name) or [] if "extra ==" not in each)
+        names += [match[0] for each in requirements if (match := NAME.match(each))]
     return found
 
 

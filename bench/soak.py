@@ -1,4 +1,4 @@
-"""The load: as many callouts at a time as the service is set for, then five times as many, and the memory they take."""
+"""Soak test: load at the service's concurrency, then at five times that, while memory is measured."""
 
 import asyncio
 import sys
@@ -15,49 +15,50 @@ from bench.wire import read_message
 ROOT = Path(__file__).parent.parent
 THREADS = 80
 SENDGRID_SECONDS = 0.05
-LONGEST_ANSWER = 7.0  # what the Action waits
-WARM_UP = 20_000  # callouts: by then the function remembers as many as it ever does, and memory has grown to its size
-STEADY_AFTER = 1 / 4  # of the time: until then memory may grow to the number of callouts at a time
-MOST_GROWTH = 0.05
+MAX_RESPONSE_SECONDS = 7.0  # the forwarder's timeout for one attempt
+WARM_UP = 20_000  # callouts, enough to fill the idempotency cache, so that memory has reached its steady size
+STEADY_AFTER_FRACTION = 1 / 4  # of the duration; until then memory can still grow with concurrency
+MAX_GROWTH = 0.05
 
 
 @dataclass(frozen=True)
 class SoakResult:
-    """`seconds` of `at_a_time` callouts. Times are in milliseconds, memory is the worker's, in megabytes."""
+    """Result of a load at one concurrency. Latencies are in milliseconds; memory is the worker's RSS in megabytes."""
 
-    at_a_time: int
-    answers: int
+    concurrency: int
+    responses: int
     failed: int
-    per_second: float
-    median: float
-    slowest: float
-    steady_megabytes: float
-    megabytes: float
+    responses_per_second: float
+    median_ms: float
+    max_ms: float
+    steady_mb: float
+    final_mb: float
 
     @property
-    def holds(self) -> bool:
-        is_flat = self.megabytes <= self.steady_megabytes * (1 + MOST_GROWTH)
-        return not self.failed and self.slowest < LONGEST_ANSWER * 1000 and is_flat
+    def passed(self) -> bool:
+        is_flat = self.final_mb <= self.steady_mb * (1 + MAX_GROWTH)
+        return not self.failed and self.max_ms < MAX_RESPONSE_SECONDS * 1000 and is_flat
 
 
 def run(seconds: float = 60.0, warm_up: int = WARM_UP) -> bool:
-    """The table of both loads on standard output. Whether nothing failed, nothing hung, and memory was flat."""
-    loads = _measure(seconds, warm_up)
-    print(f"{'at a time':>9}{'answers':>9}{'failed':>8}{'each s':>8}{'p50 ms':>8}{'max ms':>8}{'MB then':>9}{'MB':>6}")
-    for load in loads:
+    """Run both loads and print a table. Return whether no callout failed or hung and memory stayed flat."""
+    results = _measure(seconds, warm_up)
+    header = ("concurrency", "responses", "failed", "per s", "p50 ms", "max ms", "steady MB", "final MB")
+    print("".join(f"{name:>12}" for name in header))
+    for result in results:
         print(
-            f"{load.at_a_time:>9}{load.answers:>9}{load.failed:>8}{load.per_second:>8.0f}{load.median:>8.0f}"
-            f"{load.slowest:>8.0f}{load.steady_megabytes:>9.1f}{load.megabytes:>6.1f}"
+            f"{result.concurrency:>12}{result.responses:>12}{result.failed:>12}{result.responses_per_second:>12.0f}"
+            f"{result.median_ms:>12.0f}{result.max_ms:>12.0f}{result.steady_mb:>12.1f}{result.final_mb:>12.1f}"
         )
-    return all(load.holds for load in loads)
+    return all(result.passed for result in results)
 
 
 def _measure(seconds: float, warm_up: int) -> list[SoakResult]:
-    with tempfile.TemporaryDirectory(prefix="load-") as name:
+    with tempfile.TemporaryDirectory(prefix="soak-") as name:
         work = Path(name)
-        with Upstreams(work) as outside:
-            outside.delay = SENDGRID_SECONDS
-            with ServerProcess(_command(), _environment(work, outside), ROOT, work / "said.txt") as server:
+        with Upstreams(work) as upstreams:
+            upstreams.delay = SENDGRID_SECONDS
+            with ServerProcess(_command(), _environment(work, upstreams), ROOT, work / "output.txt") as server:
                 server.post(requests_file.signed_request())
                 asyncio.run(_warm_up(server, warm_up))
                 return [
@@ -72,7 +73,7 @@ def _command() -> tuple[str, ...]:
     return (framework, *target, "--host", "127.0.0.1", "--port", "{port}")
 
 
-def _environment(work: Path, outside: Upstreams) -> dict[str, str]:
+def _environment(work: Path, upstreams: Upstreams) -> dict[str, str]:
     for name, value in SECRETS.items():
         (work / name).write_text(value)
     return {
@@ -80,8 +81,8 @@ def _environment(work: Path, outside: Upstreams) -> dict[str, str]:
         "SUPPORT_CONTACT": "help@example.com",
         "SENDGRID_API_KEY_SECRET": str(work / "sendgrid-api-key"),
         "CALLOUT_SIGNING_KEY_SECRET": str(work / "callout-signing-key"),
-        "SENDGRID_URL": outside.sendgrid_url,
-        "PYTHONPATH": str(outside.certificates.certifi),
+        "SENDGRID_URL": upstreams.sendgrid_url,
+        "PYTHONPATH": str(upstreams.certificates.certifi),
         "THREADS": str(THREADS),
     }
 
@@ -94,36 +95,36 @@ async def _warm_up(server: ServerProcess, count: int) -> None:
     await asyncio.gather(*(call() for _ in range(THREADS)))
 
 
-async def _load(server: ServerProcess, at_a_time: int, seconds: float) -> SoakResult:
-    ends = time.monotonic() + seconds
-    callers = [asyncio.create_task(_call(server.port, ends)) for _ in range(at_a_time)]
-    await asyncio.sleep(seconds * STEADY_AFTER)
-    steady = server.worker_megabytes()
-    times = [each for caller in callers for each in await caller]
-    answered = sorted(1000 * each for each in times if each is not None)
+async def _load(server: ServerProcess, concurrency: int, seconds: float) -> SoakResult:
+    deadline = time.monotonic() + seconds
+    clients = [asyncio.create_task(_send_callouts(server.port, deadline)) for _ in range(concurrency)]
+    await asyncio.sleep(seconds * STEADY_AFTER_FRACTION)
+    steady_mb = server.worker_rss_mb()
+    durations = [each for client in clients for each in await client]
+    latencies_ms = sorted(1000 * each for each in durations if each is not None)
     return SoakResult(
-        at_a_time=at_a_time,
-        answers=len(answered),
-        failed=len(times) - len(answered),
-        per_second=len(answered) / seconds,
-        median=answered[len(answered) // 2] if answered else 0.0,
-        slowest=answered[-1] if answered else 0.0,
-        steady_megabytes=steady,
-        megabytes=server.worker_megabytes(),
+        concurrency=concurrency,
+        responses=len(latencies_ms),
+        failed=len(durations) - len(latencies_ms),
+        responses_per_second=len(latencies_ms) / seconds,
+        median_ms=latencies_ms[len(latencies_ms) // 2] if latencies_ms else 0.0,
+        max_ms=latencies_ms[-1] if latencies_ms else 0.0,
+        steady_mb=steady_mb,
+        final_mb=server.worker_rss_mb(),
     )
 
 
-async def _call(port: int, ends: float) -> list[float | None]:
-    """One callout after the other: how many seconds each took until its mail was sent; None: it was not."""
-    times: list[float | None] = []
-    while (began := time.monotonic()) < ends:
+async def _send_callouts(port: int, deadline: float) -> list[float | None]:
+    """Send callouts one after another. Return the seconds each took, or None where no email was sent."""
+    durations: list[float | None] = []
+    while (started := time.monotonic()) < deadline:
         try:
-            answer = await _post(port, requests_file.signed_request())
+            response = await _post(port, requests_file.signed_request())
         except (OSError, asyncio.IncompleteReadError):
-            answer = b""
-        is_sent = answer.startswith(b"HTTP/1.1 200 ") and b'"status": "sent"' in answer
-        times.append(time.monotonic() - began if is_sent else None)
-    return times
+            response = b""
+        is_sent = response.startswith(b"HTTP/1.1 200 ") and b'"status": "sent"' in response
+        durations.append(time.monotonic() - started if is_sent else None)
+    return durations
 
 
 async def _post(port: int, request: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The start: from a peer's spawn to the answer that says its first mail was accepted."""
+"""Measure the cold start: from process start to the response that confirms the first email."""
 
 import time
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from bench.candidate import Candidate
 @dataclass(frozen=True)
 class Start:
     milliseconds: float
-    processor_ms: float
-    worker_mb: float  # RSS of the process that answers
-    all_mb: float  # PSS of all processes
+    cpu_ms: float
+    worker_rss_mb: float
+    total_pss_mb: float  # of all processes
 
 
-def run(peer: Candidate, work: Path) -> Start:
-    request, began = peer.request(), time.perf_counter()
-    with peer.serving(work) as server:
+def run(candidate: Candidate, work: Path) -> Start:
+    request, started = candidate.request(), time.perf_counter()
+    with candidate.running(work) as server:
         server.post(request)
-        took = time.perf_counter() - began
-        return Start(1000 * took, 1000 * server.processor_seconds(), server.worker_megabytes(), server.megabytes())
+        elapsed = time.perf_counter() - started
+        return Start(1000 * elapsed, 1000 * server.cpu_seconds(), server.worker_rss_mb(), server.total_pss_mb())

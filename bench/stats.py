@@ -1,4 +1,4 @@
-"""The spread: several measurements of one thing as their median and their range."""
+"""Summary statistics of repeated measurements."""
 
 import statistics
 from collections.abc import Iterable
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Stats:
     median: float
-    low: float
-    high: float
+    minimum: float
+    maximum: float
 
 
-def spread(values: Iterable[float]) -> Stats:
-    known = list(values)
-    return Stats(statistics.median(known), min(known), max(known))
+def summarize(values: Iterable[float]) -> Stats:
+    measured = list(values)
+    return Stats(statistics.median(measured), min(measured), max(measured))

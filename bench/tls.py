@@ -1,4 +1,4 @@
-"""A throw-away certificate authority and a certificate for loopback, so that SendGrid's stand-in speaks real TLS."""
+"""Create a throwaway CA and a certificate for localhost, so that candidates reach the SendGrid stub over real TLS."""
 
 import compileall
 import shutil
@@ -18,30 +18,34 @@ HOST = "localhost"
 
 @dataclass(frozen=True)
 class Certificates:
-    """`authority` is ours alone, for Node, which has the public ones built in. `certifi`, a folder for PYTHONPATH, has
-    the package of the public ones, with ours among them, so that reading them is part of each Python peer's start."""
+    """Paths of the generated files.
 
-    authority: Path
+    `ca` contains only the throwaway CA, for Node, which has the public CAs built in. `certifi` is a folder for
+    PYTHONPATH with a copy of certifi whose bundle includes the throwaway CA, so that each Python candidate loads a
+    bundle of the usual size.
+    """
+
+    ca: Path
     certifi: Path
-    server: Path  # its key and its certificate
+    server: Path  # private key and certificate
 
 
 def make(folder: Path) -> Certificates:
-    authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority = _certificate("bench authority", authority_key.public_key(), "bench authority", authority_key, ca=True)
-    server = _certificate(HOST, server_key.public_key(), "bench authority", authority_key, ca=False)
-    made = Certificates(folder / "authority.pem", folder / "python", folder / "server.pem")
-    ours = authority.public_bytes(serialization.Encoding.PEM)
-    made.authority.write_bytes(ours)
-    shutil.copytree(Path(certifi.__file__).parent, made.certifi / "certifi")
-    compileall.compile_dir(made.certifi, quiet=1)
-    with (made.certifi / "certifi" / Path(certifi.where()).name).open("ab") as authorities:
-        authorities.write(ours)
+    ca_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    ca = _certificate("bench CA", ca_key.public_key(), "bench CA", ca_key, ca=True)
+    server = _certificate(HOST, server_key.public_key(), "bench CA", ca_key, ca=False)
+    certificates = Certificates(folder / "ca.pem", folder / "python", folder / "server.pem")
+    ca_pem = ca.public_bytes(serialization.Encoding.PEM)
+    certificates.ca.write_bytes(ca_pem)
+    shutil.copytree(Path(certifi.__file__).parent, certificates.certifi / "certifi")
+    compileall.compile_dir(certificates.certifi, quiet=1)
+    with (certificates.certifi / "certifi" / Path(certifi.where()).name).open("ab") as bundle:
+        bundle.write(ca_pem)
     key = server_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    made.server.write_bytes(key + server.public_bytes(serialization.Encoding.PEM))
-    return made
+    certificates.server.write_bytes(key + server.public_bytes(serialization.Encoding.PEM))
+    return certificates
 
 
 def _certificate(

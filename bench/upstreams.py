@@ -1,6 +1,6 @@
-"""The outside: SendGrid over HTTPS with a delay of its own, Secret Manager and Cloud Tasks, all in one fast process.
+"""Stubs of SendGrid, Secret Manager, and Cloud Tasks in one separate, fast process.
 
-It answers what the peers ask and nothing else, so that it is not what is measured.
+They implement only the requests that the candidates make, so that the stubs don't become the bottleneck.
 """
 
 import asyncio
@@ -22,23 +22,23 @@ from bench import requests_file, tls
 
 SENDGRID_KEY = f"SG.{'m' * 22}.{'k' * 43}"
 SECRETS = {"sendgrid-api-key": SENDGRID_KEY, "callout-signing-key": requests_file.SIGNING_KEY}
-PROJECT = "projects/bench/secrets"
+PROJECT_SECRETS = "projects/bench/secrets"
 QUEUE = "projects/bench/locations/europe-west1/queues/notices"
-LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+CONTENT_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 class Upstreams:
-    """A context manager: inside, all answer. `delay` (seconds) is SendGrid's and Cloud Tasks'; it may change."""
+    """Context manager that runs the stubs. `delay` (seconds) applies to SendGrid and Cloud Tasks and can be changed."""
 
     def __init__(self, folder: Path) -> None:
         self.certificates = tls.make(folder)
         spawn = multiprocessing.get_context("spawn")
         self._delay, self._accepted = spawn.RawValue(c_double, 0.0), spawn.RawValue(c_ulong, 0)
-        self._ports, theirs = spawn.Pipe(duplex=False)
+        self._ports, sender = spawn.Pipe(duplex=False)
         self._process = spawn.Process(
             target=_serve,
-            args=(self.certificates.server, self._delay, self._accepted, theirs),
-            name="outside",
+            args=(self.certificates.server, self._delay, self._accepted, sender),
+            name="upstreams",
             daemon=True,
         )
         self.sendgrid_url = self.secret_manager_url = self.cloud_tasks_url = ""
@@ -63,49 +63,51 @@ class Upstreams:
     def delay(self, seconds: float) -> None:
         self._delay.value = seconds
 
-    def own_seconds(self) -> float:
-        """What SendGrid takes with this delay, seen by who does nothing else: the median of its answers on one
-        connection. It is more than the delay, since clocks tick and threads wake."""
+    def measure_latency(self) -> float:
+        """Return the SendGrid stub's latency in seconds as an idle client sees it: the median of 40 requests.
+
+        It exceeds the delay because of timer resolution and scheduling.
+        """
         url = urlsplit(self.sendgrid_url)
-        trust = ssl.create_default_context(cafile=str(self.certificates.authority))
+        context = ssl.create_default_context(cafile=str(self.certificates.ca))
         request = f"POST /v3/mail/send HTTP/1.1\r\nAuthorization: {SENDGRID_KEY}\r\nContent-Length: 0\r\n\r\n".encode()
-        spent = []
+        latencies = []
         with (
             socket.create_connection((url.hostname, url.port)) as plain,
-            trust.wrap_socket(plain, server_hostname=url.hostname) as connection,
+            context.wrap_socket(plain, server_hostname=url.hostname) as connection,
         ):
             for _ in range(40):
-                began = time.perf_counter()
+                started = time.perf_counter()
                 connection.sendall(request)
                 connection.recv(65_536)
-                spent.append(time.perf_counter() - began)
-        return statistics.median(spent)
+                latencies.append(time.perf_counter() - started)
+        return statistics.median(latencies)
 
     @property
     def accepted(self) -> int:
-        """How many mails and tasks there were in all."""
+        """Return the total number of accepted emails and tasks."""
         return int(self._accepted.value)
 
 
-def _serve(served: Path, delay: Any, accepted: Any, ports: Connection) -> None:
-    asyncio.run(_listen(served, delay, accepted, ports))
+def _serve(certificate: Path, delay: Any, accepted: Any, ports: Connection) -> None:
+    asyncio.run(_listen(certificate, delay, accepted, ports))
 
 
-async def _listen(served: Path, delay: Any, accepted: Any, ports: Connection) -> None:
+async def _listen(certificate: Path, delay: Any, accepted: Any, ports: Connection) -> None:
     loop = asyncio.get_running_loop()
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(served)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
     servers = [
-        await loop.create_server(lambda: _SendGrid(delay, accepted), "127.0.0.1", 0, ssl=tls, backlog=1024),
+        await loop.create_server(lambda: _SendGrid(delay, accepted), "127.0.0.1", 0, ssl=context, backlog=1024),
         await loop.create_server(_SecretManager, "127.0.0.1", 0, backlog=1024),
-        await loop.create_server(lambda: _CloudTasks(delay, accepted), "127.0.0.1", 0, ssl=tls, backlog=1024),
+        await loop.create_server(lambda: _CloudTasks(delay, accepted), "127.0.0.1", 0, ssl=context, backlog=1024),
     ]
     ports.send([server.sockets[0].getsockname()[1] for server in servers])
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 class _Service(asyncio.Protocol):
-    """HTTP/1.1 with kept connections, one request after the other."""
+    """HTTP/1.1 server protocol with keep-alive and without pipelining."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -119,14 +121,14 @@ class _Service(asyncio.Protocol):
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             return
-        found = LENGTH.search(self._buffer, 0, end)
-        size = end + 4 + (int(found[1]) if found else 0)
+        match = CONTENT_LENGTH.search(self._buffer, 0, end)
+        size = end + 4 + (int(match[1]) if match else 0)
         if len(self._buffer) >= size:
             request = bytes(self._buffer[:size])
             del self._buffer[:size]
-            self.answer(request)
+            self.respond(request)
 
-    def answer(self, request: bytes) -> None:
+    def respond(self, request: bytes) -> None:
         raise NotImplementedError
 
     def write(self, data: bytes) -> None:
@@ -134,51 +136,51 @@ class _Service(asyncio.Protocol):
             self._transport.write(data)
 
 
-class _Taker(_Service):
-    """Takes what is posted, after the delay, and counts it."""
+class _AcceptingService(_Service):
+    """Service that counts valid requests and responds after the delay."""
 
-    REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+    REJECTED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
     ACCEPTED = b""
 
     def __init__(self, delay: Any, accepted: Any) -> None:
         super().__init__()
         self._delay, self._accepted = delay, accepted
 
-    def answer(self, request: bytes) -> None:
-        good = self.is_good(request)
-        self._accepted.value += good  # the only writer
-        text = self.ACCEPTED if good else self.REFUSED
+    def respond(self, request: bytes) -> None:
+        is_valid = self.is_valid(request)
+        self._accepted.value += is_valid  # no lock: this process is the only writer
+        response = self.ACCEPTED if is_valid else self.REJECTED
         if self._delay.value:
-            asyncio.get_running_loop().call_later(self._delay.value, self.write, text)
+            asyncio.get_running_loop().call_later(self._delay.value, self.write, response)
         else:
-            self.write(text)
+            self.write(response)
 
-    def is_good(self, request: bytes) -> bool:
+    def is_valid(self, request: bytes) -> bool:
         raise NotImplementedError
 
 
-class _SendGrid(_Taker):
+class _SendGrid(_AcceptingService):
     ACCEPTED = (
         b"HTTP/1.1 202 Accepted\r\nServer: nginx\r\nContent-Length: 0\r\nConnection: keep-alive\r\n"
         b"X-Message-Id: bench-0123456789ABCDEFG\r\nStrict-Transport-Security: max-age=31536000\r\n\r\n"
     )
 
-    def is_good(self, request: bytes) -> bool:
+    def is_valid(self, request: bytes) -> bool:
         return request.startswith(b"POST /v3/mail/send ") and SENDGRID_KEY.encode() in request
 
 
-class _CloudTasks(_Taker):
+class _CloudTasks(_AcceptingService):
     ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
-    def is_good(self, request: bytes) -> bool:
+    def is_valid(self, request: bytes) -> bool:
         return request.startswith(f"POST /v2/{QUEUE}/tasks ".encode())
 
 
 class _SecretManager(_Service):
-    def answer(self, request: bytes) -> None:
+    def respond(self, request: bytes) -> None:
         name = request.split(b" ", 2)[1].decode().partition("?")[0].removeprefix("/v1/")
         value = SECRETS[name.split("/")[3]]
         payload = {"data": base64.b64encode(value.encode()).decode()}
-        text = json.dumps({"name": name.removesuffix(":access"), "payload": payload}).encode()
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
-        self.write(head.encode() + text)
+        body = json.dumps({"name": name.removesuffix(":access"), "payload": payload}).encode()
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.write(head.encode() + body)

@@ -1,1 +1,1 @@
-"""The chaos run: thousands of callouts while everything around the function breaks."""
+"""Chaos test: thousands of callouts while faults are injected into everything around the function."""

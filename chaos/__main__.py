@@ -1,9 +1,10 @@
-"""The fault run: thousands of callouts through the real processes while everything around them breaks.
+"""Send thousands of callouts through the real processes while faults are injected into everything around them.
 
-    python -m chaos.__main__ --mode direct|queue|both|load --callouts 10000 --seed 1
+    python -m chaos --mode direct|queue|both|load --callouts 10000 --seed 1
 
-Prints what became of the callouts and how often each fault was injected; exits 1 where a notice was lost, sent twice
-without a reason, or answered wrongly. The order of callouts and faults is the seed's; the moments are the machine's.
+Prints the outcome of the callouts and how often each fault was injected. Exits with 1 if a notice was lost, duplicated
+without a known reason, or got an invalid response. The seed determines the order of callouts and faults; their timing
+depends on the machine.
 """
 
 import argparse
@@ -13,103 +14,105 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 
-from bench.soak import run as run_load
-from chaos.checker import CheckResult, judge
+from bench.soak import run as run_soak
+from chaos.checker import CheckResult, check
 from chaos.client import Client, kinds
 from chaos.environment import Environment, Mode
 from chaos.request import ChaosCallout
-from chaos.scenarios import Length, Scenarios
-from chaos.scenarios import run as run_episodes
+from chaos.scenarios import Durations, Scenarios
+from chaos.scenarios import run as run_scenarios
 from chaos.traffic import Traffic
 
-PER_SECOND = 45.0
-SHORTEST_SECONDS = 12.0
+CALLOUTS_PER_SECOND = 45.0
+MIN_SECONDS = 12.0
 DRAIN_SECONDS = 180.0
-FULL, SHORT = Length(hang=60.0, outage=25.0), Length(hang=2.0, outage=9.0)
-LONG_FROM = 1000  # callouts: a run of as many has time for what takes long
-SHOWN = 10
+FULL, SHORT = Durations(hang=60.0, outage=25.0), Durations(hang=2.0, outage=9.0)
+FULL_RUN_CALLOUTS = 1000  # a shorter run has no time for long hangs and outages
+MAX_SHOWN = 10
+MODE_HELP = "delivery mode to test, or load for a soak test without faults (default: both)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m chaos.__main__", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--mode", choices=["direct", "queue", "both", "load"], default="both")
-    parser.add_argument("--callouts", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args(arguments)
-    if given.mode == "load":
-        return 0 if run_load() else 1
-    modes: list[Mode] = ["direct", "queue"] if given.mode == "both" else [given.mode]
-    return 0 if all([run(mode, given.callouts, given.seed) for mode in modes]) else 1  # noqa: C419  (all are run)
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--mode", choices=["direct", "queue", "both", "load"], default="both", help=MODE_HELP)
+    parser.add_argument("--callouts", type=int, default=10_000, help="number of callouts per mode (default: 10000)")
+    parser.add_argument("--seed", type=int, default=1, help="random seed for callouts and faults (default: 1)")
+    options = parser.parse_args(arguments)
+    if options.mode == "load":
+        return 0 if run_soak() else 1
+    modes: list[Mode] = ["direct", "queue"] if options.mode == "both" else [options.mode]
+    return 0 if all([run(mode, options.callouts, options.seed) for mode in modes]) else 1  # noqa: C419  (run every mode)
 
 
 def run(mode: Mode, count: int, seed: int) -> bool:
-    """One mode's run, told on standard output. Whether the contract held."""
-    began, chance = time.monotonic(), random.Random(seed)  # noqa: S311  (to be repeated, not to be secret)
-    callouts = [ChaosCallout(number, kind) for number, kind in enumerate(kinds(count, chance))]
-    with Environment(mode) as world:
-        _go(world, callouts, chance, seed)
-        is_empty = world.finish(DRAIN_SECONDS)
-        verdict = judge(world, callouts)
-    print(f"{mode} mode, {count} callouts, seed {seed}: {time.monotonic() - began:.0f} s\n")
-    _print_table(world, callouts, verdict)
-    tasks = world.cloud_tasks.tasks()
+    """Run one mode and print the results. Return whether the contract held."""
+    started, rng = time.monotonic(), random.Random(seed)  # noqa: S311  (reproducible, not secret)
+    callouts = [ChaosCallout(number, kind) for number, kind in enumerate(kinds(count, rng))]
+    with Environment(mode) as environment:
+        _run_traffic(environment, callouts, rng, seed)
+        is_empty = environment.finish(DRAIN_SECONDS)
+        result = check(environment, callouts)
+    print(f"{mode} mode, {count} callouts, seed {seed}: {time.monotonic() - started:.0f} s\n")
+    _print_table(environment, callouts, result)
+    tasks = environment.cloud_tasks.tasks()
     if tasks:
-        print(f"{len(tasks)} tasks are left in the queue")
-    return verdict.holds and is_empty and not world.ledger.dropped and not world.ledger.strange
+        print(f"{len(tasks)} tasks left in the queue")
+    return result.passed and is_empty and not environment.recorder.dropped and not environment.recorder.unexpected_lines
 
 
-def _go(world: Environment, callouts: Sequence[ChaosCallout], chance: random.Random, seed: int) -> None:
-    """Callouts and faults, side by side, until all callouts are over."""
+def _run_traffic(environment: Environment, callouts: Sequence[ChaosCallout], rng: random.Random, seed: int) -> None:
+    """Send all callouts and inject faults at the same time."""
     count = len(callouts)
-    traffic = Traffic(callouts, min(PER_SECOND, count / SHORTEST_SECONDS))
-    caller = Client(world)
-    deliver_length = FULL if count >= LONG_FROM or world.mode == "direct" else SHORT
-    episodes = Scenarios(world, traffic, caller, chance, deliver_length)
-    faults = threading.Thread(target=run_episodes, args=(episodes, traffic, chance), daemon=True)
-    sweeper = threading.Thread(target=_sweep, args=(world, traffic), daemon=True)
-    for thread in (faults, sweeper):
+    traffic = Traffic(callouts, min(CALLOUTS_PER_SECOND, count / MIN_SECONDS))
+    client = Client(environment)
+    durations = FULL if count >= FULL_RUN_CALLOUTS or environment.mode == "direct" else SHORT
+    scenarios = Scenarios(environment, traffic, client, rng, durations)
+    faults = threading.Thread(target=run_scenarios, args=(scenarios, traffic, rng), daemon=True)
+    cleaner = threading.Thread(target=_discard_emails, args=(environment, traffic), daemon=True)
+    for thread in (faults, cleaner):
         thread.start()
-    traffic.run(lambda callout: caller.run(callout, f"{seed}/{callout.number}"))
-    for thread in (faults, sweeper):
+    traffic.run(lambda callout: client.run(callout, f"{seed}/{callout.number}"))
+    for thread in (faults, cleaner):
         thread.join()
 
 
-def _sweep(world: Environment, traffic: Traffic) -> None:
-    """The ledger has counted the mails: nobody keeps them."""
+def _discard_emails(environment: Environment, traffic: Traffic) -> None:
+    """Regularly discard the emails that SendGrid's emulator keeps: the recorder has counted them."""
     while not traffic.is_over:
-        world.sendgrid.clear()
+        environment.sendgrid.clear()
         time.sleep(0.5)
 
 
-def _print_table(world: Environment, callouts: Sequence[ChaosCallout], verdict: CheckResult) -> None:
-    ledger = world.ledger
-    answers = sum(len(callout.attempts) for callout in callouts)
-    actions = sum(callout.kind == "action" for callout in callouts)
+def _print_table(environment: Environment, callouts: Sequence[ChaosCallout], result: CheckResult) -> None:
+    recorder = environment.recorder
+    attempts = sum(len(callout.attempts) for callout in callouts)
+    by_forwarder = sum(callout.kind == "forwarder" for callout in callouts)
     _print_rows(
         [
-            (f"callouts, {actions} by the tenant's action.js", len(callouts)),
-            ("attempts of them", answers),
-            ("mails", sum(ledger.mails[callout.address] for callout in callouts)),
-            ("lost", len(verdict.lost)),
-            ("acknowledged but unsent", len(verdict.unsent)),
-            ("twice", sum(verdict.twice.values()) + len(verdict.unexplained)),
-            *((f"  {reason}", count) for reason, count in sorted(verdict.twice.items())),
-            ("  unexplained", len(verdict.unexplained)),
-            ("wrong answers", len(verdict.wrong)),
-            ("tasks that Cloud Tasks gave up", ledger.dropped),
-            ("notices abandoned by deliver", len(ledger.abandoned)),
-            ("lines that are none of the log's", len(ledger.strange)),
-            ("Auth0 was told of a failure, but the mail went out", _failed_but_sent(world, callouts)),
+            (f"callouts, {by_forwarder} of them by the forwarder", len(callouts)),
+            ("attempts", attempts),
+            ("emails", sum(recorder.emails[callout.address] for callout in callouts)),
+            ("lost", len(result.lost)),
+            ("acknowledged but unsent", len(result.unsent)),
+            ("duplicates", sum(result.duplicates.values()) + len(result.unexplained)),
+            *((f"  {reason}", count) for reason, count in sorted(result.duplicates.items())),
+            ("  unexplained", len(result.unexplained)),
+            ("contract violations", len(result.violations)),
+            ("tasks dropped by Cloud Tasks", recorder.dropped),
+            ("notices abandoned by deliver", len(recorder.abandoned)),
+            ("output lines that aren't log entries", len(recorder.unexpected_lines)),
+            ("reported to Auth0 as failed but sent", _failed_but_sent(environment, callouts)),
         ]
     )
-    _print_rows([("fault", "injected"), *sorted(ledger.injected.items())])
-    for lines in (verdict.lost, verdict.unexplained, verdict.wrong, ledger.strange):
-        for line in lines[:SHOWN]:
+    _print_rows([("fault", "injected"), *sorted(recorder.injected.items())])
+    for lines in (result.lost, result.unexplained, result.violations, recorder.unexpected_lines):
+        for line in lines[:MAX_SHOWN]:
             print(f"  {line}")
 
 
-def _failed_but_sent(world: Environment, callouts: Iterable[ChaosCallout]) -> int:
-    return sum(bool(callout.gave_up) and world.ledger.mails[callout.address] > 0 for callout in callouts)
+def _failed_but_sent(environment: Environment, callouts: Iterable[ChaosCallout]) -> int:
+    emails = environment.recorder.emails
+    return sum(bool(callout.forwarder_error) and emails[callout.address] > 0 for callout in callouts)
 
 
 def _print_rows(rows: Sequence[tuple[str, int | str]]) -> None:

@@ -1,4 +1,4 @@
-"""The verdict: what the callouts of a run came to, one by one, and whether that is what the contract says."""
+"""Check the outcome of each callout of a run against the HTTP contract."""
 
 import math
 from collections import Counter
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from chaos.environment import Environment
 from chaos.request import Attempt, ChaosCallout
 
-# What may be answered to a callout whose signature holds.
-RIGHT = {
+# Allowed responses to a callout with a valid signature.
+VALID_RESPONSES = {
     "direct": {
         (200, "sent"),
         (200, "duplicate"),
@@ -25,105 +25,109 @@ RIGHT = {
         (503, "in_progress"),
     },
 }
-TO_STRANGERS = {(401, "invalid_signature"), (503, "secret_unavailable")}
+UNAUTHENTICATED_RESPONSES = {(401, "invalid_signature"), (503, "secret_unavailable")}
 
 
 @dataclass
 class CheckResult:
-    """`twice` counts surplus mails by their reason."""
+    """Callouts that violate the contract. `duplicates` counts surplus emails by reason."""
 
     lost: list[str] = field(default_factory=list)
     unsent: list[str] = field(default_factory=list)
-    twice: Counter[str] = field(default_factory=Counter)
+    duplicates: Counter[str] = field(default_factory=Counter)
     unexplained: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
 
     @property
-    def holds(self) -> bool:
-        return not (self.lost or self.unsent or self.unexplained or self.wrong)
+    def passed(self) -> bool:
+        return not (self.lost or self.unsent or self.unexplained or self.violations)
 
 
-def judge(world: Environment, callouts: Sequence[ChaosCallout]) -> CheckResult:
-    verdict = CheckResult()
+def check(environment: Environment, callouts: Sequence[ChaosCallout]) -> CheckResult:
+    result = CheckResult()
     for callout in callouts:
-        mails = world.ledger.mails[callout.address]
-        if callout.is_for_mail and not mails:
-            verdict.lost.append(_tell(callout))
-            if any(attempt.accepted for attempt in callout.attempts):
-                verdict.unsent.append(_tell(callout))
-        if mails > 1:
-            _explain(world, callout, mails - 1, verdict)
-        if not callout.is_for_mail and mails:
-            verdict.wrong.append(f"a mail for {_tell(callout)}")
-        verdict.wrong += [f"{wrong}: {_tell(callout)}" for wrong in _wrong_answers(world, callout)]
-    return verdict
+        emails = environment.recorder.emails[callout.address]
+        if callout.expects_email and not emails:
+            result.lost.append(_describe(callout))
+            if any(attempt.is_accepted for attempt in callout.attempts):
+                result.unsent.append(_describe(callout))
+        if emails > 1:
+            _explain(environment, callout, emails - 1, result)
+        if not callout.expects_email and emails:
+            result.violations.append(f"unexpected email: {_describe(callout)}")
+        result.violations += [
+            f"{violation}: {_describe(callout)}" for violation in _invalid_responses(environment, callout)
+        ]
+    return result
 
 
-def _tell(callout: ChaosCallout) -> str:
-    answers = ", ".join(f"{each.status} {each.word}".strip() for each in callout.attempts)
-    return f"{callout.number} ({callout.kind}): {answers} {callout.gave_up}".rstrip()
+def _describe(callout: ChaosCallout) -> str:
+    responses = ", ".join(f"{each.status} {each.code}".strip() for each in callout.attempts)
+    return f"{callout.number} ({callout.kind}): {responses} {callout.forwarder_error}".rstrip()
 
 
-def _explain(world: Environment, callout: ChaosCallout, surplus: int, verdict: CheckResult) -> None:
-    """Each surplus mail has a reason of its own."""
-    reasons = _reasons(world, callout)
-    verdict.twice.update(reasons[:surplus])
+def _explain(environment: Environment, callout: ChaosCallout, surplus: int, result: CheckResult) -> None:
+    """Match each surplus email with its own reason."""
+    reasons = _reasons(environment, callout)
+    result.duplicates.update(reasons[:surplus])
     if len(reasons) < surplus:
-        verdict.unexplained.append(f"{surplus + 1} mails, {len(reasons)} reasons: {_tell(callout)}")
+        result.unexplained.append(f"{surplus + 1} emails, {len(reasons)} reasons: {_describe(callout)}")
 
 
-def _reasons(world: Environment, callout: ChaosCallout) -> list[str]:
-    ledger = world.ledger
-    reasons = [f"{fault}: hid SendGrid's acceptance" for fault in ledger.hidden[callout.address]]
-    reasons += ["a time-out: hid SendGrid's acceptance"] * (ledger.timed_out[callout.id] - len(reasons))
-    reasons += ["deliver died in flight"] * ledger.unanswered[callout.key]
-    if world.mode == "direct":
-        died = any(_overlaps(world, attempt) for attempt in callout.attempts)
-        reasons += ["the instance died in flight"] * died
-        reasons += ["sent again to an instance that had not seen it"] * _instances_between(world, callout)
-    elif ledger.delivered[callout.key] > 1:
-        reasons += ["Cloud Tasks sent it twice, to two instances"] * (ledger.delivered[callout.key] - 1)
+def _reasons(environment: Environment, callout: ChaosCallout) -> list[str]:
+    recorder = environment.recorder
+    reasons = [f"{fault}: hid SendGrid's acceptance" for fault in recorder.hidden_acceptances[callout.address]]
+    reasons += ["timeout: hid SendGrid's acceptance"] * (recorder.timeouts[callout.id] - len(reasons))
+    reasons += ["deliver crashed in flight"] * recorder.unanswered_deliveries[callout.idempotency_key]
+    if environment.mode == "direct":
+        has_crashed = any(_was_interrupted(environment, attempt) for attempt in callout.attempts)
+        reasons += ["the instance crashed in flight"] * has_crashed
+        reasons += ["retried on an instance that hadn't seen it"] * _replacements_between(environment, callout)
+    elif recorder.completed_deliveries[callout.idempotency_key] > 1:
+        reasons += ["delivered twice by Cloud Tasks, to two instances"] * (
+            recorder.completed_deliveries[callout.idempotency_key] - 1
+        )
     return reasons
 
 
-def _overlaps(world: Environment, attempt: Attempt) -> bool:
-    """Whether requests of this time may have been broken off."""
-    return any(_meets(death, attempt.began, attempt.ended) for death in world.public.deaths)
+def _was_interrupted(environment: Environment, attempt: Attempt) -> bool:
+    """Return whether a crash may have cut off the attempt."""
+    return any(_overlap(crash, attempt.started, attempt.ended) for crash in environment.public.crashes)
 
 
-def _instances_between(world: Environment, callout: ChaosCallout) -> int:
-    """How often the instance changed between the callout's first success, or during it, and its last answer."""
-    if callout.kind == "action":  # action.js sends nothing again that was accepted
+def _replacements_between(environment: Environment, callout: ChaosCallout) -> int:
+    """Return how often the instance was replaced between the start of the first success and the last response."""
+    if callout.kind == "forwarder":  # the forwarder doesn't retry what was accepted
         return 0
-    first = min((attempt.began for attempt in callout.attempts if attempt.accepted), default=math.inf)
+    first = min((attempt.started for attempt in callout.attempts if attempt.is_accepted), default=math.inf)
     last = max((attempt.ended for attempt in callout.attempts), default=0.0)
-    return sum(_meets(change, first, last) for change in world.public.changes)
+    return sum(_overlap(replacement, first, last) for replacement in environment.public.replacements)
 
 
-def _meets(times: tuple[float, float], began: float, ended: float) -> bool:
-    return times[0] <= ended and began <= times[1]
+def _overlap(interval: tuple[float, float], started: float, ended: float) -> bool:
+    return interval[0] <= ended and started <= interval[1]
 
 
-def _wrong_answers(world: Environment, callout: ChaosCallout) -> list[str]:
-    right = RIGHT[world.mode] if callout.is_for_mail else TO_STRANGERS
-    wrong = []
+def _invalid_responses(environment: Environment, callout: ChaosCallout) -> list[str]:
+    valid = VALID_RESPONSES[environment.mode] if callout.expects_email else UNAUTHENTICATED_RESPONSES
+    invalid = []
     for number, attempt in enumerate(callout.attempts):
         if attempt.status in (0, 429):
-            is_right = _overlaps(world, attempt)
-        elif not attempt.word:
-            is_right = attempt.status in {status for status, _ in right}
+            is_valid = _was_interrupted(environment, attempt)
+        elif not attempt.code:
+            is_valid = attempt.status in {status for status, _ in valid}
         else:
-            is_right = (attempt.status, attempt.word) in right and attempt.right
-        if not is_right or _surprising(world, callout, number):
-            wrong.append(f"answer {number + 1} is wrong")
-    return wrong
+            is_valid = (attempt.status, attempt.code) in valid and attempt.is_well_formed
+        if not is_valid or _is_inconsistent(environment, callout, number):
+            invalid.append(f"invalid response to attempt {number + 1}")
+    return invalid
 
 
-def _surprising(world: Environment, callout: ChaosCallout, number: int) -> bool:
-    """A first answer that knows the callout already, or a later one that has forgotten it."""
+def _is_inconsistent(environment: Environment, callout: ChaosCallout, number: int) -> bool:
+    """Return whether a first response is a duplicate, or a later one isn't although an earlier attempt succeeded."""
     attempt = callout.attempts[number]
-    before = [each for each in callout.attempts if each.accepted and each.ended < attempt.began]
-    if attempt.word == "duplicate":
-        return world.mode == "direct" and callout.kind != "concurrent" and number == 0
-    is_new = attempt.word in ("sent", "queued")
-    return is_new and bool(before) and not _instances_between(world, callout)
+    previous = [each for each in callout.attempts if each.is_accepted and each.ended < attempt.started]
+    if attempt.code == "duplicate":
+        return environment.mode == "direct" and callout.kind != "concurrent" and number == 0
+    is_new = attempt.code in ("sent", "queued")
+    return is_new and bool(previous) and not _replacements_between(environment, callout)

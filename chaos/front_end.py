@@ -1,4 +1,4 @@
-"""The front: Cloud Run's own front end. It holds requests while no instance is up, and breaks off unfinished ones."""
+"""Cloud Run's front end: it holds requests while no instance is up and resets those cut off by a crash."""
 
 import asyncio
 import re
@@ -11,21 +11,21 @@ from typing import Self
 
 from bench.wire import read_message
 
-HOLD_SECONDS = 10.0  # how long a request waits for an instance
-NOT_KEPT = re.compile(rb"\r\n(connection|keep-alive): [^\r]*", re.IGNORECASE)
-BUSY = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 14\r\nConnection: close\r\n\r\nRate exceeded."
+HOLD_SECONDS = 10.0  # maximum wait for an instance
+KEEP_ALIVE_HEADERS = re.compile(rb"\r\n(connection|keep-alive): [^\r]*", re.IGNORECASE)
+NO_INSTANCE = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 14\r\nConnection: close\r\n\r\nRate exceeded."
 
 
 class FrontEnd:
-    """A context manager, which sends everything to the instance that it was last turned to."""
+    """Context manager that forwards requests to the current instance."""
 
     def __init__(self) -> None:
-        self._backend = 0  # its port
-        self._handing: Counter[int] = Counter()  # by port: requests that an instance has not got as a whole yet
+        self._backend = 0  # port of the current instance
+        self._forwarding: Counter[int] = Counter()  # by port: requests not yet fully sent to the instance
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="front", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="front-end", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -37,11 +37,14 @@ class FrontEnd:
         self._loop.close()
         self._socket.close()
 
-    def turn(self, backend: int) -> None:
-        """From now on the instance at this port gets what comes; returns when no other is being handed anything."""
+    def route_to(self, backend: int) -> None:
+        """Route new requests to the instance at this port and wait until none is being sent to another."""
         self._backend = backend
-        ends = time.monotonic() + HOLD_SECONDS
-        while any(count for port, count in list(self._handing.items()) if port != backend) and time.monotonic() < ends:
+        deadline = time.monotonic() + HOLD_SECONDS
+        while (
+            any(count for port, count in list(self._forwarding.items()) if port != backend)
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.01)
 
     def _run(self) -> None:
@@ -53,13 +56,13 @@ class FrontEnd:
         self._loop.run_until_complete(asyncio.sleep(0))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One request a connection."""
+        """Serve one request per connection."""
         try:
-            answer = await self._forward(await _request(reader))
-            writer.write(answer)
+            response = await self._forward(await _request(reader))
+            writer.write(response)
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
-            # RST, so that the caller sees at once that its request was broken off.
+            # Send RST, so that the client sees immediately that its request was cut off.
             connection = writer.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         finally:
@@ -67,18 +70,18 @@ class FrontEnd:
 
     async def _forward(self, request: bytes) -> bytes:
         try:
-            reader, writer = await asyncio.wait_for(self._hand_over(request), HOLD_SECONDS)
+            reader, writer = await asyncio.wait_for(self._send_to_instance(request), HOLD_SECONDS)
         except TimeoutError:
-            return BUSY
+            return NO_INSTANCE
         try:
             return await read_message(reader)
         finally:
             writer.close()
 
-    async def _hand_over(self, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _send_to_instance(self, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while True:
             backend = self._backend
-            self._handing[backend] += 1
+            self._forwarding[backend] += 1
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", backend)
                 writer.write(request)
@@ -88,10 +91,10 @@ class FrontEnd:
             else:
                 return reader, writer
             finally:
-                self._handing[backend] -= 1
+                self._forwarding[backend] -= 1
 
 
 async def _request(reader: asyncio.StreamReader) -> bytes:
-    """As it came, for a connection that is not kept."""
+    """Read a request and set Connection: close."""
     head, end, body = (await read_message(reader)).partition(b"\r\n\r\n")
-    return NOT_KEPT.sub(b"", head) + b"\r\nConnection: close" + end + body
+    return KEEP_ALIVE_HEADERS.sub(b"", head) + b"\r\nConnection: close" + end + body

@@ -1,4 +1,4 @@
-"""An instance: one function behind its front, which may be killed and replaced while callouts go on."""
+"""A function instance behind its front end that can be killed and replaced during traffic."""
 
 import os
 import signal
@@ -12,27 +12,27 @@ from chaos.front_end import FrontEnd
 from chaos.recorder import Recorder
 from emulator.cloud_run.process import FunctionProcess
 
-GRACE_SECONDS = 10.0  # between Cloud Run's SIGTERM and its SIGKILL
-NO_MORE_SECONDS = 0.3  # until an instance has taken up what the front has handed over
+GRACE_SECONDS = 10.0  # between Cloud Run's SIGTERM and SIGKILL
+HANDOVER_SECONDS = 0.3  # for the old instance to start on the requests already sent to it
 
 
 class Instance:
-    """A context manager. Times are monotonic seconds.
+    """Context manager that runs one instance at a time. Intervals are in monotonic seconds.
 
-    `deaths` begin with a kill and end when another instance listens: requests were broken off. In `changes` a new
-    instance, which remembers nothing, takes over.
+    During `crashes`, from a kill until the next instance listens, requests may be cut off. During `replacements`, a new
+    instance with an empty idempotency cache takes over.
     """
 
-    def __init__(self, ledger: Recorder, environment: Mapping[str, str], target: str) -> None:
-        self.deaths: list[tuple[float, float]] = []
-        self.changes: list[tuple[float, float]] = []
-        self._ledger, self._environment, self._target = ledger, environment, target
-        self._front, self._stack = FrontEnd(), ExitStack()
-        self.url = self._front.url
+    def __init__(self, recorder: Recorder, environment: Mapping[str, str], target: str) -> None:
+        self.crashes: list[tuple[float, float]] = []
+        self.replacements: list[tuple[float, float]] = []
+        self._recorder, self._environment, self._target = recorder, environment, target
+        self._front_end, self._stack = FrontEnd(), ExitStack()
+        self.url = self._front_end.url
         self.function = self._new()
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self._front)
+        self._stack.enter_context(self._front_end)
         self._stack.callback(lambda: self.function.stop(signal.SIGKILL))
         self._start(self.function)
         return self
@@ -41,36 +41,36 @@ class Instance:
         self._stack.close()
 
     def kill(self) -> None:
-        """At once, with all that is in flight; then a new one starts, for which the front holds what comes."""
-        began = time.monotonic()
+        """Kill the instance with its in-flight requests and start a new one. The front end holds requests meanwhile."""
+        started = time.monotonic()
         self.function.stop(signal.SIGKILL)
         self.function = self._new()
         self._start(self.function)
-        self.deaths.append((began, time.monotonic()))
+        self.crashes.append((started, time.monotonic()))
 
     def replace(self) -> None:
-        """In order: the new one gets what comes, the old one ends what it has."""
+        """Replace the instance gracefully: the new one gets new requests, the old one finishes its own."""
         old, self.function = self.function, self._new()
         self._start(self.function)
-        time.sleep(NO_MORE_SECONDS)
-        late = threading.Timer(GRACE_SECONDS, self._lose_patience, [old])
-        late.start()
+        time.sleep(HANDOVER_SECONDS)
+        timer = threading.Timer(GRACE_SECONDS, self._kill_after_grace_period, [old])
+        timer.start()
         old.stop(signal.SIGTERM)
-        late.cancel()
+        timer.cancel()
 
-    def _lose_patience(self, old: FunctionProcess) -> None:
+    def _kill_after_grace_period(self, old: FunctionProcess) -> None:
         now, process = time.monotonic(), old.process
         if process is not None:
-            self.deaths.append((now, now + 0.5))
+            self.crashes.append((now, now + 0.5))
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
     def _start(self, function: FunctionProcess) -> None:
         function.start()
-        began = time.monotonic()
-        self.changes.append((began, began))
-        self._front.turn(function.port)
-        self.changes[-1] = (began, time.monotonic())
+        started = time.monotonic()
+        self.replacements.append((started, started))
+        self._front_end.route_to(function.port)
+        self.replacements[-1] = (started, time.monotonic())
 
     def _new(self) -> FunctionProcess:
-        return FunctionProcess(self._ledger, self._environment, target=self._target)
+        return FunctionProcess(self._recorder, self._environment, target=self._target)

@@ -1,4 +1,4 @@
-"""A callout of the fault run: what was sent, what was answered, and when."""
+"""A callout of a chaos run: what was sent, the responses, and when."""
 
 import json
 import threading
@@ -9,61 +9,62 @@ from typing import Literal
 from auth0.callout import OutgoingCallout
 from bench.requests_file import event
 
-Kind = Literal["action", "duplicate", "late", "concurrent", "reordered", "clock off", "stale", "forged"]
+Kind = Literal["forwarder", "duplicate", "late", "concurrent", "reordered", "clock skew", "stale", "forged"]
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """`status` 0: no answer came. `word` is the answer's status or its error's code; empty: not known.
+    """One attempt at a callout, in monotonic seconds.
 
-    `right`: the answer has what goes with it: our id, or Retry-After.
+    `status` is 0 if there was no response. `code` is the body's `status` or `error.code`, or empty if unknown.
+    `is_well_formed` means that a success has our ID and that a 503 has a valid Retry-After.
     """
 
-    began: float
+    started: float
     ended: float
     status: int
-    word: str = ""
-    right: bool = True
+    code: str = ""
+    is_well_formed: bool = True
 
     @property
-    def accepted(self) -> bool:
+    def is_accepted(self) -> bool:
         return self.status in (200, 202)
 
 
 @dataclass
 class ChaosCallout:
-    """`kind` says who sends it, and how. The address is of no other callout."""
+    """A callout with a unique email address. `kind` determines who sends it and how."""
 
     number: int
     kind: Kind
     id: str = ""
-    key: str = ""  # the idempotency key; as the id, known of an Auth0 execution only when it is over
+    idempotency_key: str = ""  # for the forwarder, this and the ID are only known after the execution
     attempts: list[Attempt] = field(default_factory=list)
-    gave_up: str = ""  # what the Action said when it failed
+    forwarder_error: str = ""  # what the forwarder logged when it failed
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self.id = "" if self.kind == "action" else f"msg_{self.number:08d}"
+        self.id = "" if self.kind == "forwarder" else f"msg_{self.number:08d}"
         self.body = json.dumps({"event": event(self.address)}).encode()
         if self.id:
-            self.know(self.id, self.body)
+            self.identify(self.id, self.body)
 
     @property
     def address(self) -> str:
         return f"reader-{self.number:08d}@example.com"
 
     @property
-    def is_for_mail(self) -> bool:
+    def expects_email(self) -> bool:
         return self.kind not in ("stale", "forged")
 
-    def know(self, webhook_id: str, body: bytes) -> None:
-        self.id, self.key = webhook_id, OutgoingCallout(body, webhook_id).idempotency_key
+    def identify(self, webhook_id: str, body: bytes) -> None:
+        self.id, self.idempotency_key = webhook_id, OutgoingCallout(body, webhook_id).idempotency_key
 
     def add(self, attempt: Attempt) -> Attempt:
         with self._lock:
             self.attempts.append(attempt)
         return attempt
 
-    def headers(self, key: str, clock_off: float = 0.0) -> dict[str, str]:
-        """Those of an attempt now, by a clock that is so many seconds off."""
-        return OutgoingCallout(self.body, self.id).headers(key, time.time() + clock_off)
+    def headers(self, key: str, clock_skew: float = 0.0) -> dict[str, str]:
+        """Return the headers of an attempt signed now by a clock that is off by `clock_skew` seconds."""
+        return OutgoingCallout(self.body, self.id).headers(key, time.time() + clock_skew)

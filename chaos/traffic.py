@@ -1,4 +1,4 @@
-"""The traffic: callouts at an even pace, and which of them are under way."""
+"""Start callouts at a constant rate and track which are in progress."""
 
 import threading
 import time
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 from chaos.request import ChaosCallout
 
-MOST_AT_A_TIME = 128
+MAX_CONCURRENCY = 128
 
 
 class Traffic:
-    """`started` and `accepted` count callouts; whoever changes them notifies `changed`."""
+    """Counts of callouts `started` and `accepted`; every change notifies the condition `changed`."""
 
     def __init__(self, callouts: Sequence[ChaosCallout], per_second: float) -> None:
-        self.callouts, self._pause = callouts, 1 / per_second
+        self.callouts, self._interval = callouts, 1 / per_second
         self.started = self.accepted = 0
         self.changed = threading.Condition()
         self._active: set[int] = set()
@@ -25,30 +25,31 @@ class Traffic:
         return self.started == len(self.callouts)
 
     def run(self, send: Callable[[ChaosCallout], None]) -> None:
-        """Return when each has been sent to its end. What `send` raises is raised."""
-        began = time.monotonic()
-        with ThreadPoolExecutor(MOST_AT_A_TIME) as pool:
+        """Send all callouts and wait until they finish. Raise whatever `send` raises."""
+        started = time.monotonic()
+        with ThreadPoolExecutor(MAX_CONCURRENCY) as pool:
             futures = []
             for number, callout in enumerate(self.callouts):
-                time.sleep(max(0.0, began + number * self._pause - time.monotonic()))
+                time.sleep(max(0.0, started + number * self._interval - time.monotonic()))
                 futures.append(pool.submit(self._send, send, callout))
             for future in futures:
                 future.result()
 
-    def under_way(self) -> frozenset[int]:
+    def active(self) -> frozenset[int]:
         with self.changed:
             return frozenset(self._active)
 
-    def wait(self, holds: Callable[[], bool], seconds: float) -> bool:
+    def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait until `condition` or until all callouts have started. Return False after `seconds`."""
         with self.changed:
-            return self.changed.wait_for(lambda: holds() or self.is_over, seconds)
+            return self.changed.wait_for(lambda: condition() or self.is_over, seconds)
 
     def _send(self, send: Callable[[ChaosCallout], None], callout: ChaosCallout) -> None:
-        with self._counted(callout):
+        with self._tracked(callout):
             send(callout)
 
     @contextmanager
-    def _counted(self, callout: ChaosCallout) -> Iterator[None]:
+    def _tracked(self, callout: ChaosCallout) -> Iterator[None]:
         with self.changed:
             self.started += 1
             self._active.add(callout.number)
@@ -58,5 +59,5 @@ class Traffic:
         finally:
             with self.changed:
                 self._active.discard(callout.number)
-                self.accepted += any(attempt.accepted for attempt in callout.attempts)
+                self.accepted += any(attempt.is_accepted for attempt in callout.attempts)
                 self.changed.notify_all()

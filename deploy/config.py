@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from notice.sendgrid import KEY
-from settings import SECRET_RESOURCE, SettingError, SettingsError, load
+from notice.languages import available
+from notice.sendgrid import KEY_PATTERN
+from settings import PRIVATE_TARGET, PUBLIC_TARGET, SECRET_RESOURCE, SettingError, SettingsError, load
 
 # What the function reads, and what only deploy.sh reads: the pattern, and what it has to be.
 FUNCTION_NAMES = re.findall(
@@ -30,6 +31,7 @@ OWN = {
     "REPLICATION": ("automatic|user-managed", "automatic or user-managed"),
     "INGRESS": ("all|internal-and-cloud-load-balancing", "all or internal-and-cloud-load-balancing"),
 }
+DEFAULT_SERVICE = "password-notice"
 SET_BY_DEPLOY = ("TASKS_QUEUE", "DELIVER_URL", "DELIVER_INVOKER", "FUNCTION_TARGET")
 DEBUGGERS = ("DEBUG", "FLASK_DEBUG", "PYTHONBREAKPOINT", "PYTHONINSPECT", "PYTHONDEVMODE")
 ADDRESSES = ("SENDGRID_URL", "SECRET_MANAGER_ENDPOINT", "CLOUD_TASKS_ENDPOINT")
@@ -40,8 +42,7 @@ OWN_SECRET = re.compile(r"projects/(?P<project>[^/]+)/secrets/(?P<secret>[\w-]+)
 def read(path: Path) -> dict[str, str]:
     """Return the names and values of a YAML map of text; null is an empty value.
 
-    Raises:
-        SettingsError: with everything that is wrong; no value is echoed.
+    Raise SettingsError with everything that is wrong; no value is echoed.
     """
     try:
         root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
@@ -81,17 +82,34 @@ def _syntax_error(error: yaml.YAMLError) -> SettingError:
     )
 
 
-def errors(values: Mapping[str, str]) -> list[SettingError]:
+def find_errors(values: Mapping[str, str]) -> list[SettingError]:
     """Return everything that would keep a deployment with these values from working, each error once."""
     found = [*_secret_values(values), *_names(values), *_own(values), *_addresses(values), *_secrets(values)]
     found += _instances(values)
     known = {error.name for error in found}
-    for target in ("on_execute_post_change_password", "deliver"):
+    for target in (PUBLIC_TARGET, PRIVATE_TARGET):
         try:
-            load(_environment({name: value for name, value in values.items() if name not in known}, target))
+            load(
+                _environment({name: value for name, value in values.items() if name not in known}, target),
+                languages=available(),
+            )
         except SettingsError as error:
-            found += [each for each in error.faults if each.name not in known and each not in found]
+            found += [each for each in error.errors if each.name not in known and each not in found]
     return found
+
+
+def sending_environment(values: Mapping[str, str], project: str = "") -> dict[str, str]:
+    """Return the environment of the service that sends email, with the secrets' names as deploy.sh chooses them."""
+    project = project or values.get("GOOGLE_CLOUD_PROJECT") or "PROJECT"
+    service = values.get("SERVICE") or DEFAULT_SERVICE
+    secrets = {f"{name}_SECRET": f"projects/{project}/secrets/{secret_id(service, name)}" for name in SECRET_NAMES}
+    return {**secrets, **{name: value for name, value in values.items() if value}, "FUNCTION_TARGET": PRIVATE_TARGET}
+
+
+def secret_id(service: str, name: str) -> str:
+    """Return a secret's name; a second service in the same project has secrets of its own."""
+    own = name.lower().replace("_", "-")
+    return own if service == DEFAULT_SERVICE else f"{service}-{own}"
 
 
 def _environment(values: Mapping[str, str], target: str) -> dict[str, str]:
@@ -109,11 +127,9 @@ def _environment(values: Mapping[str, str], target: str) -> dict[str, str]:
 
 def _secret_values(values: Mapping[str, str]) -> Iterator[SettingError]:
     for name, value in values.items():
-        if name in SECRET_NAMES or KEY.search(value) or "whsec_" in value:
+        if name in SECRET_NAMES or KEY_PATTERN.search(value) or "whsec_" in value:
             secret = name.removesuffix("_SECRET")
-            fix = (
-                f"remove the line, and store it: ./deploy.sh secret {secret}; whoever has seen the file knows the value"
-            )
+            fix = f"remove the line, and store it: ./deploy.sh secret {secret}; and replace it if others saw it"
             yield SettingError(name, "is a secret's value, which doesn't belong here", fix)
 
 

@@ -22,7 +22,7 @@ class Deployment:
 
     @property
     def public(self) -> str:
-        return self.get("SERVICE", "password-notice")
+        return self.get("SERVICE", config.DEFAULT_SERVICE)
 
     @property
     def private(self) -> str:
@@ -69,10 +69,8 @@ class Deployment:
         return f"{account_id}@{name}{'.' if domain else ''}{domain}.iam.gserviceaccount.com"
 
     def secret_id(self, name: str) -> str:
-        """Return a secret's name; a second service in the same project has secrets of its own."""
         given = config.OWN_SECRET.fullmatch(self.get(f"{name}_SECRET"))
-        own = name.lower().replace("_", "-")
-        return given["secret"] if given else own if self.public == "password-notice" else f"{self.public}-{own}"
+        return given["secret"] if given else config.secret_id(self.public, name)
 
     def secret_version(self, name: str) -> str:
         given = config.OWN_SECRET.fullmatch(self.get(f"{name}_SECRET"))
@@ -130,15 +128,14 @@ def env_yaml(entries: Mapping[str, str]) -> str:
 def read_values(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """Return env.yaml's values, of which SERVICE and REGION may come from the environment.
 
-    Raises:
-        DeployError: with everything that is wrong.
+    Raise DeployError with everything that is wrong.
     """
     overrides = {name: environment[name] for name in ("SERVICE", "REGION") if environment.get(name)}
     try:
         values = {**config.read(file), **overrides}
-        found = config.errors(values)
+        found = config.find_errors(values)
     except SettingsError as error:
-        found = list(error.faults)
+        found = list(error.errors)
     if found:
         origin = [f"{' and '.join(overrides)} came from the environment"] if overrides else []
         raise DeployError(f"{file} has errors, and nothing was changed:", *map(str, found), *origin)

@@ -22,8 +22,9 @@ ABSENT = re.compile(r"ERROR: \(gcloud[\w.-]*\) (Cannot find (service|revision) \
 DISABLED = re.compile(r"SERVICE_DISABLED|has not been used in project .* before or it is disabled")
 # What a new account, grant, or metric, or a newly enabled API causes until all of Google knows it.
 PROPAGATION = re.compile(
-    rf"{DISABLED.pattern}|PERMISSION_DENIED|[Pp]ermission.* denied|does not have .*(access|permission)"
-    "|missing .*permission|[Ss]ervice account .*does not exist|Unknown service account|Cannot find metric"
+    rf"{DISABLED.pattern}|PERMISSION_DENIED|permission.* denied|does not have .*(access|permission)"
+    "|missing .*permission|service account .*does not exist|Unknown service account|Cannot find metric",
+    re.IGNORECASE,
 )
 BACKOFFS = (1, 2, 4, 8)  # times PAUSE seconds: 75 s, since a grant takes about a minute
 
@@ -38,8 +39,7 @@ class Gcloud:
     def read(self, *words: str, parse: Callable[[Any], T]) -> T | None:
         """Return what `parse` takes from gcloud's JSON, or None if gcloud reports that the resource doesn't exist.
 
-        Raises:
-            UnknownError: for any other answer, and for output that `parse` can't use.
+        Raise UnknownError for any other answer, and for output that `parse` can't use.
         """
         if self.dry_run:
             return None
@@ -62,8 +62,7 @@ class Gcloud:
     def write(self, *words: str, value: str | None = None) -> None:
         """Print the command, then run it with `value` as its input; retry while Google doesn't know a grant yet.
 
-        Raises:
-            DeployError: if it fails.
+        Raise DeployError if it fails.
         """
         command = (*words, f"--project={self.project}", "--quiet")
         print(command_line(command), file=self._output, flush=True)

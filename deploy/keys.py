@@ -8,7 +8,7 @@ from deploy.deployment import Deployment
 from deploy.errors import DeployError
 from deploy.gcloud import Gcloud, base_name, items, text
 from deploy.secret_values import SENDGRID, SIGNING, latest_version, new_signing_key, read_value, store
-from runtime.signature import signing_key
+from runtime.signature import parse_signing_key
 
 
 def secret(gcloud: Gcloud, deployment: Deployment, name: str) -> None:
@@ -64,7 +64,7 @@ def _signing_keys(gcloud: Gcloud, deployment: Deployment) -> list[str]:
 def _signing_keys_of(version: Any) -> list[str]:
     stored = base64.urlsafe_b64decode(text(version["payload"]["data"])).decode().split()
     for key in stored or [""]:
-        signing_key(key)  # raises ValueError
+        parse_signing_key(key)  # raises ValueError
     return stored
 
 

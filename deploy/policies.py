@@ -16,8 +16,7 @@ INVOKER_CHECK = "run.managed.requireInvokerIam"
 def allows_all_users(gcloud: Gcloud, deployment: Deployment) -> bool:
     """Return whether allUsers may call a service.
 
-    Raises:
-        DeployError: if neither that is allowed nor a service that doesn't check its invoker.
+    Raise DeployError if neither that is allowed nor a service that doesn't check its invoker.
     """
     limits = _read(gcloud, ("resource-manager", "org-policies"), "iam.allowedPolicyMemberDomains", _is_limited)
     members = _read(gcloud, ("org-policies",), "iam.managed.allowedPolicyMembers", _excludes_all_users)

@@ -72,7 +72,7 @@ def account(deployment: Deployment, suffix: str, title: str) -> Resource:
 
 
 def builder_binding(deployment: Deployment) -> Binding:
-    """Building needs the log, the source's bucket, and the images' repository: the only grant on the whole project."""
+    """Return the only grant on the whole project: a build needs the log, a bucket, and the images' repository."""
     member = service_account(deployment.account("builder"))
     return Binding("cloudresourcemanager", ("projects",), deployment.project, member, "roles/run.builder")
 

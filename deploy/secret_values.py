@@ -8,8 +8,8 @@ import sys
 from deploy.deployment import Deployment
 from deploy.errors import DeployError
 from deploy.gcloud import Gcloud, base_name, text
-from notice.sendgrid import KEY
-from runtime.signature import signing_key
+from notice.sendgrid import KEY_PATTERN
+from runtime.signature import parse_signing_key
 
 SIGNING, SENDGRID = "CALLOUT_SIGNING_KEY", "SENDGRID_API_KEY"
 
@@ -17,9 +17,7 @@ SIGNING, SENDGRID = "CALLOUT_SIGNING_KEY", "SENDGRID_API_KEY"
 def latest_version(gcloud: Gcloud, deployment: Deployment, name: str) -> str | None:
     """Return the number of the version that the function reads, or None if there is none yet.
 
-    Raises:
-        DeployError: if it's disabled or destroyed, or if a pinned version doesn't exist: a new value wouldn't be what
-            a person meant.
+    Raise DeployError if it's disabled or destroyed, or if a pinned version doesn't exist: a new value is no fix.
     """
     version, secret = deployment.secret_version(name), deployment.secret_id(name)
     words = ("secrets", "versions", "describe", version, f"--secret={secret}")
@@ -68,12 +66,12 @@ def _problem(name: str, value: str) -> str:
     """Return what is wrong with a value, by the function's own rules; empty if nothing is."""
     if not value.strip():
         return "it's empty"
-    if name == SENDGRID and not KEY.fullmatch(value):
+    if name == SENDGRID and not KEY_PATTERN.fullmatch(value):
         return "it has to be SG., 22 characters, a dot, and 43 characters"
     if name == SIGNING:
         try:
             for key in value.split():
-                signing_key(key)
+                parse_signing_key(key)
         except ValueError as error:
             return str(error)
     return ""

@@ -1,1 +1,1 @@
-"""The doctor: finds what is wrong between a clone and a mail, and says how to mend it. It changes nothing."""
+"""The doctor: check everything a notice depends on, and report how to fix problems. It changes no setting."""

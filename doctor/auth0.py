@@ -1,4 +1,4 @@
-"""The Auth0 tenant, through its Management API: the Action is there, deployed, bound, and reaches the function."""
+"""The Auth0 tenant, through its Management API: the Action exists, is deployed and bound, and reaches the function."""
 
 import os
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from typing import Any
 
 import requests
 
-from doctor.context import SECONDS, CheckContext
+from doctor.context import TIMEOUT_SECONDS, CheckContext
 from doctor.finding import Finding
 
 TRIGGER = "post-change-password"
 SECRETS = {"FUNCTION_URL", "CALLOUT_SIGNING_KEY"}
-ACTION_SECONDS = 30.0  # the trigger has 20
-SILENT = "Auth0 makes no error of it: passwords change, and no notice goes out"
-# A user without an address is legal in Auth0: the function answers `skipped`, and nobody can get mail.
+RUN_TIMEOUT_SECONDS = 30.0  # the trigger allows 20
+NO_NOTICES = "Auth0 reports no error, but no notices are sent"
+# A user without an email address is valid in Auth0: the function responds `skipped` and sends no email.
 EVENT = {
     "tenant": {"id": "doctor"},
     "connection": {"id": "con_doctor", "name": "doctor", "strategy": "auth0"},
@@ -24,83 +24,86 @@ EVENT = {
 
 
 class ManagementApiError(Exception):
-    """The Management API says no."""
+    """The Management API returned an error or no usable response."""
 
 
-def check(case: CheckContext) -> Iterator[Finding]:
+def check(context: CheckContext) -> Iterator[Finding]:
     domain, token = os.environ.get("AUTH0_DOMAIN", ""), os.environ.get("AUTH0_TOKEN", "")
     if not domain or not token:
-        yield Finding(
-            "note", "tenant", "the tenant was not looked at: set AUTH0_DOMAIN and AUTH0_TOKEN (docs/deploy.md)"
-        )
+        what = "the Auth0 tenant wasn't checked: set AUTH0_DOMAIN and AUTH0_TOKEN (docs/deploy.md)"
+        yield Finding("skipped", "tenant", what)
         return
     try:
-        yield from _judge(case, domain, token)
+        yield from _check_action(context, domain, token)
     except ManagementApiError as error:
-        fix = "take a new token with the scopes read:actions and create:actions (docs/deploy.md)"
-        yield Finding("fault", "tenant", f"{domain} answers: {error}", "the Action cannot be looked at", fix)
+        what = f"a request to the Management API at {domain} failed: {error}"
+        fix = "get a new token with the scopes read:actions and create:actions (docs/deploy.md)"
+        yield Finding("error", "tenant", what, "the Action can't be checked", fix)
 
 
-def _judge(case: CheckContext, domain: str, token: str) -> Iterator[Finding]:
+def _check_action(context: CheckContext, domain: str, token: str) -> Iterator[Finding]:
     name = os.environ.get("AUTH0_ACTION") or "password-notice"
     found = _call(domain, token, "GET", f"actions/actions?triggerId={TRIGGER}&actionName={name}")["actions"]
     action = next((each for each in found if each["name"] == name), None)
     if action is None:
         fix = "create it: docs/deploy.md"
-        yield Finding("fault", "tenant", f"the tenant has no Action {name} for {TRIGGER}", SILENT, fix)
+        yield Finding("error", "tenant", f"the tenant has no Action {name} for {TRIGGER}", NO_NOTICES, fix)
         return
     missing = SECRETS - {secret["name"] for secret in action.get("secrets", [])}
     if missing:
-        fix = "add it in the Action's editor (the key symbol), or by docs/deploy.md, and deploy the Action"
-        yield Finding(
-            "fault", "tenant", f"the Action lacks the secret {', '.join(sorted(missing))}", "each run of it fails", fix
-        )
+        what = f"the Action is missing the secret {', '.join(sorted(missing))}"
+        fix = "add it in the Action's editor (key icon) or as described in docs/deploy.md, then deploy the Action"
+        yield Finding("error", "tenant", what, "every run of the Action fails", fix)
     if not (action.get("deployed_version") or {}).get("deployed"):
-        yield Finding("fault", "tenant", f"the Action {name} was never deployed", SILENT, "press Deploy in its editor")
+        what, fix = f"the Action {name} has never been deployed", "click Deploy in its editor"
+        yield Finding("error", "tenant", what, NO_NOTICES, fix)
     elif not action.get("all_changes_deployed", True):
-        what = f"the Action {name} has changes that are not deployed"
-        yield Finding(
-            "warning", "tenant", what, "what serves is not what the editor shows", "press Deploy in its editor"
-        )
-    yield from _judge_binding(domain, token, name)
+        what, fix = f"the Action {name} has undeployed changes", "click Deploy in its editor"
+        yield Finding("warning", "tenant", what, "Auth0 runs an older version than the editor shows", fix)
+    yield from _check_binding(domain, token, name)
     if not missing:
-        yield from _judge_run(case, domain, token, action)
+        yield from _check_run(context, domain, token, action)
 
 
-def _judge_binding(domain: str, token: str, name: str) -> Iterator[Finding]:
+def _check_binding(domain: str, token: str, name: str) -> Iterator[Finding]:
     bindings = _call(domain, token, "GET", f"actions/triggers/{TRIGGER}/bindings")["bindings"]
     if any(binding["action"]["name"] == name for binding in bindings):
         yield Finding("ok", "tenant", f"the Action {name} is bound to {TRIGGER}")
     else:
         fix = "bind it: python3 auth0/bind.py, or Actions > Triggers > post-change-password, drag it in, Apply"
-        yield Finding("fault", "tenant", f"the Action {name} is not bound to {TRIGGER}", SILENT, fix)
+        yield Finding("error", "tenant", f"the Action {name} isn't bound to {TRIGGER}", NO_NOTICES, fix)
 
 
-def _judge_run(case: CheckContext, domain: str, token: str, action: dict[str, Any]) -> Iterator[Finding]:
-    """Auth0 runs the Action with its own secrets: the one way to see that they are right, as nobody can read them."""
-    allowed = min(case.settings.allowed_tenants, default="doctor")
-    event = {**EVENT, "tenant": {"id": allowed}}
+def _check_run(context: CheckContext, domain: str, token: str, action: dict[str, Any]) -> Iterator[Finding]:
+    """Let Auth0 run the Action with its own secrets, because their values can't be read back."""
+    tenant = min(context.settings.allowed_tenants, default="doctor")
+    event = {**EVENT, "tenant": {"id": tenant}}
     path = f"actions/actions/{action['id']}/test"
-    said = _call(domain, token, "POST", path, {"payload": {"event": event}})["payload"]
-    error = (said.get("error") or {}).get("message", "") if isinstance(said, dict) else ""
+    result = _call(domain, token, "POST", path, {"payload": {"event": event}})["payload"]
+    error = (result.get("error") or {}).get("message", "") if isinstance(result, dict) else ""
     if not error:
-        yield Finding("ok", "tenant", "Auth0 ran the Action, and the function took its callout; nobody got mail")
+        yield Finding("ok", "tenant", "Auth0 ran the Action, and the function accepted its callout; no email was sent")
     elif "invalid_signature" in error:
-        what = "the Action signs with another key than the function has (or the clock or ALLOWED_TENANTS is off)"
-        fix = "copy the key again into the Action's secret CALLOUT_SIGNING_KEY, and deploy the Action: docs/deploy.md"
-        yield Finding("fault", "tenant", what, "the function answers 401 to every callout", fix)
+        what = (
+            "the function rejected the Action's callout: the signing keys differ, a clock is off, or ALLOWED_TENANTS "
+            "doesn't match"
+        )
+        fix = "copy the key into the Action's secret CALLOUT_SIGNING_KEY again, and deploy the Action: docs/deploy.md"
+        yield Finding("error", "tenant", what, "the function responds to every callout with 401", fix)
     else:
-        fix = "check the Action's secret FUNCTION_URL (./deploy.sh versions prints it), and ./deploy.sh test"
-        yield Finding("fault", "tenant", f"Auth0 ran the Action, and it failed: {error}", "no notice goes out", fix)
+        fix = "check the Action's secret FUNCTION_URL (./deploy.sh versions prints the URL), and run ./deploy.sh test"
+        yield Finding("error", "tenant", f"Auth0 ran the Action, and it failed: {error}", "no notices are sent", fix)
 
 
 def _call(domain: str, token: str, method: str, path: str, body: object = None) -> Any:
+    """Raise ManagementApiError unless the response is JSON with a status below 300."""
     url, headers = f"https://{domain}/api/v2/{path}", {"Authorization": f"Bearer {token}"}
     try:
-        answer = requests.request(method, url, json=body, headers=headers, timeout=max(SECONDS, ACTION_SECONDS))
-        value = answer.json()
+        timeout = max(TIMEOUT_SECONDS, RUN_TIMEOUT_SECONDS)
+        response = requests.request(method, url, json=body, headers=headers, timeout=timeout)
+        value = response.json()
     except (requests.RequestException, ValueError) as error:
         raise ManagementApiError(type(error).__name__) from error
-    if answer.status_code >= 300:
-        raise ManagementApiError(f"{answer.status_code} {value.get('message')}")
+    if response.status_code >= 300:
+        raise ManagementApiError(f"{response.status_code} {value.get('message')}")
     return value

@@ -1,4 +1,4 @@
-"""The deployed function, called as the Action calls it: signed, with `sandbox`, so that nobody gets mail."""
+"""The deployed function, called as the Action calls it: signed, and with `sandbox`, so that no email is sent."""
 
 import json
 from collections.abc import Iterator
@@ -9,118 +9,128 @@ import requests
 
 from auth0.callout import OutgoingCallout
 from doctor import clock
-from doctor.context import SECONDS, CheckContext
+from doctor.context import TIMEOUT_SECONDS, CheckContext
 from doctor.finding import Finding
-from doctor.sendgrid import sample
+from doctor.sendgrid import sample_event
+from settings import CLOUD_TASKS_URL
 
-QUEUED_POLLS, QUEUED_PAUSE = 40, 1.0
-GOOGLE_TASKS = "https://cloudtasks.googleapis.com"
-DEAF = "the Action in Auth0 gets the same answer, and no notice goes out"
-LOGS = "look into its log: gcloud logging read 'resource.labels.service_name:\"{}\" AND severity>=WARNING' --limit=20"
+MAX_TASK_POLLS, TASK_POLL_SECONDS = 40, 1.0
+NO_NOTICES = "the Auth0 Action gets the same response, so no notices are sent"
+CHECK_LOGS = (
+    "check the logs: gcloud logging read 'resource.labels.service_name:\"{}\" AND severity>=WARNING' --limit=20"
+)
 
 FIXES = {
-    "invalid_signature": "the function has another key than the secret: a new one works in five minutes at the latest; "
-    "if it does not, deploy anew: ./deploy.sh",
-    "mail_rejected": "mend what SendGrid names",
-    "mail_unavailable": "SendGrid is not reachable from the function: https://status.sendgrid.com, and your VPC egress",
-    "secret_unavailable": "the function cannot read a secret: ./deploy.sh setup grants access; check that its latest "
-    "version is enabled",
-    "queue_unavailable": "the function cannot add to its queue: ./deploy.sh setup makes the queue and the grant",
+    "invalid_signature": "the function may use a different signing key than the secret: it picks up a new key within "
+    "five minutes; if the error persists, deploy again: ./deploy.sh",
+    "mail_rejected": "fix what SendGrid reports",
+    "mail_unavailable": "SendGrid didn't accept the email in time: check https://status.sendgrid.com and VPC egress",
+    "secret_unavailable": "the function can't read a secret: run ./deploy.sh setup, which grants access, and check "
+    "that the secret's latest version is enabled",
+    "queue_unavailable": "the function can't add tasks to its queue: run ./deploy.sh setup, which creates the queue "
+    "and grants access",
 }
 
 
-def check(case: CheckContext) -> Iterator[Finding]:
-    if not case.url:
-        yield Finding("note", "callout", "the function was not called: no address is given (--url)")
+def check(context: CheckContext) -> Iterator[Finding]:
+    if not context.url:
+        yield Finding("skipped", "callout", "the function wasn't called: no URL given (--url)")
         return
-    if not case.signing_key:
-        yield Finding("note", "callout", "the function was not called: there is no signing key to sign with")
+    if not context.signing_key:
+        yield Finding("skipped", "callout", "the function wasn't called: no valid signing key to sign with")
         return
-    yield from _judge_stranger(case)
-    moment = datetime.fromtimestamp(case.now, UTC).isoformat()
-    sent = OutgoingCallout(json.dumps({"event": sample(case), "time": moment, "sandbox": True}).encode())
-    headers = sent.headers(case.signing_key, case.now)
+    yield from _check_unsigned(context)
+    time = datetime.fromtimestamp(context.now, UTC).isoformat()
+    callout = OutgoingCallout(json.dumps({"event": sample_event(context), "time": time, "sandbox": True}).encode())
+    headers = callout.headers(context.signing_key, context.now)
     try:
-        answer = requests.post(case.url, sent.body, headers=headers, timeout=SECONDS, allow_redirects=False)
+        response = _post(context, callout.body, headers)
     except requests.RequestException as error:
-        yield _unreachable(case, type(error).__name__)
+        fix = f"check the URL, and that it's reachable from here: curl -i {context.url}"
+        what = f"no response from {context.url}: {type(error).__name__}"
+        yield Finding("error", "callout", what, NO_NOTICES, fix)
         return
-    said = _json(answer)
-    if answer.status_code == 200 and said.get("id") == sent.id:
-        yield Finding("ok", "callout", f"{case.url} answered {said.get('status')}; nobody got mail")
-    elif answer.status_code == 202 and said.get("id") == sent.id:
-        yield from _follow(case, sent.idempotency_key, [str(action["name"]) for action in said["actions"]])
+    body = _parse_json(response)
+    if response.status_code == 200 and body.get("id") == callout.id:
+        yield Finding("ok", "callout", f"{context.url} responded {body.get('status')}; no email was sent")
+    elif response.status_code == 202 and body.get("id") == callout.id:
+        yield from _check_tasks(context, callout.idempotency_key, [str(action["name"]) for action in body["actions"]])
     else:
-        yield _judge_failure(case, answer, said)
+        yield _explain_failure(context, response, body)
 
 
-def _json(answer: requests.Response) -> dict[str, Any]:
+def _post(context: CheckContext, body: bytes, headers: dict[str, str]) -> requests.Response:
+    return requests.post(context.url, body, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+
+
+def _parse_json(response: requests.Response) -> dict[str, Any]:
+    """Return the response's JSON object, or an empty one if it has none."""
     try:
-        value = answer.json()
+        value = response.json()
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
 
 
-def _unreachable(case: CheckContext, cause: str) -> Finding:
-    fix = f"check the address, and that it answers from here: curl -i {case.url}"
-    return Finding("fault", "callout", f"nothing answers at {case.url}: {cause}", DEAF, fix)
-
-
-def _judge_stranger(case: CheckContext) -> Iterator[Finding]:
-    """A callout that nobody signed must be refused; and the answer's date tells by which time to sign."""
+def _check_unsigned(context: CheckContext) -> Iterator[Finding]:
+    """Check that an unsigned callout is rejected; the response's date also tells the clock skew."""
     try:
-        headers = {"Content-Type": "application/json"}
-        answer = requests.post(case.url, b"{}", headers=headers, timeout=SECONDS, allow_redirects=False)
+        response = _post(context, b"{}", {"Content-Type": "application/json"})
     except requests.RequestException:
-        return  # the signed one will say so
-    yield from clock.check(case, answer)
-    if answer.status_code < 300:
-        what = f"{case.url} takes a callout without a signature: this is not the function"
-        fix = "set FUNCTION_URL to the function's own"
-        yield Finding("fault", "callout", what, "the Action sends users' data there", fix)
+        return  # the signed callout reports it
+    yield from clock.check(context, response)
+    if response.status_code < 300:
+        what = f"{context.url} accepts an unsigned callout: it isn't the function"
+        fix = "set FUNCTION_URL to the function's URL (./deploy.sh versions)"
+        yield Finding("error", "callout", what, "the Action sends users' data there", fix)
 
 
-def _judge_failure(case: CheckContext, answer: requests.Response, said: dict[str, Any]) -> Finding:
-    error = said.get("error")
+def _explain_failure(context: CheckContext, response: requests.Response, body: dict[str, Any]) -> Finding:
+    error = body.get("error")
     if isinstance(error, dict):
         code = str(error.get("code"))
-        said_so = f"the function answers {answer.status_code} {code}: {error.get('message')}"
-        return Finding("fault", "callout", said_so, DEAF, FIXES.get(code, LOGS.format("password-notice")))
-    what = f"{case.url} answers {answer.status_code}, but not as the function does"
-    if answer.status_code in (401, 403):
-        return Finding("fault", "callout", f"{what}: it is not public", DEAF, "open it: ./deploy.sh deploy")
-    fix = "check the address (./deploy.sh versions), and the service's ingress: it has to be all"
-    return Finding("fault", "callout", what, DEAF, fix)
+        what = f"the function responded {response.status_code} {code}: {error.get('message')}"
+        return Finding("error", "callout", what, NO_NOTICES, FIXES.get(code, CHECK_LOGS.format("password-notice")))
+    what = f"{context.url} responded {response.status_code}, but not as the function does"
+    if response.status_code in (401, 403):
+        fix = "make it public: ./deploy.sh deploy"
+        return Finding("error", "callout", f"{what}: the service isn't public", NO_NOTICES, fix)
+    fix = "check the URL (./deploy.sh versions), and that the service's ingress is set to all"
+    return Finding("error", "callout", what, NO_NOTICES, fix)
 
 
-def _follow(case: CheckContext, key: str, actions: list[str]) -> Iterator[Finding]:
-    """Queue mode: wait until `deliver` has done each task, or has failed with it."""
-    queue = case.environment.get("TASKS_QUEUE", "")
+def _check_tasks(context: CheckContext, key: str, actions: list[str]) -> Iterator[Finding]:
+    """Queue mode: wait until `deliver` has completed or failed each task."""
+    queue = context.environment.get("TASKS_QUEUE", "")
     if not queue:
-        yield Finding("note", "callout", "queued; whether it is delivered was not looked at (no TASKS_QUEUE)")
+        yield Finding("skipped", "callout", "queued; delivery wasn't checked (no TASKS_QUEUE)")
         return
-    endpoint = case.environment.get("CLOUD_TASKS_ENDPOINT") or GOOGLE_TASKS
+    endpoint = context.environment.get("CLOUD_TASKS_ENDPOINT") or CLOUD_TASKS_URL
     for action in actions:
-        yield _outcome(case, f"{endpoint}/v2/{queue}/tasks/{key}-{action}", action)
+        yield _wait_for_task(context, f"{endpoint}/v2/{queue}/tasks/{key}-{action}", action)
 
 
-def _outcome(case: CheckContext, task: str, action: str) -> Finding:
-    for _ in range(QUEUED_POLLS):
+def _wait_for_task(context: CheckContext, task_url: str, action: str) -> Finding:
+    for _ in range(MAX_TASK_POLLS):
         try:
-            answer = requests.get(task, headers=case.google_headers, timeout=SECONDS)
+            response = requests.get(task_url, headers=context.google_headers, timeout=TIMEOUT_SECONDS)
         except requests.RequestException as error:
-            return Finding("note", "callout", f"queued, but the queue cannot be asked: {type(error).__name__}")
-        if answer.status_code == 404:
-            return Finding("ok", "callout", f"queued, and deliver has done {action}; nobody got mail")
-        if answer.status_code != 200:
-            return Finding("note", "callout", f"queued, but the queue answers {answer.status_code} to you")
-        status = _json(answer).get("lastAttempt", {}).get("responseStatus")
+            what = f"queued, but Cloud Tasks can't be reached: {type(error).__name__}"
+            return Finding("skipped", "callout", what)
+        if response.status_code == 404:
+            return Finding("ok", "callout", f"queued, and deliver completed {action}; no email was sent")
+        if response.status_code != 200:
+            what = f"queued, but Cloud Tasks responded {response.status_code} when asked for the task"
+            return Finding("skipped", "callout", what)
+        status = _parse_json(response).get("lastAttempt", {}).get("responseStatus")
         if status:
-            # The sample is of no use to anybody: it must not be tried for a month.
-            requests.delete(task, headers=case.google_headers, timeout=SECONDS)
-            what = f"queued, but deliver fails with {action}: {status.get('message')}"
-            return Finding("fault", "callout", what, "no notice goes out until it is mended", LOGS.format("deliver"))
-        case.clock.sleep(QUEUED_PAUSE)
-    fix = "is it paused? gcloud tasks queues describe, and resume"
-    return Finding("fault", "callout", f"queued, but {action} is not dispatched", "notices wait in the queue", fix)
+            # Delete the sample's task; otherwise Cloud Tasks would retry it for a month.
+            requests.delete(task_url, headers=context.google_headers, timeout=TIMEOUT_SECONDS)
+            what = f"queued, but deliver failed to run {action}: {status.get('message')}"
+            return Finding(
+                "error", "callout", what, "no notices are sent until this is fixed", CHECK_LOGS.format("deliver")
+            )
+        context.clock.sleep(TASK_POLL_SECONDS)
+    what = f"queued, but the task for {action} isn't dispatched"
+    fix = "check whether the queue is paused (gcloud tasks queues describe), and resume it (gcloud tasks queues resume)"
+    return Finding("error", "callout", what, "notices wait in the queue", fix)

@@ -1,4 +1,4 @@
-"""The clock, on which all signatures hang: compared with the Date of an answer from outside."""
+"""The clock, which signatures depend on: compared with the Date header of a service's response."""
 
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
@@ -8,27 +8,27 @@ import requests
 from doctor.context import CheckContext
 from doctor.finding import Finding
 
-TOLERATED = 60.0  # seconds; a callout's own tolerance is 300
+MAX_SKEW_SECONDS = 60.0  # the function tolerates 300
 
 
-def check(case: CheckContext, answer: requests.Response) -> Iterator[Finding]:
-    """Once for a case: what is signed later is signed by the time outside."""
-    if case.ahead is not None:
+def check(context: CheckContext, response: requests.Response) -> Iterator[Finding]:
+    """Measure the skew once per context; later signatures are corrected by it."""
+    if context.clock_skew is not None:
         return
-    case.ahead = 0.0
+    context.clock_skew = 0.0
     try:
-        theirs = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        remote_time = parsedate_to_datetime(response.headers["Date"]).timestamp()
     except (KeyError, ValueError):
         return  # no date to compare with
-    ahead = case.clock.now() - theirs
-    if abs(ahead) <= TOLERATED:
-        yield Finding("ok", "clock", "this machine's clock is right")
+    skew = context.clock.now() - remote_time
+    if abs(skew) <= MAX_SKEW_SECONDS:
+        yield Finding("ok", "clock", "this machine's clock is accurate")
         return
-    case.ahead = ahead
+    context.clock_skew = skew
     yield Finding(
-        "fault",
+        "error",
         "clock",
-        f"this machine's clock is {abs(ahead):.0f} s {'ahead' if ahead > 0 else 'behind'}",
-        "a callout is refused when its time is 300 s off: what runs or is signed here fails",
-        "set it by NTP: timedatectl set-ntp true",
+        f"this machine's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}",
+        "callouts signed or verified on this machine fail if its clock is off by 300 s",
+        "synchronize it with NTP: timedatectl set-ntp true",
     )

@@ -1,16 +1,16 @@
-"""A finding: what the doctor saw, why it matters, and the exact fix."""
+"""A finding: what a check found, why it matters, and how to fix it."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-Level = Literal["ok", "note", "warning", "fault"]
+Level = Literal["ok", "skipped", "warning", "error"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`check` is one word; a `fault` stops notices, a `warning` weakens them, a `note` is what could not be checked."""
+    """An `error` prevents notices, a `warning` is a risk, and `skipped` means that something couldn't be checked."""
 
     level: Level
     check: str
@@ -20,14 +20,14 @@ class Finding:
 
     def __str__(self) -> str:
         lines = [f"{self.level:<8}{self.check}: {self.what}"]
-        lines += [f"        {word}: {text}" for word, text in (("why", self.why), ("fix", self.fix)) if text]
+        lines += [f"        {label}: {text}" for label, text in (("why", self.why), ("fix", self.fix)) if text]
         return "\n".join(lines)
 
 
-def as_json(findings: Iterable[Finding]) -> str:
+def to_json(findings: Iterable[Finding]) -> str:
     listed = list(findings)
-    return json.dumps({"ok": is_well(listed), "findings": [asdict(finding) for finding in listed]}, indent=1)
+    return json.dumps({"ok": is_healthy(listed), "findings": [asdict(finding) for finding in listed]}, indent=1)
 
 
-def is_well(findings: Iterable[Finding]) -> bool:
-    return all(finding.level != "fault" for finding in findings)
+def is_healthy(findings: Iterable[Finding]) -> bool:
+    return all(finding.level != "error" for finding in findings)

@@ -1,4 +1,4 @@
-"""The two secrets: there, readable, and of the right form. Their values are looked at here and shown nowhere."""
+"""The two secrets: they exist, are readable, and are well-formed. Their values are never printed."""
 
 import base64
 from collections.abc import Iterator
@@ -6,107 +6,106 @@ from pathlib import Path
 
 import requests
 
-from doctor.context import SECONDS, CheckContext
+from doctor.context import TIMEOUT_SECONDS, CheckContext
 from doctor.finding import Finding
-from notice.sendgrid import KEY
-from runtime.signature import signing_key
+from notice.sendgrid import KEY_PATTERN
+from runtime.signature import parse_signing_key
 
-STOPS = "without it the function answers 503 to every callout, and no notice goes out"
-HINTS = {
+NO_NOTICES = "without it, the function responds to every callout with 503 and sends no notices"
+FIXES = {
     401: "sign in: gcloud auth login",
-    403: "ask for roles/secretmanager.secretAccessor on it, or leave this to who has it",
+    403: "ask for roles/secretmanager.secretAccessor on it, or ask someone who has it to run this check",
     404: "store a value: ./deploy.sh secret {name}",
-    400: "switch the version on again, gcloud secrets versions enable, or store a new value: ./deploy.sh secret {name}",
+    400: "enable the version (gcloud secrets versions enable), or store a new value: ./deploy.sh secret {name}",
 }
 
 
-def check(case: CheckContext) -> Iterator[Finding]:
-    text, findings = _read(case, "CALLOUT_SIGNING_KEY", case.settings.signing_key_secret)
+def check(context: CheckContext) -> Iterator[Finding]:
+    text, findings = _read(context, "CALLOUT_SIGNING_KEY", context.settings.signing_key_secret)
     yield from findings
     if text:
-        yield from _judge_signing_keys(case, text)
-    text, findings = _read(case, "SENDGRID_API_KEY", case.settings.secrets["SENDGRID_API_KEY"])
+        yield from _check_signing_keys(context, text)
+    text, findings = _read(context, "SENDGRID_API_KEY", context.settings.secrets["SENDGRID_API_KEY"])
     yield from findings
     if text:
-        yield from judge_sendgrid_key(case, text)
+        yield from check_sendgrid_key(context, text)
 
 
-def _read(case: CheckContext, name: str, source: str) -> tuple[str, list[Finding]]:
-    """The value as it stands there; empty, with the reason, where it cannot be had."""
+def _read(context: CheckContext, name: str, source: str) -> tuple[str, list[Finding]]:
+    """Return the value without surrounding whitespace, or an empty one with an error if it can't be read."""
     try:
-        text = Path(source).read_text("utf-8") if source.startswith("/") else _access(case, source)
-    except _Refused as refused:
-        hint = HINTS.get(refused.status, "try again later").format(name=name)
-        return "", [Finding("fault", "secrets", f"{name} cannot be read at {source}: {refused}", STOPS, hint)]
+        text = Path(source).read_text("utf-8") if source.startswith("/") else _access(context, source)
+    except _ApiError as error:
+        fix = FIXES.get(error.status, "try again later").format(name=name)
+        return "", [Finding("error", "secrets", f"{name} can't be read from {source}: {error}", NO_NOTICES, fix)]
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        why = f"{name} cannot be read at {source}: {type(error).__name__}"
-        return "", [Finding("fault", "secrets", why, STOPS, f"store it anew: ./deploy.sh secret {name}")]
+        what = f"{name} can't be read from {source}: {type(error).__name__}"
+        return "", [Finding("error", "secrets", what, NO_NOTICES, f"store it again: ./deploy.sh secret {name}")]
     if text == text.strip():
         return text, []
     return text.strip(), [
         Finding(
             "warning",
             "secrets",
-            f"{name} has white space around it, such as a line break at its end",
-            "the function takes it off; other programs that read the secret send it along, and fail",
-            f"store it anew, without: printf %s VALUE | ./deploy.sh secret {name}",
+            f"{name} is surrounded by whitespace, such as a trailing newline",
+            "the function strips it, but other programs that read the secret may send it and fail",
+            f"store it without whitespace: printf %s VALUE | ./deploy.sh secret {name}",
         )
     ]
 
 
-class _Refused(Exception):
+class _ApiError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status} {message}")
         self.status = status
 
 
-def _access(case: CheckContext, resource: str) -> str:
+def _access(context: CheckContext, resource: str) -> str:
     name = resource if "/versions/" in resource else f"{resource}/versions/latest"
     host = f"secretmanager.{resource.split('/')[3]}.rep" if "/locations/" in resource else "secretmanager"
-    endpoint = case.settings.secret_manager_endpoint or f"https://{host}.googleapis.com"
-    answer = requests.get(f"{endpoint}/v1/{name}:access", headers=case.google_headers, timeout=SECONDS)
-    if answer.status_code != 200:
-        raise _Refused(answer.status_code, _message(answer))
-    return base64.b64decode(answer.json()["payload"]["data"]).decode()
+    endpoint = context.settings.secret_manager_endpoint or f"https://{host}.googleapis.com"
+    url = f"{endpoint}/v1/{name}:access"
+    response = requests.get(url, headers=context.google_headers, timeout=TIMEOUT_SECONDS)
+    if response.status_code != 200:
+        raise _ApiError(response.status_code, _error_message(response))
+    return base64.b64decode(response.json()["payload"]["data"]).decode()
 
 
-def _message(answer: requests.Response) -> str:
+def _error_message(response: requests.Response) -> str:
     try:
-        return str(answer.json()["error"]["message"])
+        return str(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        return answer.reason
+        return response.reason
 
 
-def _judge_signing_keys(case: CheckContext, text: str) -> Iterator[Finding]:
-    good = []
-    for number, word in enumerate(text.split(), 1):
+def _check_signing_keys(context: CheckContext, text: str) -> Iterator[Finding]:
+    valid = []
+    for number, key in enumerate(text.split(), 1):
         try:
-            signing_key(word)
-            good.append(word)
+            parse_signing_key(key)
+            valid.append(key)
         except ValueError as error:
-            fix = "rotate it: ./deploy.sh rotate-signing-key, or store it anew: ./deploy.sh secret CALLOUT_SIGNING_KEY"
-            yield Finding(
-                "fault", "secrets", f"key {number} of CALLOUT_SIGNING_KEY: {error}", "it verifies nothing", fix
-            )
-    if good:
-        case.signing_key = good[0]
-        yield Finding("ok", "secrets", f"CALLOUT_SIGNING_KEY has {len(good)} good key{'s' * (len(good) > 1)}")
-    if len(good) > 1:
-        fix = "once the Action signs with the new one: ./deploy.sh rotate-signing-key finish"
-        yield Finding(
-            "warning", "secrets", "a rotation of the signing key is under way", "the old key still works", fix
-        )
+            what = f"key {number} of CALLOUT_SIGNING_KEY: {error}"
+            fix = "rotate it: ./deploy.sh rotate-signing-key, or store it again: ./deploy.sh secret CALLOUT_SIGNING_KEY"
+            yield Finding("error", "secrets", what, "the function can't verify signatures with it", fix)
+    if valid:
+        context.signing_key = valid[0]
+        yield Finding("ok", "secrets", f"CALLOUT_SIGNING_KEY has {len(valid)} valid key{'s' * (len(valid) > 1)}")
+    if len(valid) > 1:
+        what, why = "a rotation of the signing key is in progress", "the old key is still accepted"
+        fix = "once the Action signs with the new key: ./deploy.sh rotate-signing-key finish"
+        yield Finding("warning", "secrets", what, why, fix)
 
 
-def judge_sendgrid_key(case: CheckContext, text: str) -> Iterator[Finding]:
-    if KEY.fullmatch(text):
-        case.sendgrid_key = text
-        yield Finding("ok", "secrets", "SENDGRID_API_KEY has the form of a key")
+def check_sendgrid_key(context: CheckContext, text: str) -> Iterator[Finding]:
+    if KEY_PATTERN.fullmatch(text):
+        context.sendgrid_key = text
+        yield Finding("ok", "secrets", "SENDGRID_API_KEY is well-formed")
         return
     yield Finding(
-        "fault",
+        "error",
         "secrets",
-        f"SENDGRID_API_KEY has not the form of a key, SG. + 22 + . + 43 characters (it has {len(text)} in all)",
-        "SendGrid would refuse it, so the function does not even send it",
-        "copy the whole key from SendGrid, and store it: ./deploy.sh secret SENDGRID_API_KEY",
+        f"SENDGRID_API_KEY is malformed: expected SG.<22 characters>.<43 characters>, got {len(text)} characters",
+        "SendGrid would reject it, so the function doesn't send it",
+        "copy the entire key from SendGrid, and store it: ./deploy.sh secret SENDGRID_API_KEY",
     )

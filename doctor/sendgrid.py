@@ -1,4 +1,4 @@
-"""SendGrid: the key and what it may, the host it is for, and the sender."""
+"""SendGrid: the key and its permissions, the region it belongs to, and the sender."""
 
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import requests
 
 from doctor import clock
-from doctor.context import SECONDS, CheckContext
+from doctor.context import TIMEOUT_SECONDS, CheckContext
 from doctor.finding import Finding
 from notice.compose import password_changed
 from notice.sendgrid import SendGrid
@@ -17,124 +17,130 @@ from runtime.secrets import ActionSecrets, Secret, SecretCache
 
 GLOBAL, EU = "https://api.sendgrid.com", "https://api.eu.sendgrid.com"
 OTHER_HOST = {GLOBAL: EU, EU: GLOBAL}
-NEEDED = "mail.send"
-# What SendGrid adds to every key, asked for or not.
-AUTOMATIC = {
+REQUIRED_SCOPE = "mail.send"
+# SendGrid adds these to every key.
+DEFAULT_SCOPES = {
     "2fa_required",
     "2fa_exempt",
     "sender_verification_eligible",
     "sender_verification_exempt",
     "sender_verification_legacy",
 }
-NEW_KEY = (
-    "make one with the one permission Mail Send (Restricted Access) at https://app.sendgrid.com/settings/api_keys, "
+REPLACE_KEY = (
+    "create one with only the Mail Send permission (Restricted Access) at https://app.sendgrid.com/settings/api_keys, "
     "then: ./deploy.sh rotate-sendgrid-key"
 )
-ONE_MAIL_SECONDS = 15.0
+SEND_TIMEOUT_SECONDS = 15.0
 
 
-def check(case: CheckContext) -> Iterator[Finding]:
-    if not case.sendgrid_key:
+def check(context: CheckContext) -> Iterator[Finding]:
+    if not context.sendgrid_key:
         return
-    answer = _scopes(case, case.settings.sendgrid_url)
-    if answer is None:
-        why = f"nothing answers at {case.settings.sendgrid_url}"
-        fix = "check SENDGRID_URL, and the way out: firewall, HTTPS_PROXY, REQUESTS_CA_BUNDLE"
-        yield Finding("fault", "sendgrid", why, "no mail can be handed over", fix)
+    response = _get_scopes(context, context.settings.sendgrid_url)
+    if response is None:
+        what = f"no response from {context.settings.sendgrid_url}"
+        fix = "check SENDGRID_URL, and this machine's internet access: firewall, HTTPS_PROXY, REQUESTS_CA_BUNDLE"
+        yield Finding("error", "sendgrid", what, "emails can't be handed to SendGrid", fix)
         return
-    yield from clock.check(case, answer)
-    if answer.status_code == 200:
-        may_send = yield from _judge_scopes(answer)
-        if may_send:
-            yield from _judge_sender(case)
+    yield from clock.check(context, response)
+    if response.status_code == 200:
+        can_send = yield from _check_scopes(response)
+        if can_send:
+            yield from _check_sender(context)
     else:
-        yield from _judge_refusal(case, answer)
+        yield from _explain_rejection(context, response)
 
 
-def _scopes(case: CheckContext, host: str) -> requests.Response | None:
+def _get_scopes(context: CheckContext, host: str) -> requests.Response | None:
+    """Return SendGrid's response, or None if there is none."""
     try:
-        headers = {"Authorization": f"Bearer {case.sendgrid_key}"}
-        return requests.get(f"{host}/v3/scopes", headers=headers, timeout=SECONDS)
+        headers = {"Authorization": f"Bearer {context.sendgrid_key}"}
+        return requests.get(f"{host}/v3/scopes", headers=headers, timeout=TIMEOUT_SECONDS)
     except requests.RequestException:
         return None
 
 
-def _judge_scopes(answer: requests.Response) -> Generator[Finding, None, bool]:
-    scopes = set(answer.json().get("scopes", []))
-    more = sorted(scopes - AUTOMATIC - {NEEDED})
-    if NEEDED not in scopes:
-        yield Finding("fault", "sendgrid", f"the key lacks {NEEDED}", "SendGrid answers 403 to every mail", NEW_KEY)
-    elif more:
-        what = f"the key may {len(more)} things more than {NEEDED}, such as {', '.join(more[:3])} (Full Access?)"
-        why = "who gets hold of it can read and change the SendGrid account, and not only send"
-        yield Finding("warning", "sendgrid", what, why, NEW_KEY)
+def _check_scopes(response: requests.Response) -> Generator[Finding, None, bool]:
+    """Yield a finding, and return whether the key can send email."""
+    scopes = set(response.json().get("scopes", []))
+    extra = sorted(scopes - DEFAULT_SCOPES - {REQUIRED_SCOPE})
+    if REQUIRED_SCOPE not in scopes:
+        what, why = f"the key lacks the permission {REQUIRED_SCOPE}", "SendGrid rejects every email with 403"
+        yield Finding("error", "sendgrid", what, why, REPLACE_KEY)
+    elif extra:
+        what = f"the key has {len(extra)} more permissions than {REQUIRED_SCOPE}, such as {', '.join(extra[:3])}"
+        why = (
+            "anyone who gets hold of it can do more in the SendGrid account than send email (all, if it's Full Access)"
+        )
+        yield Finding("warning", "sendgrid", what, why, REPLACE_KEY)
     else:
-        yield Finding("ok", "sendgrid", f"the key is good, and may only {NEEDED}")
-    return NEEDED in scopes
+        yield Finding("ok", "sendgrid", f"the key is valid, and its only permission is {REQUIRED_SCOPE}")
+    return REQUIRED_SCOPE in scopes
 
 
-def _judge_refusal(case: CheckContext, answer: requests.Response) -> Iterator[Finding]:
-    here = case.settings.sendgrid_url
-    other = OTHER_HOST.get(here, "")
-    if answer.status_code not in (401, 403):
-        fix = "wait, and look at https://status.sendgrid.com"
-        yield Finding("fault", "sendgrid", f"SendGrid answers {answer.status_code}", "no mail is taken now", fix)
+def _explain_rejection(context: CheckContext, response: requests.Response) -> Iterator[Finding]:
+    host = context.settings.sendgrid_url
+    other_host = OTHER_HOST.get(host, "")
+    if response.status_code not in (401, 403):
+        what, why = f"SendGrid responded {response.status_code}", "SendGrid may not be accepting email at the moment"
+        yield Finding("error", "sendgrid", what, why, "check https://status.sendgrid.com, and try again later")
         return
-    there = _scopes(case, other) if other else None
-    if there is not None and there.status_code == 200:
-        what = f"the key is not one of {here}, but of {other}"
-        fix = f'set SENDGRID_URL to "{other}" and deploy'
-        yield Finding("fault", "sendgrid", what, "accounts in the EU and elsewhere know only their own keys", fix)
+    other_response = _get_scopes(context, other_host) if other_host else None
+    if other_response is not None and other_response.status_code == 200:
+        what = f"the key isn't valid at {host}, but at {other_host}"
+        why = "SendGrid's EU and global regions accept only their own keys"
+        yield Finding("error", "sendgrid", what, why, f'set SENDGRID_URL to "{other_host}" and deploy')
     else:
-        what = "SendGrid does not know the key: it is wrong, or was revoked"
-        yield Finding("fault", "sendgrid", what, "SendGrid answers 401 to every mail", NEW_KEY)
+        what = f"SendGrid rejected the key ({response.status_code}): it may be wrong or revoked"
+        yield Finding("error", "sendgrid", what, "SendGrid rejects every email", REPLACE_KEY)
 
 
-def _judge_sender(case: CheckContext) -> Iterator[Finding]:
-    """The real message, by the real client, in SendGrid's sandbox: checked as any other, and it goes nowhere."""
-    sender = case.settings.sender_email
+def _check_sender(context: CheckContext) -> Iterator[Finding]:
+    """Send the real message in SendGrid's sandbox mode: SendGrid validates it, and no email is sent."""
     try:
-        message = password_changed(_event(case), case.settings)
-        client = SendGrid(case.settings, clock=case.clock)
-        client.send(
-            message, key=Secret(case.sendgrid_key, lambda: Secret(case.sendgrid_key, _never)), callout=_callout(case)
-        )
+        message = password_changed(_build_event(context), context.settings)
+        key = Secret(context.sendgrid_key, lambda: Secret(context.sendgrid_key, _fail_refresh))
+        client = SendGrid(context.settings, clock=context.clock)
+        client.send(message, key=key, callout=_build_callout(context))
     except Rejected as error:
-        said, _, advice = error.message.partition("). ")
-        yield Finding(
-            "fault", "sender", f"{said})", "every notice would be refused alike", advice or "mend what it names"
-        )
+        reason, _, advice = error.message.partition("). ")
+        fix = advice or "fix what SendGrid reports"
+        yield Finding("error", "sender", f"{reason})", "SendGrid would reject every notice the same way", fix)
     except NoticeError as error:
-        yield Finding("fault", "sender", f"{error.message}: {error.cause}", "no mail is taken now", "try again later")
+        why = "SendGrid may not be accepting email at the moment"
+        yield Finding("error", "sender", f"{error.message}: {error.cause}", why, "try again later")
     else:
-        yield Finding("ok", "sender", f"SendGrid takes the notice from {sender} (in its sandbox)")
+        what = f"SendGrid accepts the notice from {context.settings.sender_email} (sandbox mode)"
+        yield Finding("ok", "sender", what)
 
 
-def _never() -> Secret:
-    raise AssertionError("a key that was just read is not read anew")
+def _fail_refresh() -> Secret:
+    raise AssertionError("a key that was just read must not be read again")
 
 
-def _callout(case: CheckContext) -> Callout:
-    moment = datetime.fromtimestamp(case.now, UTC)
-    ends = case.clock.monotonic() + ONE_MAIL_SECONDS
-    return Callout("msg_doctor", "0" * 64, moment, True, sample(case), ends)
+def _build_callout(context: CheckContext) -> Callout:
+    time = datetime.fromtimestamp(context.now, UTC)
+    deadline = context.clock.monotonic() + SEND_TIMEOUT_SECONDS
+    return Callout("msg_doctor", "0" * 64, time, True, sample_event(context), deadline)
 
 
-def _event(case: CheckContext) -> events.Event:
-    return events.read(_callout(case), ActionSecrets({}, SecretCache(case.settings)), lambda _odd: None)
+def _build_event(context: CheckContext) -> events.Event:
+    return events.parse(
+        _build_callout(context), ActionSecrets({}, SecretCache(context.settings)), lambda _warning: None
+    )
 
 
-def sample(case: CheckContext) -> dict[str, object]:
-    """An event as Auth0 makes them; the user is the sender, should a mail ever leave the sandbox."""
+def sample_event(context: CheckContext) -> dict[str, object]:
+    """Return an event like Auth0's. Its user is the sender, in case an email ever leaves the sandbox."""
     return {
-        "tenant": {"id": min(case.settings.allowed_tenants, default="doctor")},
+        "tenant": {"id": min(context.settings.allowed_tenants, default="doctor")},
         "connection": {"name": "Username-Password-Authentication"},
         "request": {
             "ip": "192.0.2.44",
-            "language": case.settings.default_language,
+            "language": context.settings.default_language,
             "user_agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
             "Chrome/130.0.0.0 Safari/537.36",
             "geoip": {"cityName": "Stockholm", "countryCode": "SE", "timeZone": "Europe/Stockholm"},
         },
-        "user": {"user_id": "auth0|doctor", "email": case.settings.sender_email, "email_verified": True},
+        "user": {"user_id": "auth0|doctor", "email": context.settings.sender_email, "email_verified": True},
     }

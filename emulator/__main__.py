@@ -1,4 +1,4 @@
-"""`python -m emulator`: from a signed event to a mail, on this machine, with nothing else."""
+"""`python -m emulator`: run the function locally, from a signed event to an email."""
 
 import argparse
 import json
@@ -10,18 +10,18 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from emulator.auth0.samples import EVENTS, FOLDER_VARIABLE, example
+from emulator.auth0.samples import FOLDER_VARIABLE, SAMPLES, example
 from emulator.cloud_run.process import FunctionError
 from emulator.cloud_run.watch import watching
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 from emulator.emulator import Emulator, Run
-from emulator.runs.timeline import mails, timeline
-from emulator.web.app import app
+from emulator.runs.timeline import format_emails, timeline
+from emulator.web.app import create_app
 
 PORT = 8765
-DELIVERED_SECONDS = 10.0  # then the page comes up and shows what keeps the mail
-CHECKED_SECONDS = 45.0  # as long as `deliver` has; nobody watches --check
+DELIVERY_TIMEOUT_SECONDS = 10.0  # then the page starts anyway, and shows why the email is late
+CHECK_TIMEOUT_SECONDS = 45.0  # the time limit of `deliver`
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,10 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
         with Emulator(delivery=options.delivery) as emulator:
             run = emulator.run(example())
             if emulator.cloud_tasks:
-                emulator.cloud_tasks.wait_until_empty(CHECKED_SECONDS if options.check else DELIVERED_SECONDS)
+                timeout = CHECK_TIMEOUT_SECONDS if options.check else DELIVERY_TIMEOUT_SECONDS
+                emulator.cloud_tasks.wait_until_empty(timeout)
             if options.check:
                 print(_report(run))
-                return 0 if _delivered(run) else 1
+                return 0 if _is_delivered(run) else 1
             return _serve(emulator, run, options)
     except FunctionError as error:
         print(error, file=sys.stderr)
@@ -45,59 +46,60 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m emulator",
-        description="Plays Auth0, Secret Manager, SendGrid and Cloud Tasks around the function, with a page to watch "
-        "and break it.",
+        description="Run the function with emulators of Auth0, Secret Manager, SendGrid, and Cloud Tasks.",
     )
-    parser.add_argument("--check", action="store_true", help="end after one event: 0 if its mail arrived, else 1")
     parser.add_argument(
-        "--send", metavar="FILE", type=Path, help="send FILE's event through an emulator that is running"
+        "--check", action="store_true", help="send one event, and exit with 0 if its email arrived, otherwise with 1"
     )
-    parser.add_argument("--port", type=int, default=PORT, help="where the page and the API listen (%(default)s)")
+    parser.add_argument("--send", metavar="FILE", type=Path, help="send the event in FILE through the running emulator")
+    parser.add_argument("--port", type=int, default=PORT, help="port of the page and the API (default: %(default)s)")
     parser.add_argument(
         "--delivery",
         choices=("direct", "queue"),
         default=os.environ.get("DELIVERY") or "direct",
-        help="send within the request, or through Cloud Tasks and `deliver` as deploy.sh sets it up (%(default)s)",
+        help="send during the request, or through Cloud Tasks and `deliver`, as deployed (default: %(default)s)",
     )
-    own = os.environ.get(FOLDER_VARIABLE)
+    folder = os.environ.get(FOLDER_VARIABLE)
     parser.add_argument(
         "--events",
         metavar="FOLDER",
         type=Path,
-        default=Path(own) if own else None,
-        help=f"your own example events, *.json, for the test panel ({FOLDER_VARIABLE} says it too)",
+        default=Path(folder) if folder else None,
+        help=f"folder of your own example events, *.json, for the test panel (default: ${FOLDER_VARIABLE})",
     )
     return parser
 
 
 def _serve(emulator: Emulator, run: Run, options: argparse.Namespace) -> int:
-    """Stay up until Ctrl-C or SIGTERM."""
+    """Serve the page until Ctrl-C or SIGTERM."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with _server(emulator, options) as server, watching(emulator.refresh):
-        print(f"Open {server.url}/\n\n{_report(run)}\n{_where(emulator, server)}", flush=True)
+        print(f"Open {server.url}/\n\n{_report(run)}\n{_listening_on(emulator, server)}", flush=True)
         stop.wait()
     return 0
 
 
 def _server(emulator: Emulator, options: argparse.Namespace) -> Server:
-    """The page's own exchanges are nobody's business: they get a journal of their own."""
-    served = app(emulator, folders=[options.events] if options.events else [])
+    """Return the page's server, with a separate journal, so that the page's own requests aren't shown."""
+    web_app = create_app(emulator, folders=[options.events] if options.events else [])
     try:
-        return Server("page", served, Journal(), port=options.port)
+        return Server("page", web_app, Journal(), port=options.port)
     except OSError:
-        print(f"Port {options.port} is taken; another one is used.")
-        return Server("page", served, Journal())
+        print(f"Port {options.port} is in use; using another one.")
+        return Server("page", web_app, Journal())
 
 
-def _where(emulator: Emulator, server: Server) -> str:
-    file = (EVENTS / "full.json").relative_to(Path.cwd()) if EVENTS.is_relative_to(Path.cwd()) else EVENTS / "full.json"
+def _listening_on(emulator: Emulator, server: Server) -> str:
+    file = (
+        (SAMPLES / "full.json").relative_to(Path.cwd()) if SAMPLES.is_relative_to(Path.cwd()) else SAMPLES / "full.json"
+    )
     command = f"{sys.executable} -m emulator --send {file}"
     if server.port != PORT:
         command += f" --port {server.port}"
     return f"""
-Listening (Ctrl-C ends it all):
+Listening (press Ctrl-C to stop):
   function        {emulator.function.url}
   SendGrid        {emulator.sendgrid.url}
   Secret Manager  {emulator.secret_manager.url}
@@ -114,30 +116,31 @@ def _queue(emulator: Emulator) -> str:
 
 
 def _report(run: Run) -> str:
-    return f"{timeline(run)}\n\n{mails(run) or 'No mail was sent.'}\n"
+    return f"{timeline(run)}\n\n{format_emails(run) or 'No email was sent.'}\n"
 
 
-def _delivered(run: Run) -> bool:
-    """Whether the Action ended well and the user's mail arrived, with the sentence that tells of the change."""
+def _is_delivered(run: Run) -> bool:
+    """Return whether the forwarder Action succeeded and the user got one email that reports the change."""
     address, connection = run.event["user"]["email"], run.event["connection"]["name"]
     sentence = f"The password for your {connection} account {address} was recently changed."
-    return run.execution.status == "success" and [sentence in mail.data["text"] for mail in run.mails] == [True]
+    return run.execution.status == "success" and [sentence in email.data["text"] for email in run.emails] == [True]
 
 
 def _send(file: Path, port: int) -> int:
     address = f"http://127.0.0.1:{port}/api/runs"
     request = urllib.request.Request(address, data=file.read_bytes(), method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  (loopback)
-            run = json.load(answer)
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  (loopback)
+            run = json.load(response)
     except urllib.error.HTTPError as error:
         print(json.load(error)["error"], file=sys.stderr)
         return 1
     except urllib.error.URLError as error:
-        print(f"No emulator listens on port {port} ({error.reason}): start one with `make run`.", file=sys.stderr)
+        reason = f"can't connect to the emulator on port {port} ({error.reason})"
+        print(f"{reason}; start it with: make run", file=sys.stderr)
         return 1
-    none = "No mail yet: Cloud Tasks delivers it." if run["waiting"] else "No mail was sent."
-    print(f"{run['timeline']}\n\n{run['mail'] or none}")
+    no_email = "No email yet: the task is in the queue." if run["waiting"] else "No email was sent."
+    print(f"{run['timeline']}\n\n{run['mail'] or no_email}")
     return 0 if run["status"] == "success" else 1
 
 

@@ -1,5 +1,6 @@
-"""The emulator: all the outside parts and the function between them, wired as in production."""
+"""The emulator: the function between all emulated services, wired as in production."""
 
+import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -7,10 +8,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import urllib3
+
 from emulator.auth0.action_file import ActionFile
 from emulator.auth0.runtime import FakeAuth0
 from emulator.auth0.samples import example
-from emulator.cloud_run.process import SOURCE
+from emulator.auth0.users import SENDER_DOMAIN
+from emulator.cloud_run.process import PROJECT_ROOT
 from emulator.cloud_run.service import PUBLIC, FakeCloudRun
 from emulator.cloud_tasks.server import FakeCloudTasks
 from emulator.core.journal import Journal
@@ -23,31 +27,29 @@ from emulator.sendgrid.server import FakeSendGrid
 
 __all__ = ["SENDGRID_KEY", "SETTINGS", "SIGNING_KEY", "Emulator", "Run", "example", "new_signing_key"]
 
-AUTH0_SENDER = "auth0.example"  # from where the tenant sends its own mails
-
-# What env.yaml says in production; a variable of the same name in the environment goes before.
+# The settings that env.yaml defines in production; environment variables override them.
 SETTINGS = {
     "SENDER_EMAIL": "security@example.com",
     "SENDER_NAME": "Example",
     "SUPPORT_CONTACT": "help@example.com",
     "THREADS": "20",
 }
-LOG_SECONDS = 0.2
+LOG_TIMEOUT_SECONDS = 0.2
 
-# Here each run reads the secrets, so that a rotation, or a Secret Manager that is broken on purpose, shows at once.
-HASTY = {"SECRET_MAX_AGE_SECONDS": "0"}
+# Every run reads the secrets, so that key rotations and faults in Secret Manager take effect immediately.
+NO_SECRET_CACHE = {"SECRET_MAX_AGE_SECONDS": "0"}
 
 Delivery = Literal["direct", "queue"]
-QUEUE = "projects/emulator/locations/europe-west1/queues/password-notice"
-# As deploy.sh makes it.
-RETRY = {"retryConfig": {"maxAttempts": -1, "minBackoff": "10s", "maxBackoff": "3600s", "maxDoublings": 16}}
+QUEUE_NAME = "projects/emulator/locations/europe-west1/queues/password-notice"
+# As created by deploy.sh.
+QUEUE_CONFIG = {"retryConfig": {"maxAttempts": -1, "minBackoff": "10s", "maxBackoff": "3600s", "maxDoublings": 16}}
 
 
-def queued(deliver: str, cloud_tasks: str) -> dict[str, str]:
-    """The public side's settings where it hands over to Cloud Tasks; the arguments are addresses."""
+def queue_environment(deliver: str, cloud_tasks: str) -> dict[str, str]:
+    """Return the public service's settings in queue mode; the arguments are URLs."""
     return {
         "DELIVERY": "queue",
-        "TASKS_QUEUE": QUEUE,
+        "TASKS_QUEUE": QUEUE_NAME,
         "DELIVER_URL": deliver,
         "DELIVER_INVOKER": "deliver-invoker@emulator.iam.gserviceaccount.com",
         "CLOUD_TASKS_ENDPOINT": cloud_tasks,
@@ -55,17 +57,19 @@ def queued(deliver: str, cloud_tasks: str) -> dict[str, str]:
 
 
 class Emulator:
-    """A context manager: inside, everything listens. `environment` are settings of the function beside SETTINGS;
-    with `delivery` "queue" Cloud Tasks and `deliver` stand behind it; `source` is the main.py to serve, `action` the
-    code of the Action."""
+    """A context manager that starts the function and every emulated service.
+
+    `environment` overrides SETTINGS. With `delivery` "queue", Cloud Tasks and `deliver` are started too. `source` is
+    the main.py to run, `action` the file of the forwarder Action.
+    """
 
     def __init__(
         self,
         environment: Mapping[str, str] | None = None,
         *,
         delivery: Delivery = "direct",
-        source: Path = SOURCE / "main.py",
-        action: Path = SOURCE / "auth0" / "action.js",
+        source: Path = PROJECT_ROOT / "main.py",
+        action: Path = PROJECT_ROOT / "auth0" / "action.js",
     ) -> None:
         self.journal = Journal()
         self.secret_manager, self.sendgrid = FakeSecretManager(self.journal), FakeSendGrid(self.journal)
@@ -76,14 +80,15 @@ class Emulator:
         self.settings = self._settings(environment or {})
         self.services = list(self._services(delivery, source))
         self.function = self.services[-1]
-        self.switches = self._switches()
+        self.fault_toggles = self._fault_toggles()
         self.runs: list[Run] = []
-        self._one_at_a_time = threading.RLock()
+        self._auth0_key = self.sendgrid.new_key("mail.send")
+        self._run_lock = threading.RLock()
         self._stack = ExitStack()
 
     @property
     def parts(self) -> list[AbstractContextManager[object]]:
-        """Everything that has to be started, in order."""
+        """Return everything that has to be started, in order."""
         queue = [self.cloud_tasks] if self.cloud_tasks else []
         return [self.secret_manager, self.sendgrid, *queue, *self.services, self.action, self.auth0]
 
@@ -91,7 +96,7 @@ class Emulator:
         with ExitStack() as stack:
             for part in self.parts:
                 stack.enter_context(part)
-            self._fill()
+            self._initialize()
             self._stack = stack.pop_all()
         return self
 
@@ -99,71 +104,78 @@ class Emulator:
         self._stack.close()
 
     def run(self, event: Mapping[str, Any]) -> Run:
-        """Let a password be changed: Auth0 runs the Action with `event`.
+        """Run the forwarder Action with `event`, as Auth0 does after a password change.
 
-        One at a time, so that the entries between its start and its end are its own.
+        Runs are serialized, so that the journal entries between start and end belong to one run.
         """
-        with self._one_at_a_time:
+        with self._run_lock:
             self.refresh()
             first = self._last_entry()
             execution = self.auth0.run(event)
             run = Run(len(self.runs) + 1, event, execution, self.journal, first, self._last_entry())
-            run.await_log(LOG_SECONDS)
+            run.await_log(LOG_TIMEOUT_SECONDS)
             self.runs.append(run)
-            self.journal.record("run.ended", number=run.number, status=execution.status, waiting=run.waiting)
+            self.journal.record("run.ended", number=run.number, status=execution.status, waiting=run.is_pending)
             return run
 
+    def send_auth0_email(self, body: Mapping[str, Any]) -> bool:
+        """Send one of Auth0's own emails, unaffected by faults, and return whether SendGrid accepted it."""
+        headers = {"Authorization": f"Bearer {self._auth0_key}", "Content-Type": "application/json"}
+        with self.undisturbed():
+            url = f"{self.sendgrid.url}/v3/mail/send"
+            return urllib3.request("POST", url, body=json.dumps(body).encode(), headers=headers).status == 202
+
     def refresh(self) -> None:
-        """Serve what was edited."""
+        """Apply edits to the source files."""
         self.action.refresh()
         for service in self.services:
             service.refresh()
 
-    def faults_in_source(self) -> list[SourceError]:
-        """Why an edit is not used, if so."""
-        faults = [*(service.fault for service in self.services), self.action.fault]
-        return [fault for fault in faults if fault]
+    def source_errors(self) -> list[SourceError]:
+        """Return the errors that keep edited files from being used."""
+        errors = [*(service.source_error for service in self.services), self.action.source_error]
+        return [error for error in errors if error]
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Inside, no run goes on and nothing is broken: for what the page itself needs of the parts."""
-        with self._one_at_a_time, self.switches.aside():
+        """Block runs and suspend all faults, for requests that the page itself makes."""
+        with self._run_lock, self.fault_toggles.suspended():
             yield
 
     def reset(self) -> None:
-        """As after the start, but for the numbers: no run, no mail, nothing broken, new keys."""
-        with self._one_at_a_time:
-            self.switches.reset()
+        """Restore the initial state, with new keys and without runs, emails, and faults; numbering continues."""
+        with self._run_lock:
+            self.fault_toggles.reset()
             if self.cloud_tasks:
                 self.cloud_tasks.clear()
             self.sendgrid.clear()
             self.sendgrid.credits = self.sendgrid.rate_limit = None
             self.runs.clear()
             self.journal.clear()
-            self._fill()
+            self._initialize()
 
     def _last_entry(self) -> int:
         entries = self.journal.entries()
         return entries[-1].number if entries else 0
 
     def _services(self, delivery: Delivery, source: Path) -> Iterator[FakeCloudRun]:
-        """`deliver`, where there is a queue, then the function that Auth0 calls."""
+        """Yield `deliver`, in queue mode, and then the function that Auth0 calls."""
 
         def service(target: str, **settings: str) -> FakeCloudRun:
             environment = {**self.settings, **settings}
             return FakeCloudRun(self.journal, environment, keys=self.keys, target=target, source=source)
 
         if self.cloud_tasks is None:
-            yield service(PUBLIC, DELIVERY=delivery)  # what is neither, the function refuses, with the fix
+            yield service(PUBLIC, DELIVERY=delivery)  # the function itself rejects an invalid value
             return
         deliver = service("deliver")
         yield deliver
-        yield service(PUBLIC, **queued(deliver.url, self.cloud_tasks.url))
+        yield service(PUBLIC, **queue_environment(deliver.url, self.cloud_tasks.url))
 
     def _settings(self, environment: Mapping[str, str]) -> dict[str, str]:
-        chosen = {name: os.environ.get(name, value) for name, value in {**SETTINGS, **HASTY}.items()}
+        defaults = {**SETTINGS, **NO_SECRET_CACHE}
         return {
-            **chosen,
+            **{name: os.environ.get(name, value) for name, value in defaults.items()},
             "SENDGRID_API_KEY_SECRET": SENDGRID_KEY,
             "CALLOUT_SIGNING_KEY_SECRET": SIGNING_KEY,
             "SENDGRID_URL": self.sendgrid.url,
@@ -171,20 +183,20 @@ class Emulator:
             **environment,
         }
 
-    def _switches(self) -> FaultToggles:
+    def _fault_toggles(self) -> FaultToggles:
         parts = {
             "SendGrid": self.sendgrid.faults,
             "Secret Manager": self.secret_manager.faults,
-            "Callout": self.function.tricks,
+            "Callout": self.function.callout_faults,
             "Function": self.function.faults,
         }
         queue = {"Cloud Tasks": self.cloud_tasks.faults} if self.cloud_tasks else {}
         return FaultToggles(self.journal, parts | queue)
 
-    def _fill(self) -> None:
-        """What a person sets up once: a verified sender, the keys on both sides, the queue."""
+    def _initialize(self) -> None:
+        """Do the one-time setup of production: the queue, the verified senders, the function's URL, and the keys."""
         if self.cloud_tasks:
-            self.cloud_tasks.create_queue(QUEUE, RETRY)
-        self.sendgrid.verify(self.settings["SENDER_EMAIL"], AUTH0_SENDER)
+            self.cloud_tasks.create_queue(QUEUE_NAME, QUEUE_CONFIG)
+        self.sendgrid.verify(self.settings["SENDER_EMAIL"], SENDER_DOMAIN)
         self.auth0.secrets["FUNCTION_URL"] = self.function.url
-        self.keys.fill()
+        self.keys.initialize()

@@ -1,1 +1,1 @@
-"""The mail: what it says and how it is sent."""
+"""The email: its content and how it is sent."""

@@ -1,7 +1,7 @@
-"""The context: when, where and on what device the password was changed, as far as it may and can be told.
+"""The facts that the email shows: when, where, and on which device the password was changed.
 
-The requester need not be the user: it may be an attacker, or an administrator. So the facts are those of the request,
-and what could be somebody else's is left out.
+The requester isn't necessarily the user: it may be an attacker or an administrator. The facts therefore describe the
+request, and facts that may belong to someone else are omitted.
 """
 
 import re
@@ -10,65 +10,69 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from notice.user_agent import Device, device
+from notice.user_agent import Device, parse_device
 from runtime.event import Event
 from settings import Settings
 
-LONGEST_NAME = 100  # characters of a name from outside
-LINK = re.compile(r"://|www\.", re.IGNORECASE)
-DOT = re.compile(r"[.\u3002\uff0e\uff61](?=[^\s.]{2})")  # of a domain, in any width; none of "Washington, D.C."
-JOINERS = "\u200c\u200d"  # part of the spelling in Persian and in Indic scripts
+MAX_NAME_LENGTH = 100  # characters of an untrusted name
+LINK_START = re.compile(r"://|www\.", re.IGNORECASE)
+DOMAIN_DOT = re.compile(r"[.\u3002\uff0e\uff61](?=[^\s.]{2})")  # in any width; doesn't match "Washington, D.C."
+JOINERS = "\u200c\u200d"  # required for correct spelling in Persian and Indic scripts
 
 
 class Context(NamedTuple):
-    """None is left out of the mail."""
+    """The facts of one request; the email omits those that are None."""
 
     time: datetime | None  # UTC
-    local_time: datetime | None  # the same moment by the clocks of the request's place, where they differ from UTC
+    local_time: datetime | None  # the same time in the request's time zone, if its offset isn't zero
     city: str | None
     country_code: str | None  # two capital letters
-    country_name: str | None  # as Auth0 says it, for a code that is missing
+    country_name: str | None  # as sent by Auth0; used if the code is missing or unknown
     device: Device | None
     ip: str | None
 
 
-def context(event: Event, settings: Settings) -> Context:
-    """The facts that CONTEXT asks for. Where the user did not surely act in person, there is only the time."""
-    request, wanted, agent = event.request, settings.context, device(event.request.user_agent)
-    address = _address(request.ip)
-    in_person = agent is not None and event.user.email_verified is True and not _is_own(address, settings)
-    geoip, placed = request.geoip, in_person and "place" in wanted
+def build_context(event: Event, settings: Settings) -> Context:
+    """Return the facts that the setting CONTEXT selects.
+
+    If the change can't be attributed to the user in person, only the time is included.
+    """
+    request, selected, device = event.request, settings.context, parse_device(event.request.user_agent)
+    address = _parse_address(request.ip)
+    in_person = device is not None and event.user.email_verified is True and not _is_own(address, settings)
+    geoip, has_place = request.geoip, in_person and "place" in selected
     return Context(
-        time=event.callout.time if "time" in wanted else None,
-        local_time=_local(event.callout.time, geoip.timeZone) if in_person and "time" in wanted else None,
-        city=name(geoip.cityName) if placed else None,
-        country_code=_country(geoip.countryCode) if placed else None,
-        country_name=name(geoip.countryName) if placed else None,
-        device=agent if in_person and "device" in wanted else None,
-        ip=str(address) if address and in_person and "ip" in wanted else None,
+        time=event.callout.time if "time" in selected else None,
+        local_time=_local_time(event.callout.time, geoip.timeZone) if in_person and "time" in selected else None,
+        city=clean_name(geoip.cityName) if has_place else None,
+        country_code=_country_code(geoip.countryCode) if has_place else None,
+        country_name=clean_name(geoip.countryName) if has_place else None,
+        device=device if in_person and "device" in selected else None,
+        ip=str(address) if address and in_person and "ip" in selected else None,
     )
 
 
-def name(text: str | None) -> str | None:
-    """A name from outside, cleaned; a domain in it is taken apart, since mail clients make links of bare ones too."""
-    return clean(DOT.sub(". ", text)) if text else None
+def clean_name(text: str | None) -> str | None:
+    """Clean an untrusted name and split domains at their dots, because email clients turn bare domains into links."""
+    return clean_text(DOMAIN_DOT.sub(". ", text)) if text else None
 
 
-def clean(text: str | None, longest: int = LONGEST_NAME) -> str | None:
-    """Text from outside as one short line that neither turns the reading direction nor holds the beginning of a link.
+def clean_text(text: str | None, max_length: int = MAX_NAME_LENGTH) -> str | None:
+    """Return untrusted text as one short line that can't start a link or change the text direction.
 
-    Not printable, and so a space: control, format (bidi among them), surrogate, private and unassigned characters.
+    Characters that aren't printable (control, format including bidi, surrogate, private use, and unassigned) become
+    spaces.
     """
     if not text:
         return None
-    kept = text[: longest * 4]
-    if not kept.isprintable():
-        kept = "".join(char if char.isprintable() or char in JOINERS else " " for char in kept)
-    line = " ".join(LINK.sub(" ", kept).split())
-    return (line if len(line) <= longest else f"{line[: longest - 1]}…") or None
+    printable = text[: max_length * 4]
+    if not printable.isprintable():
+        printable = "".join(char if char.isprintable() or char in JOINERS else " " for char in printable)
+    line = " ".join(LINK_START.sub(" ", printable).split())
+    return (line if len(line) <= max_length else f"{line[: max_length - 1]}…") or None
 
 
-def _address(text: str | None) -> IPv4Address | IPv6Address | None:
+def _parse_address(text: str | None) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text or "")
     except ValueError:
@@ -80,14 +84,14 @@ def _is_own(address: IPv4Address | IPv6Address | None, settings: Settings) -> bo
     return address is not None and any(address in network for network in settings.own_addresses)
 
 
-def _country(code: str | None) -> str | None:
+def _country_code(code: str | None) -> str | None:
     return code.upper() if code and re.fullmatch(r"[A-Za-z]{2}", code) else None
 
 
-def _local(time: datetime, zone: str | None) -> datetime | None:
-    """None where there is no such zone, or its clocks show UTC."""
+def _local_time(time: datetime, zone: str | None) -> datetime | None:
+    """Return the time in the zone, or None if the zone is unknown or its offset is zero at that time."""
     try:
         local = time.astimezone(ZoneInfo(zone)) if zone and zone.isascii() and zone.isprintable() else time
-    except (KeyError, ValueError, OSError, OverflowError):  # what ZoneInfo raises, and the first and last day of all
+    except (KeyError, ValueError, OSError, OverflowError):  # from ZoneInfo; OverflowError: out of datetime's range
         return None
     return local if local.utcoffset() else None

@@ -1,7 +1,7 @@
-"""The SendGrid client: one message, one accepted mail, or an error that says what to do.
+"""The SendGrid client: send one email, or raise an error that says what to do.
 
-Source: SendGrid's v3 Mail Send, https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send. It knows no
-idempotency key: a request that timed out may have been accepted.
+Reference: SendGrid's v3 Mail Send, https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send. It has no
+idempotency keys: SendGrid may have accepted a request that timed out.
 """
 
 import json
@@ -23,140 +23,142 @@ from runtime.results import Result
 from runtime.secrets import Secret
 from settings import Settings
 
-KEY = re.compile(r"SG\.[\w-]{22}\.[\w-]{43}", re.ASCII)
-ADDRESS = re.compile(r"(?<!\S)\S*@\S*")
-RECIPIENT = re.compile(r"personalizations(\.\d+)?\.to\b")
-MOST_ATTEMPTS = 8
-# Attempts of one callout that SendGrid may have accepted. So many mails it can bring, and one more for each of them
-# whose kept connection ended without an answer.
-MOST_DOUBTS = 4
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 1.5  # doubled with each attempt, less a random half
-SHORTEST_ATTEMPT_SECONDS = 0.3  # with less time left, another attempt makes no sense
-LONGEST_RETRY_AFTER = 3600
+KEY_PATTERN = re.compile(r"SG\.[\w-]{22}\.[\w-]{43}", re.ASCII)
+ADDRESS_PATTERN = re.compile(r"(?<!\S)\S*@\S*")
+RECIPIENT_FIELD = re.compile(r"personalizations(\.\d+)?\.to\b")
+MAX_ATTEMPTS = 8
+# Attempts per callout that SendGrid may have accepted, and so the most emails that one callout can cause; plus one for
+# each of these attempts that was repeated because a pooled connection closed without a response.
+MAX_AMBIGUOUS_ATTEMPTS = 4
+INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.2, 1.5  # doubles with each attempt, reduced by up to half at random
+MIN_ATTEMPT_SECONDS = 0.3  # don't retry with less time than this left
+MAX_RETRY_AFTER_SECONDS = 3600
 
 ADVICE = {
-    400: "The fields that SendGrid names say what to mend.",
-    401: "Put a valid API key into the secret that SENDGRID_API_KEY_SECRET names.",
+    400: "Fix the fields that SendGrid names.",
+    401: "Store a valid API key in the secret that SENDGRID_API_KEY_SECRET names.",
     403: "Give the API key the scope mail.send.",
-    413: "The mail is larger than SendGrid takes.",
+    413: "The email exceeds SendGrid's size limit.",
 }
-UNVERIFIED = "Verify SENDER_EMAIL as a sender identity: https://app.sendgrid.com/settings/sender_auth"
-NO_ACCEPTANCE = "What answers at SENDGRID_URL is not SendGrid: it accepts a mail with 202."
-CREDITS = "The SendGrid account is out of credits: https://app.sendgrid.com/account/billing"
+UNVERIFIED_SENDER = "Verify SENDER_EMAIL as a sender identity: https://app.sendgrid.com/settings/sender_auth"
+NOT_SENDGRID = "SENDGRID_URL doesn't point to SendGrid, which accepts email with status 202."
+OUT_OF_CREDITS = "The SendGrid account is out of credits: https://app.sendgrid.com/account/billing"
 
 
-class _KeyRefused(Exception):
-    """401: the key that was used is not one, or is one no longer."""
+class _KeyRejected(Exception):
+    """SendGrid rejected the API key (401)."""
 
 
 class SendGrid:
-    """SendGrid as these settings reach it. Safe for threads; connections are kept and shared."""
+    """A client for the configured SendGrid URL. Thread-safe; threads share pooled connections."""
 
     def __init__(self, settings: Settings, *, clock: Clock = CLOCK) -> None:
         self._url, self._clock = f"{settings.sendgrid_url}/v3/mail/send", clock
-        self._network = HttpClient(settings)
+        self._http = HttpClient(settings)
 
     def send(self, message: Message, *, key: Secret, callout: Callout) -> Result:
-        """Hand the message over, trying again within the callout's deadline. Status sent, or sandbox.
+        """Send the email, retrying within the callout's deadline. Return a result with status sent or sandbox.
 
-        A key that SendGrid refuses is read anew, once: a rotated key works within the very callout that meets the 401.
+        If SendGrid rejects the key, it is read again once, so that a rotated key works within the same callout.
         Raises Rejected (mail_rejected) or Unavailable (mail_unavailable, secret_unavailable).
         """
         body = json.dumps(payload(message, callout), ensure_ascii=True).encode()
-        if not KEY.fullmatch(key):
-            key = key.renewed()
+        if not KEY_PATTERN.fullmatch(key):
+            key = key.refresh()
         try:
             return self._send(body, key, callout)
-        except _KeyRefused:
-            fresh = key.renewed()
+        except _KeyRejected:
+            fresh = key.refresh()
         if fresh != key:
-            with suppress(_KeyRefused):
+            with suppress(_KeyRejected):
                 return self._send(body, fresh, callout)
-        raise _rejected(401, "the API key is not valid", ADVICE[401])
+        raise _rejected(401, "API key rejected", ADVICE[401])
 
     def _send(self, body: bytes, key: Secret, callout: Callout) -> Result:
-        if not KEY.fullmatch(key):
-            cause = "SENDGRID_API_KEY has not the form SG. + 22 + . + 43 characters"
+        if not KEY_PATTERN.fullmatch(key):
+            cause = "SENDGRID_API_KEY is malformed: expected SG.<22 characters>.<43 characters>"
             raise Unavailable("secret_unavailable", "a secret is malformed", cause=cause)
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", "Accept": "application/json"}
-        attempt, doubts = 1, 0
+        attempt, ambiguous = 1, 0
         while True:
             try:
                 return self._attempt(headers, body, callout, attempt)
             except Unavailable as error:
-                doubts += error.maybe_accepted
-                error.maybe_accepted = doubts > 0
-                if doubts == MOST_DOUBTS or not self._pause(attempt, error.retry_after, callout.deadline):
+                ambiguous += error.maybe_accepted
+                error.maybe_accepted = ambiguous > 0
+                if ambiguous == MAX_AMBIGUOUS_ATTEMPTS:
+                    raise
+                if not self._wait_for_retry(attempt, error.retry_after, callout.deadline):
                     raise
             attempt += 1
 
     def _attempt(self, headers: dict[str, str], body: bytes, callout: Callout, attempt: int) -> Result:
         try:
-            reply = self._network.post(self._url, headers, body, ends=callout.deadline)
+            response = self._http.post(self._url, headers, body, deadline=callout.deadline)
         except NoResponse as error:
             raise Unavailable(
                 "mail_unavailable",
-                "SendGrid did not answer",
+                "SendGrid didn't respond",
                 cause=f"attempt {attempt}: {error}",
                 maybe_accepted=error.maybe_accepted,
             ) from error
-        if reply.status == 202 or (reply.status == 200 and callout.sandbox):
+        if response.status == 202 or (response.status == 200 and callout.sandbox):
             return Result(
                 "sandbox" if callout.sandbox else "sent",
-                message_id=reply.headers.get("X-Message-Id"),
+                message_id=response.headers.get("X-Message-Id"),
                 attempts=attempt,
             )
-        raise self._refusal(reply, attempt)
+        raise self._to_error(response, attempt)
 
-    def _refusal(self, reply: HttpResponse, attempt: int) -> Exception:
-        said, fields = _errors(reply)
-        if reply.status < 300:
-            return _rejected(reply.status, said, NO_ACCEPTANCE)
-        if reply.status == 401 and "credits" in said:
-            return _rejected(401, said, CREDITS)
-        if reply.status == 401:
-            return _KeyRefused()
-        if reply.status == 403 and "from" in fields:
-            return _rejected(403, said, UNVERIFIED)
-        if 400 <= reply.status < 500 and reply.status not in (408, 429):
-            to_blame = bool(fields) and all(RECIPIENT.match(field) for field in fields)
-            return _rejected(reply.status, said, ADVICE.get(reply.status, ""), recipient_refused=to_blame)
+    def _to_error(self, response: HttpResponse, attempt: int) -> Exception:
+        status, (reason, fields) = response.status, _parse_errors(response)
+        if status < 300:
+            return _rejected(status, reason, NOT_SENDGRID)
+        if status == 401 and "credits" in reason:
+            return _rejected(401, reason, OUT_OF_CREDITS)
+        if status == 401:
+            return _KeyRejected()
+        if status == 403 and "from" in fields:
+            return _rejected(403, reason, UNVERIFIED_SENDER)
+        if 400 <= status < 500 and status not in (408, 429):
+            recipient_rejected = bool(fields) and all(RECIPIENT_FIELD.match(field) for field in fields)
+            return _rejected(status, reason, ADVICE.get(status, ""), recipient_rejected=recipient_rejected)
         return Unavailable(
             "mail_unavailable",
-            f"SendGrid answered {reply.status}",
-            cause=f"attempt {attempt}: {reply.status} {said}",
-            retry_after=self._retry_after(reply),
+            f"SendGrid responded with status {status}",
+            cause=f"attempt {attempt}: {status} {reason}",
+            retry_after=self._retry_after(response),
         )
 
-    def _retry_after(self, reply: HttpResponse) -> int:
-        """Seconds that SendGrid asks to wait; 0 where it asks nothing."""
-        asked, reset = reply.headers.get("Retry-After", ""), reply.headers.get("X-RateLimit-Reset", "")
-        until = _unix(asked)
+    def _retry_after(self, response: HttpResponse) -> int:
+        """Return the seconds that SendGrid asks to wait, or 0 if it doesn't ask."""
+        retry_after, reset = response.headers.get("Retry-After", ""), response.headers.get("X-RateLimit-Reset", "")
+        retry_at = _parse_http_date(retry_after)
         seconds = 0.0
-        if re.fullmatch(r"[0-9]{1,9}", asked):
-            seconds = int(asked)
-        elif until is not None:
-            seconds = until - self._clock.now()
-        elif reply.status == 429 and re.fullmatch(r"[0-9]{1,12}", reset):
+        if re.fullmatch(r"[0-9]{1,9}", retry_after):
+            seconds = int(retry_after)
+        elif retry_at is not None:
+            seconds = retry_at - self._clock.now()
+        elif response.status == 429 and re.fullmatch(r"[0-9]{1,12}", reset):
             seconds = int(reset) - self._clock.now()
-        return math.ceil(min(max(seconds, 0), LONGEST_RETRY_AFTER))
+        return math.ceil(min(max(seconds, 0), MAX_RETRY_AFTER_SECONDS))
 
-    def _pause(self, attempt: int, retry_after: int, deadline: float) -> bool:
-        """Wait before the next attempt; False where there is to be none."""
-        own = min(FIRST_PAUSE_SECONDS * 2**attempt, LONGEST_PAUSE_SECONDS) * (1 - self._clock.chance() / 2)
-        pause = max(own, retry_after)
-        if attempt >= MOST_ATTEMPTS or self._clock.monotonic() + pause + SHORTEST_ATTEMPT_SECONDS > deadline:
+    def _wait_for_retry(self, attempt: int, retry_after: int, deadline: float) -> bool:
+        """Wait until the next attempt. Return False at once if there must be none."""
+        backoff = min(INITIAL_BACKOFF_SECONDS * 2**attempt, MAX_BACKOFF_SECONDS) * (1 - self._clock.random() / 2)
+        delay = max(backoff, retry_after)
+        if attempt >= MAX_ATTEMPTS or self._clock.monotonic() + delay + MIN_ATTEMPT_SECONDS > deadline:
             return False
-        self._clock.sleep(pause)
+        self._clock.sleep(delay)
         return True
 
 
 def payload(message: Message, callout: Callout) -> dict[str, Any]:
-    """The body of the request: a security notice. Nothing is tracked, and who left a newsletter gets it all the same.
+    """Return the request's body: a security notice, without tracking, that bypasses unsubscribe and spam lists.
 
-    custom_args is not private (it shows in webhooks and statistics): the webhook-id alone.
+    custom_args isn't private (it appears in SendGrid's webhooks and statistics), so it contains only the webhook-id.
     """
-    off = {"enable": False}
+    disabled = {"enable": False}
     sender = {"email": message.sender_email, **({"name": message.sender_name} if message.sender_name else {})}
     return {
         "personalizations": [{"to": [{"email": ascii_domain(message.to)}]}],
@@ -171,9 +173,9 @@ def payload(message: Message, callout: Callout) -> dict[str, Any]:
         "custom_args": {"webhook_id": callout.id},
         "tracking_settings": {
             "click_tracking": {"enable": False, "enable_text": False},
-            "open_tracking": off,
-            "subscription_tracking": off,
-            "ganalytics": off,
+            "open_tracking": disabled,
+            "subscription_tracking": disabled,
+            "ganalytics": disabled,
         },
         "mail_settings": {
             "bypass_unsubscribe_management": {"enable": True},
@@ -184,24 +186,24 @@ def payload(message: Message, callout: Callout) -> dict[str, Any]:
 
 
 def ascii_domain(address: str) -> str:
-    """The address with its domain in the `xn--` form: SendGrid has no SMTPUTF8. Unchanged where nothing would help."""
+    """Convert the domain to its `xn--` form, because SendGrid lacks SMTPUTF8. Return other addresses unchanged."""
     local, _, domain = address.rpartition("@")
     if domain.isascii() or not local.isascii():
         return address
     try:
-        return f"{local}@{idna.encode(domain, uts46=True).decode()}"  # Python's own codec takes faß.de for fass.de
+        return f"{local}@{idna.encode(domain, uts46=True).decode()}"  # Python's own codec converts faß.de to fass.de
     except UnicodeError:
         return address
 
 
-def _rejected(status: int, said: str, advice: str, *, recipient_refused: bool = False) -> Rejected:
+def _rejected(status: int, reason: str, advice: str, *, recipient_rejected: bool = False) -> Rejected:
     return Rejected(
-        f"SendGrid refused the mail ({status}: {said}). {advice}".rstrip(), recipient_refused=recipient_refused
+        f"SendGrid rejected the email ({status}: {reason}). {advice}".rstrip(), recipient_rejected=recipient_rejected
     )
 
 
-def _unix(date: str) -> float | None:
-    """Unix seconds of an HTTP date."""
+def _parse_http_date(date: str) -> float | None:
+    """Return an HTTP date as Unix seconds, or None if it is malformed."""
     try:
         parts = parsedate_tz(date)
         return None if parts is None else mktime_tz(parts)
@@ -209,12 +211,13 @@ def _unix(date: str) -> float | None:
         return None
 
 
-def _errors(reply: HttpResponse) -> tuple[str, list[str]]:
-    """What SendGrid says, as one line without addresses, and the field of each error (empty: none)."""
+def _parse_errors(response: HttpResponse) -> tuple[str, list[str]]:
+    """Return SendGrid's messages as one line without addresses, and the field of each error ("" if it has none)."""
     try:
-        errors = [(str(error.get("message")), error.get("field")) for error in json.loads(reply.body)["errors"]]
+        errors = [(str(error.get("message")), error.get("field")) for error in json.loads(response.body)["errors"]]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return ("a page that is not JSON" if reply.body else "no reason given"), []
-    said = "; ".join(f"{message} [{field}]" if field else message for message, field in errors)
-    printable = "".join(char if char.isprintable() else " " for char in ADDRESS.sub("[address]", log.mask(said)))
+        return ("unexpected response body" if response.body else "no reason given"), []
+    text = "; ".join(f"{message} [{field}]" if field else message for message, field in errors)
+    redacted = ADDRESS_PATTERN.sub("[address]", log.redact(text))
+    printable = "".join(char if char.isprintable() else " " for char in redacted)
     return printable[:500] or "no reason given", [str(field or "") for _, field in errors]

@@ -1,23 +1,23 @@
-"""The device: a User-Agent in words from a closed vocabulary; nothing of the header itself is ever shown.
+"""Parse the User-Agent header into names from fixed lists. The email never shows text from the header itself.
 
-A program that says what it is is not taken for a browser: the change then came from a script or an administrator's
-tool, whose place and address say nothing about the user.
+Programs that identify themselves don't count as browsers: such a change came from a script or an administrator's tool,
+whose place and address say nothing about the user.
 """
 
 import re
 from functools import lru_cache
 from typing import NamedTuple
 
-LONGEST = 1000  # characters that are looked at
+MAX_LENGTH = 1000  # characters of the header that are examined
 
-# A person's browser begins like this, whoever made it; curl, Postman, SDKs and most programs do not.
-BEGINNING = ("Mozilla/", "Opera/")
+# Every browser's user agent starts with one of these; those of curl, Postman, SDKs, and most other programs don't.
+BROWSER_PREFIXES = ("Mozilla/", "Opera/")
 
-# Programs that begin so all the same. What browsers never write: where the owner is found, or that they are compatible
-# (but for Internet Explorer). Telephones of the brand Cubot are not bots, nor is the model "M bot 60".
-PROGRAM = re.compile(r"\.(com|org|io)\b|@[a-z]|compatible(?!; ?msie)|\w(?<!cu)bots?\b|agent(?!web)")
-# What programs call themselves, in lower case.
-PROGRAMS = (
+# Programs with a browser's prefix contain what browsers don't: a contact address or domain, or "compatible" (except
+# Internet Explorer). Phones of the brand Cubot and the model "M bot 60" aren't bots.
+BOT_PATTERN = re.compile(r"\.(com|org|io)\b|@[a-z]|compatible(?!; ?msie)|\w(?<!cu)bots?\b|agent(?!web)")
+# Parts of programs' names, in lowercase.
+BOT_MARKERS = (
     *("http:", "https:", "www.", "mailto:", "google-", "-google", "-user/"),
     *("crawl", "spider", "feed", "slurp", "scrap", "fetch", "archive", "thumbnail", "favicon", "preview", "proxy"),
     *("headless", "phantomjs", "slimerjs", "jsdom", "selenium", "webdriver", "puppeteer", "playwright", "cypress/"),
@@ -29,7 +29,7 @@ PROGRAMS = (
     *("hardenize", "devin/", "watchtowr", "transcoder"),
 )
 
-# A name and the marks by which it is known; the first that fits. Those that also carry another's mark stand before it.
+# Each name with its markers. The first match wins: a browser that also sends another's marker comes before that one.
 BROWSERS = (
     ("Samsung Internet", ("SamsungBrowser/",)),
     ("Yandex Browser", ("YaBrowser/", "YaSearchBrowser/")),
@@ -47,11 +47,11 @@ BROWSERS = (
     ("Edge", ("Edg/", "EdgA/", "EdgiOS/", "EdgW/", "Edge/")),
     ("Google", ("GSA/",)),
     ("Firefox", ("Firefox/", "FxiOS/", "Focus/", "Klar/")),
-    # A page within another app, which goes unnamed.
+    # A page embedded in another app: no browser is named.
     (None, ("; wv)", "Version/4.0 Chrome/", "Electron/", "FBAN/", "FBAV/", "FB_IAB/", "Instagram", "Snapchat/")),
     ("Chrome", ("Chrome/", "CriOS/", "Chromium/")),
     ("Internet Explorer", ("MSIE ", "Trident/", "IEMobile/")),
-    (None, ("Android",)),  # its old browser, which says Safari
+    (None, ("Android",)),  # the former Android browser, which also sends "Safari/"
     ("Safari", ("Safari/",)),
 )
 SYSTEMS = (
@@ -61,34 +61,34 @@ SYSTEMS = (
     ("iPad", ("iPad",)),
     ("Android", ("Android",)),
     ("ChromeOS", ("CrOS",)),
-    ("macOS", ("Macintosh", "Mac OS X")),  # and an iPad that asks for pages made for computers
+    ("macOS", ("Macintosh", "Mac OS X")),  # also an iPad that requests desktop websites
     ("Linux", ("Linux", "Ubuntu")),
 )
 
 
 class Device(NamedTuple):
-    """Names from the lists above; None where it is not known."""
+    """Names from the lists above, or None if unknown."""
 
     browser: str | None
     system: str | None
 
 
-def device(user_agent: str | None) -> Device | None:
-    """What a person sat at; None where the agent is no browser, or says nothing."""
-    return _device((user_agent or "")[:LONGEST])
+def parse_device(user_agent: str | None) -> Device | None:
+    """Return the browser and operating system, or None if the user agent isn't a known browser."""
+    return _parse_device((user_agent or "")[:MAX_LENGTH])
 
 
 @lru_cache(maxsize=256)
-def _device(agent: str) -> Device | None:
-    if not agent.startswith(BEGINNING) or _is_program(agent.lower()):
+def _parse_device(user_agent: str) -> Device | None:
+    if not user_agent.startswith(BROWSER_PREFIXES) or _is_bot(user_agent.lower()):
         return None
-    found = Device(_first(BROWSERS, agent), _first(SYSTEMS, agent))
-    return found if found.browser or found.system else None
+    device = Device(_find(BROWSERS, user_agent), _find(SYSTEMS, user_agent))
+    return device if device.browser or device.system else None
 
 
-def _is_program(agent: str) -> bool:
-    return any(word in agent for word in PROGRAMS) or PROGRAM.search(agent) is not None
+def _is_bot(user_agent: str) -> bool:
+    return any(marker in user_agent for marker in BOT_MARKERS) or BOT_PATTERN.search(user_agent) is not None
 
 
-def _first(known: tuple[tuple[str | None, tuple[str, ...]], ...], agent: str) -> str | None:
-    return next((name for name, marks in known if any(mark in agent for mark in marks)), None)
+def _find(names: tuple[tuple[str | None, tuple[str, ...]], ...], user_agent: str) -> str | None:
+    return next((name for name, markers in names if any(marker in user_agent for marker in markers)), None)

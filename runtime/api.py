@@ -1,7 +1,7 @@
-"""`api`: what Auth0 gives a post-change-password Action beside the event: a cache, and nothing else.
+"""`api`: what Auth0 passes to a post-change-password Action in addition to the event, which is only a cache.
 
-Limits and error codes are Auth0's: https://auth0.com/docs/customize/actions/limitations (a default lifetime of
-15 minutes and a longest one of 24 hours, 20 entries, keys of 64 bytes, values of 4 kB, 8 kB in all).
+Limits and error codes are Auth0's, https://auth0.com/docs/customize/actions/limitations: a default lifetime of 15
+minutes and a maximum of 24 hours, 20 entries, keys of 64 bytes, values of 4 kB, and 8 kB in total.
 """
 
 import threading
@@ -9,18 +9,18 @@ from typing import NamedTuple
 
 from runtime.clock import CLOCK, Clock
 
-DEFAULT_MILLISECONDS = 15 * 60 * 1000
-LONGEST_MILLISECONDS = 24 * 60 * 60 * 1000
-LARGEST_KEY, LARGEST_VALUE, LARGEST_CACHE, MOST_ENTRIES = 64, 4096, 8192, 20  # bytes, bytes, bytes, entries
+DEFAULT_TTL_MS = 15 * 60 * 1000
+MAX_TTL_MS = 24 * 60 * 60 * 1000
+MAX_KEY_BYTES, MAX_VALUE_BYTES, MAX_CACHE_BYTES, MAX_ENTRIES = 64, 4096, 8192, 20
 
 
 class CacheRecord(NamedTuple):
     value: str
-    expires_at: float  # unix milliseconds
+    expires_at: float  # Unix milliseconds
 
 
 class CacheWrite(NamedTuple):
-    """What a write says: `type` is success or error, `code` one of Auth0's error codes."""
+    """The result of a write: `type` is success or error, `code` is one of Auth0's error codes."""
 
     type: str
     code: str | None = None
@@ -28,7 +28,7 @@ class CacheWrite(NamedTuple):
 
 
 class Cache:
-    """`api.cache`: strings, shared by the Actions of this instance; another instance has its own."""
+    """`api.cache`: strings, shared by the Actions of this instance; each instance has its own cache."""
 
     def __init__(self, clock: Clock = CLOCK) -> None:
         self._clock = clock
@@ -36,19 +36,19 @@ class Cache:
         self._lock = threading.Lock()
 
     def get(self, key: str) -> CacheRecord | None:
-        """The record, or None where there is none or it has expired."""
+        """Return the record, or None if it doesn't exist or has expired."""
         with self._lock:
             self._drop_expired()
             return self._records.get(key)
 
     def set(self, key: str, value: str, *, ttl: float | None = None, expires_at: float | None = None) -> CacheWrite:
-        """Keep `value` for `ttl` milliseconds, or until `expires_at` (unix milliseconds); the earlier of the two."""
+        """Store `value` for `ttl` milliseconds or until `expires_at` (Unix milliseconds), whichever is earlier."""
         now = self._clock.now() * 1000
-        lives = [moment for moment in (ttl and now + ttl, expires_at) if moment is not None]
-        record = CacheRecord(value, min(lives, default=now + DEFAULT_MILLISECONDS))
+        expiries = [expiry for expiry in (ttl and now + ttl, expires_at) if expiry is not None]
+        record = CacheRecord(value, min(expiries, default=now + DEFAULT_TTL_MS))
         with self._lock:
             self._drop_expired()
-            code = self._fault(key, record, now)
+            code = self._error_code(key, record, now)
             if code is not None:
                 return CacheWrite("error", code)
             self._records[key] = record
@@ -60,17 +60,17 @@ class Cache:
             found = self._records.pop(key, None)
             return CacheWrite("success") if found else CacheWrite("error", "CacheKeyDoesNotExist")
 
-    def _fault(self, key: str, record: CacheRecord, now: float) -> str | None:
-        others = {name: kept for name, kept in self._records.items() if name != key}
-        faults = {
-            "CacheKeySizeExceeded": _size(key) > LARGEST_KEY,
-            "CacheValueSizeExceeded": _size(record.value) > LARGEST_VALUE,
+    def _error_code(self, key: str, record: CacheRecord, now: float) -> str | None:
+        others = {other: kept for other, kept in self._records.items() if other != key}
+        errors = {
+            "CacheKeySizeExceeded": _size(key) > MAX_KEY_BYTES,
+            "CacheValueSizeExceeded": _size(record.value) > MAX_VALUE_BYTES,
             "ItemAlreadyExpired": record.expires_at <= now,
-            "InvalidExpiry": record.expires_at > now + LONGEST_MILLISECONDS,
-            "MaxSideEffectsExceeded": len(others) >= MOST_ENTRIES,
-            "CacheSizeExceeded": _cost(others) + _cost({key: record}) > LARGEST_CACHE,
+            "InvalidExpiry": record.expires_at > now + MAX_TTL_MS,
+            "MaxSideEffectsExceeded": len(others) >= MAX_ENTRIES,
+            "CacheSizeExceeded": _total_size(others) + _total_size({key: record}) > MAX_CACHE_BYTES,
         }
-        return next((code for code, wrong in faults.items() if wrong), None)
+        return next((code for code, applies in errors.items() if applies), None)
 
     def _drop_expired(self) -> None:
         now = self._clock.now() * 1000
@@ -78,7 +78,7 @@ class Cache:
 
 
 class Api:
-    """What an Action gets as `api`."""
+    """The `api` argument of an Action."""
 
     def __init__(self, clock: Clock = CLOCK) -> None:
         self.cache = Cache(clock)
@@ -88,5 +88,5 @@ def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-def _cost(records: dict[str, CacheRecord]) -> int:
+def _total_size(records: dict[str, CacheRecord]) -> int:
     return sum(_size(key) + _size(record.value) for key, record in records.items())

@@ -1,4 +1,4 @@
-"""The callout: what an Auth0 Action posts. It is read once its signature holds (signing.py)."""
+"""The callout: a signed webhook from the forwarder, parsed only after its signature is verified (signature.py)."""
 
 import hashlib
 import json
@@ -10,10 +10,11 @@ from runtime.signature import SignedHeaders
 
 
 class Callout(NamedTuple):
-    """A callout whose signature holds.
+    """A callout with a valid signature.
 
-    `key` is the idempotency key (64 hex digits), `time` when the password was changed (UTC), `sandbox` asks that nobody
-    gets mail, `event` is Auth0's event as it came, `deadline` the monotonic second by which an answer must be there.
+    `key` is the idempotency key (64 hex digits), `time` is when the password was changed (UTC), `sandbox` requests
+    SendGrid's sandbox mode (no email is sent), `event` is Auth0's event as received, and `deadline` is the monotonic
+    second by which the response is due.
     """
 
     id: str
@@ -24,85 +25,87 @@ class Callout(NamedTuple):
     deadline: float
 
     def __repr__(self) -> str:
-        """Without the event: it is users' data, and a repr ends up in logs."""
+        """Omit the event: it contains users' data, and a repr can end up in logs."""
         return f"Callout({self.id!r})"
 
     @property
     def reference(self) -> str:
-        """The short code in the mail and in the log, by which support finds the event: `1A2B-3C4D-5E6F`."""
+        """The short code in the email and the log by which support finds the event, such as `1A2B-3C4D-5E6F`."""
         code = self.key[:12].upper()
         return f"{code[:4]}-{code[4:8]}-{code[8:]}"
 
 
 def idempotency_key(webhook_id: str, body: bytes) -> str:
-    """SHA-256 over id, `.` and body: the same for each retry, whatever its timestamp."""
+    """Return SHA-256 over the ID, `.`, and the body. Retries have the same key, whatever their timestamp."""
     return hashlib.sha256(webhook_id.encode() + b"." + body).hexdigest()
 
 
-def read(signed: SignedHeaders, body: bytes, deadline: float) -> tuple[Callout, str]:
-    """The callout in a verified body, and what is odd about it (empty: nothing).
+def parse(signed: SignedHeaders, body: bytes, deadline: float) -> tuple[Callout, str]:
+    """Return the callout in a verified body, and a warning about unexpected field types (empty if there are none).
 
-    Raises InvalidCallout: invalid_json (not UTF-8, not JSON, a name twice, NaN, nested too deep) or invalid_event (not
-    an object).
+    Raises InvalidCallout: invalid_json (not UTF-8, not JSON, a duplicate key, NaN, or nested too deeply) or
+    invalid_event (not an object).
     """
-    value = _parse(body)
+    value = _parse_json(body)
     if not isinstance(value, dict):
-        raise InvalidCallout("invalid_event", 400, "body: expected an object with the member event")
-    sandbox, odd = value.get("sandbox"), []
+        raise InvalidCallout("invalid_event", 400, "body: expected an object with the field event")
+    sandbox, warnings = value.get("sandbox"), []
     if not isinstance(sandbox, bool | None):
-        odd.append("sandbox: expected a boolean; it reads as absent")
-    moment = _moment(value.get("time"))
-    if moment is None and value.get("time") is not None:
-        odd.append("time: expected an ISO 8601 time; webhook-timestamp stands in")
-    moment = moment or datetime.fromtimestamp(signed.timestamp, UTC)
+        warnings.append("sandbox: expected a boolean; treated as absent")
+    time = _parse_time(value.get("time"))
+    if time is None and value.get("time") is not None:
+        warnings.append("time: expected an ISO 8601 time; using webhook-timestamp instead")
+    time = time or datetime.fromtimestamp(signed.timestamp, UTC)
     key = idempotency_key(signed.id, body)
-    return Callout(signed.id, key, moment, sandbox is True, value.get("event"), deadline), "; ".join(odd)
+    return Callout(signed.id, key, time, sandbox is True, value.get("event"), deadline), "; ".join(warnings)
 
 
-def _moment(value: object) -> datetime | None:
+def _parse_time(value: object) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-        return moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return time and (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
 
-def _parse(body: bytes) -> Any:
+def _parse_json(body: bytes) -> Any:
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_constant, parse_int=_whole_number)
-        # \ud800 alone is legal JSON but no text: it could be neither hashed nor sent.
-        return _whole_text(value) if b"\\u" in body else value
+        value = json.loads(
+            body.decode(), object_pairs_hook=_unique_fields, parse_constant=_reject_constant, parse_int=_parse_int
+        )
+        # A lone \ud800 is valid JSON but not valid text: it could be neither hashed nor sent.
+        return _replace_lone_surrogates(value) if b"\\u" in body else value
     except UnicodeDecodeError:
         raise InvalidCallout("invalid_json", 400, "body: expected UTF-8") from None
     except RecursionError:
-        raise InvalidCallout("invalid_json", 400, "body: nested too deep") from None
+        raise InvalidCallout("invalid_json", 400, "body: nested too deeply") from None
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column {error.colno}"
-        raise InvalidCallout("invalid_json", 400, f"body: {error.msg} at {where}") from None
+        position = f"line {error.lineno} column {error.colno}"
+        raise InvalidCallout("invalid_json", 400, f"body: {error.msg} at {position}") from None
     except ValueError as error:
         raise InvalidCallout("invalid_json", 400, f"body: {error}") from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member's name stands twice in one object")
-    return members
+def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("duplicate key in a JSON object")
+    return fields
 
 
-def _whole_number(text: str) -> int | float:
-    """Python refuses to read, or to calculate with, what has hundreds of digits."""
+def _parse_int(text: str) -> int | float:
+    """Return long numbers as floats: Python rejects integers of thousands of digits, and huge ones are slow."""
     return int(text) if len(text) <= 18 else float(text)
 
 
-def _constant(name: str) -> Never:
-    raise ValueError(f"{name} is not JSON")
+def _reject_constant(name: str) -> Never:
+    raise ValueError(f"{name} isn't JSON")
 
 
-def _whole_text(value: Any) -> Any:
-    """The same with each lone surrogate replaced by U+FFFD."""
+def _replace_lone_surrogates(value: Any) -> Any:
+    """Return a copy with each lone surrogate replaced by U+FFFD."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {_whole_text(name): _whole_text(member) for name, member in value.items()}
-    return [_whole_text(item) for item in value] if isinstance(value, list) else value
+        return {_replace_lone_surrogates(name): _replace_lone_surrogates(field) for name, field in value.items()}
+    return [_replace_lone_surrogates(item) for item in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""The one door to time and chance, so that tests can bring their own."""
+"""All access to time and randomness, injectable for tests."""
 
 import random
 import time
@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 
 class Clock(NamedTuple):
-    now: Callable[[], float] = time.time  # unix seconds
+    now: Callable[[], float] = time.time  # Unix seconds
     monotonic: Callable[[], float] = time.monotonic  # seconds; for deadlines and durations
     sleep: Callable[[float], None] = time.sleep
-    chance: Callable[[], float] = random.random  # 0 ≤ x < 1; for jitter
+    random: Callable[[], float] = random.random  # 0 ≤ x < 1; for jitter
 
 
 CLOCK = Clock()

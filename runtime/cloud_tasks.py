@@ -1,7 +1,7 @@
-"""The queue: Cloud Tasks keeps each Action of a callout as a task until `deliver` has done it.
+"""The Cloud Tasks client: stores each Action of a callout as a task until `deliver` has completed it.
 
-Over the REST surface (https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues.tasks/create):
-the official client would add its import to every cold start of the public side (docs/performance.md has the figures).
+Uses the REST API (https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues.tasks/create):
+importing the official client would slow down every cold start of the public service.
 """
 
 import base64
@@ -15,51 +15,51 @@ from runtime.http_client import HttpClient, HttpResponse, NoResponse
 from runtime.secret_sources import TemporaryError
 from runtime.secrets import SecretCache
 from runtime.signature import SignedHeaders
-from settings import GOOGLE_TASKS, Settings
+from settings import CLOUD_TASKS_URL, Settings
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-DISPATCH_SECONDS = 60  # how long Cloud Tasks waits for `deliver`, which answers within 45
-MOST_ATTEMPTS = 5
-ATTEMPT_SECONDS = 2.0  # for each: its task's name makes another one harmless
-TOKEN_SECONDS = 60  # how long an access token is used unasked; Google's library renews it 225 s before it ends
-FIRST_PAUSE_SECONDS = 0.1  # doubled with each attempt, less a random half
+DISPATCH_DEADLINE_SECONDS = 60  # how long Cloud Tasks waits for `deliver`, which responds within 45
+MAX_ATTEMPTS = 5
+ATTEMPT_TIMEOUT_SECONDS = 2.0  # per attempt; retries are safe because the task name deduplicates them
+TOKEN_MAX_AGE_SECONDS = 60  # how long to reuse an access token; Google's library refreshes it 225 s before it expires
+INITIAL_BACKOFF_SECONDS = 0.2  # doubled after each attempt, then reduced by up to half at random
 
 
 class CloudTasksClient:
-    """The queue that TASKS_QUEUE names. Safe for threads."""
+    """A client for the queue in TASKS_QUEUE. Thread-safe."""
 
     def __init__(self, settings: Settings, *, clock: Clock = CLOCK) -> None:
         self._settings, self._clock = settings, clock
-        self._network = HttpClient(settings)
-        self._tokens = SecretCache(settings, fetch=_Account().token, clock=clock)
-        self._url = f"{settings.cloud_tasks_endpoint or GOOGLE_TASKS}/v2/{settings.tasks_queue}/tasks"
+        self._http = HttpClient(settings)
+        self._tokens = SecretCache(settings, fetch=_GoogleCredentials().access_token, clock=clock)
+        self._url = f"{settings.cloud_tasks_endpoint or CLOUD_TASKS_URL}/v2/{settings.tasks_queue}/tasks"
 
     def add(self, signed: SignedHeaders, body: bytes, *, key: str, action: str, deadline: float) -> bool:
-        """Hand one Action's callout over: its own bytes and webhook headers. False where Cloud Tasks has it already.
+        """Enqueue one Action's task, with the callout's own bytes and webhook headers.
 
-        Raises Unavailable (queue_unavailable).
+        Returns False if Cloud Tasks already has the task. Raises Unavailable (queue_unavailable).
         """
-        task = json.dumps({"task": self._task(signed, body, key, action)}).encode()
-        attempt, maybe_ours = 1, False
+        task = json.dumps({"task": self._build_task(signed, body, key, action)}).encode()
+        attempt, maybe_created = 1, False
         while True:
             try:
-                # A name that is taken after an attempt that may have been accepted is that attempt's own.
-                return self._create(task, deadline) or maybe_ours
+                # If the name is taken after an attempt that may have succeeded, that attempt created the task.
+                return self._create(task, deadline) or maybe_created
             except Unavailable as error:
-                maybe_ours = maybe_ours or error.maybe_accepted
-                pause = FIRST_PAUSE_SECONDS * 2**attempt * (1 - self._clock.chance() / 2)
-                if attempt >= MOST_ATTEMPTS or self._clock.monotonic() + pause > deadline:
+                maybe_created = maybe_created or error.maybe_accepted
+                backoff = INITIAL_BACKOFF_SECONDS * 2 ** (attempt - 1) * (1 - self._clock.random() / 2)
+                if attempt >= MAX_ATTEMPTS or self._clock.monotonic() + backoff > deadline:
                     raise
                 log.write("WARNING", f"attempt {attempt}: {error.cause}", code=error.code)
-            self._clock.sleep(pause)
+            self._clock.sleep(backoff)
             attempt += 1
 
-    def _task(self, signed: SignedHeaders, body: bytes, key: str, action: str) -> dict[str, Any]:
+    def _build_task(self, signed: SignedHeaders, body: bytes, key: str, action: str) -> dict[str, Any]:
         settings = self._settings
         return {
-            # Hashed, as Cloud Tasks asks of names: neighbours in order would slow it down.
+            # Cloud Tasks recommends hashed names: sequential ones increase latency.
             "name": f"{settings.tasks_queue}/tasks/{key}-{action}",
-            "dispatchDeadline": f"{DISPATCH_SECONDS}s",
+            "dispatchDeadline": f"{DISPATCH_DEADLINE_SECONDS}s",
             "httpRequest": {
                 "url": f"{settings.deliver_url}/{action}",
                 "httpMethod": "POST",
@@ -77,34 +77,34 @@ class CloudTasksClient:
     def _create(self, task: bytes, deadline: float) -> bool:
         headers = {"Content-Type": "application/json", **self._authorization(deadline)}
         try:
-            ends = min(deadline, self._clock.monotonic() + ATTEMPT_SECONDS)
-            reply = self._network.post(self._url, headers, task, ends=ends)
+            attempt_deadline = min(deadline, self._clock.monotonic() + ATTEMPT_TIMEOUT_SECONDS)
+            response = self._http.post(self._url, headers, task, deadline=attempt_deadline)
         except NoResponse as error:
             raise _unavailable(str(error), maybe_accepted=error.maybe_accepted) from error
-        if reply.status in (200, 409):
-            return reply.status == 200
-        raise _unavailable(f"{reply.status} {_status(reply)}", maybe_accepted=reply.status >= 500)
+        if response.status in (200, 409):
+            return response.status == 200
+        raise _unavailable(f"{response.status} {_error_status(response)}", maybe_accepted=response.status >= 500)
 
     def _authorization(self, deadline: float) -> dict[str, str]:
-        """Read as secrets are: by one thread, for all, and nobody waits past the own deadline."""
+        """Fetch tokens through the secret cache: one fetch at a time, and callers never wait past their deadline."""
         if self._settings.cloud_tasks_endpoint:
-            return {}  # the emulator wants none
+            return {}  # the emulator doesn't require a token
         try:
-            token = self._tokens.get("access token", max_age=TOKEN_SECONDS, deadline=deadline)
+            token = self._tokens.get("access token", max_age=TOKEN_MAX_AGE_SECONDS, deadline=deadline)
         except Unavailable as error:
             raise _unavailable(error.cause) from error
         return {"Authorization": f"Bearer {token}"}
 
 
-class _Account:
-    """The account of this process, by Google's own library: imported when it is first used."""
+class _GoogleCredentials:
+    """The process's Application Default Credentials, from Google's library, which is imported on first use."""
 
     def __init__(self) -> None:
         self._credentials: Any = None
 
-    def token(self, _source: str) -> str:
-        """An access token. Raises Outage: where nothing answers, after twelve seconds and more."""
-        import google.auth  # noqa: PLC0415  (a cold start of another mode has no use for it)
+    def access_token(self, _source: str) -> str:
+        """Return an access token. Raises TemporaryError; if nothing responds, only after 12 seconds or more."""
+        import google.auth  # noqa: PLC0415  (a cold start in direct mode doesn't need it)
         from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
         from google.auth.transport.requests import Request  # noqa: PLC0415
 
@@ -120,13 +120,11 @@ class _Account:
 
 def _unavailable(cause: str, *, maybe_accepted: bool = False) -> Unavailable:
     cause = f"Cloud Tasks: {cause}"
-    return Unavailable(
-        "queue_unavailable", "the notice could not be queued", cause=cause, maybe_accepted=maybe_accepted
-    )
+    return Unavailable("queue_unavailable", "the notice couldn't be queued", cause=cause, maybe_accepted=maybe_accepted)
 
 
-def _status(reply: HttpResponse) -> str:
+def _error_status(response: HttpResponse) -> str:
     try:
-        return str(json.loads(reply.body)["error"]["status"])[:100]
+        return str(json.loads(response.body)["error"]["status"])[:100]
     except (ValueError, TypeError, KeyError, RecursionError):
-        return "without a reason"
+        return "no reason given"

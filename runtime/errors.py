@@ -1,18 +1,18 @@
-"""The errors of a callout, as one family; which branch one is on says what the caller should do.
+"""The errors of a callout, one class per way that the caller should react.
 
-NoticeError              code and status stand in the answer, the message is safe to show outside
-├── InvalidCallout       4xx: the callout is wrong, nothing ran
-├── Rejected             502: the same again gets the same, until a person repairs something
-└── Unavailable          503 + Retry-After: try again
+NoticeError              code and status go into the response; the message is safe to show to the caller
+├── InvalidCallout       4xx: invalid request; no Action ran
+├── Rejected             502: permanent; retrying won't help until someone fixes the cause
+└── Unavailable          503 + Retry-After: temporary; retry
 
-What is not in the family is unforeseen and becomes `internal` (500). SettingsError (settings.py) ends the start.
+Any other exception is unexpected and becomes `internal` (500). SettingsError (settings.py) stops startup.
 """
 
 
 class NoticeError(Exception):
-    """A failure that has an answer.
+    """A failure that has a defined response.
 
-    `code` is stable and for machines, `status` is the HTTP status, `cause` is for the log alone.
+    `code` is stable and machine-readable, `status` is the HTTP status, and `cause` is only logged.
     """
 
     status = 500
@@ -23,8 +23,8 @@ class NoticeError(Exception):
 
 
 class InvalidCallout(NoticeError):
-    """The caller sent what cannot be taken: method_not_allowed, unsupported_media_type, too_large,
-    invalid_signature, invalid_json or invalid_event."""
+    """The request can't be accepted: method_not_allowed, unsupported_media_type, too_large, invalid_signature,
+    invalid_json, or invalid_event."""
 
     def __init__(self, code: str, status: int, message: str, *, cause: str = "") -> None:
         super().__init__(code, message, cause=cause)
@@ -32,20 +32,20 @@ class InvalidCallout(NoticeError):
 
 
 class Rejected(NoticeError):
-    """SendGrid took the request and said no (mail_rejected). `recipient_refused`: it is the address that it refuses."""
+    """SendGrid rejected the request (mail_rejected). `recipient_rejected`: it rejected the recipient's address."""
 
     status = 502
 
-    def __init__(self, message: str, *, cause: str = "", recipient_refused: bool = False) -> None:
+    def __init__(self, message: str, *, cause: str = "", recipient_rejected: bool = False) -> None:
         super().__init__("mail_rejected", message, cause=cause)
-        self.recipient_refused = recipient_refused
+        self.recipient_rejected = recipient_rejected
 
 
 class Unavailable(NoticeError):
-    """Something outside does not answer now: mail_unavailable, secret_unavailable, queue_unavailable, in_progress.
+    """An upstream service doesn't respond: mail_unavailable, secret_unavailable, queue_unavailable, or in_progress.
 
-    `retry_after` is in whole seconds; 0: nobody asked to wait. `maybe_accepted`: a time-out may hide that the mail was
-    taken.
+    `retry_after` is in whole seconds; 0 means that no wait was requested. `maybe_accepted`: a timeout may hide that the
+    request was accepted.
     """
 
     status = 503

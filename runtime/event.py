@@ -1,10 +1,10 @@
-"""The event: Auth0's post-change-password event (trigger version v2), frozen, with dotted access.
+"""The event: Auth0's post-change-password event (trigger version v2), immutable, with attribute access.
 
-A tolerant reader: a member that is absent, null or of the wrong type reads as None (a wrong type is told to `warn`,
-with its path), an object that the type always has (connection, request, geoip, tenant, user) reads as an empty one,
-and unknown members are kept. Only what leaves nobody to notify is refused.
+A tolerant reader: a field that is absent, null, or of the wrong type reads as None (for a wrong type, `warn` gets its
+path); an object that the event type always has (connection, request, geoip, tenant, user) reads as an empty object; and
+unknown fields are kept. Only an event that can't be acted on is rejected.
 
-Source: Auth0's event reference, https://auth0.com/docs/customize/actions/explore-triggers/password-reset-triggers/post-change-password-trigger/post-change-password-event-object
+Reference: https://auth0.com/docs/customize/actions/explore-triggers/password-reset-triggers/post-change-password-trigger/post-change-password-event-object
 """
 
 import math
@@ -19,60 +19,60 @@ from runtime.secrets import ActionSecrets
 Warn = Callable[[str], None]
 
 
-class _Kind(NamedTuple):
-    """What an annotation says of a member."""
+class _FieldType(NamedTuple):
+    """A field's type, from its annotation."""
 
     type: type
     is_optional: bool
-    has_members: bool
+    is_object: bool
 
 
-def _kind(hint: Any) -> _Kind:
+def _field_type(hint: Any) -> _FieldType:
     kind, is_optional = (get_args(hint)[0], True) if isinstance(hint, UnionType) else (hint, False)
-    return _Kind(kind, is_optional, issubclass(kind, JsonObject))
+    return _FieldType(kind, is_optional, issubclass(kind, JsonObject))
 
 
 class JsonObject(Mapping[str, Any]):
-    """A JSON object: its members by dot (`event.user.email`) or by name (`metadata["brand"]`).
+    """A JSON object whose fields are read as attributes (`event.user.email`) or by name (`metadata["brand"]`).
 
-    A subclass names the members that it knows, by annotation; `X | None` is optional, a bare subclass is always there.
+    A subclass declares its known fields as annotations: `X | None` is optional; a bare subclass is always present.
     """
 
-    __slots__ = ("_members",)
-    _members: dict[str, Any]
-    _known: ClassVar[dict[str, _Kind]] = {}
+    __slots__ = ("_values",)
+    _values: dict[str, Any]
+    _known: ClassVar[dict[str, _FieldType]] = {}
 
     def __init_subclass__(cls) -> None:
         hints = cls.__annotations__.items()
-        cls._known = {name: _kind(hint) for name, hint in hints}
+        cls._known = {name: _field_type(hint) for name, hint in hints}
 
     def __init__(self, value: Mapping[str, Any], path: str, warn: Warn) -> None:
-        members = {name: _frozen(member, warn) for name, member in value.items() if name not in self._known}
+        fields = {name: _freeze(field, warn) for name, field in value.items() if name not in self._known}
         for name, kind in self._known.items():
-            members[name] = _read(value.get(name), kind, f"{path}.{name}", warn)
-        object.__setattr__(self, "_members", members)
+            fields[name] = _read_field(value.get(name), kind, f"{path}.{name}", warn)
+        object.__setattr__(self, "_values", fields)
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return self._members[name]
+            return self._values[name]
         except KeyError:
-            raise AttributeError(f"{type(self).__name__} has no member {name!r}") from None
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}") from None
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"the event is frozen: {name!r} cannot be set")
+        raise AttributeError(f"the event is immutable: can't set {name!r}")
 
     def __getitem__(self, name: str) -> Any:
-        return self._members[name]
+        return self._values[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._members)
+        return iter(self._values)
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._values)
 
     def __repr__(self) -> str:
-        """The members' names alone: values are users' data, and a repr ends up in logs."""
-        return f"{type(self).__name__}({', '.join(self._members)})"
+        """Show only the fields' names: values are users' data, and a repr can end up in logs."""
+        return f"{type(self).__name__}({', '.join(self._values)})"
 
 
 class GeoIp(JsonObject):
@@ -132,7 +132,7 @@ class Authentication(JsonObject):
 
 
 class Event(JsonObject):
-    """What an Action gets as `event`. `callout` is ours: the request that brought the event."""
+    """The `event` argument of an Action. `callout`, the request that delivered the event, isn't part of Auth0's."""
 
     connection: Connection
     request: Request
@@ -143,69 +143,69 @@ class Event(JsonObject):
     authentication: Authentication | None
     configuration: JsonObject | None
 
-    if TYPE_CHECKING:  # put there by the runtime, never read from the body
+    if TYPE_CHECKING:  # set by the runtime, never read from the body
         callout: Callout
         secrets: ActionSecrets
 
 
-def read(callout: Callout, secrets: ActionSecrets, warn: Warn) -> Event:
-    """The event that the callout brought.
+def parse(callout: Callout, secrets: ActionSecrets, warn: Warn) -> Event:
+    """Return the callout's event.
 
-    Raises InvalidCallout (invalid_event, with the path) where `event` or `event.user` is no object, or
-    `event.user.email` is there and no string.
+    Raises InvalidCallout (invalid_event, with the path) if `event` or `event.user` isn't an object, or if
+    `event.user.email` is present and isn't a string.
     """
     raw = callout.event
     if not isinstance(raw, dict):
-        raise _refused("event", "an object", raw)
+        raise _invalid_event("event", "an object", raw)
     if not isinstance(raw.get("user"), dict):
-        raise _refused("event.user", "an object", raw.get("user"))
+        raise _invalid_event("event.user", "an object", raw.get("user"))
     email = raw["user"].get("email")
     if email is not None and not isinstance(email, str):
-        raise _refused("event.user.email", "a string", email)
-    event = Event({name: member for name, member in raw.items() if name != "secrets"}, "event", warn)
-    event._members.update(callout=callout, secrets=secrets)  # noqa: SLF001  (frozen for everybody else)
+        raise _invalid_event("event.user.email", "a string", email)
+    event = Event({name: field for name, field in raw.items() if name != "secrets"}, "event", warn)
+    event._values.update(callout=callout, secrets=secrets)  # noqa: SLF001  (immutable for everyone else)
     return event
 
 
-def _refused(path: str, expected: str, value: object) -> InvalidCallout:
+def _invalid_event(path: str, expected: str, value: object) -> InvalidCallout:
     return InvalidCallout("invalid_event", 400, f"{path}: expected {expected}, got {json_type(value)}")
 
 
-def _read(value: object, kind: _Kind, path: str, warn: Warn) -> Any:
-    if kind.has_members:
+def _read_field(value: object, kind: _FieldType, path: str, warn: Warn) -> Any:
+    if kind.is_object:
         if isinstance(value, dict):
             return kind.type(value, path, warn)
-        _warn_of(value, "an object", path, warn)
+        _warn_unless_null(value, "an object", path, warn)
         return None if kind.is_optional else kind.type({}, path, warn)
-    if _fits(value, kind.type):
+    if _has_type(value, kind.type):
         return value
-    _warn_of(value, NAMES[kind.type], path, warn)
+    _warn_unless_null(value, NAMES[kind.type], path, warn)
     return None
 
 
-def _fits(value: object, kind: type) -> bool:
+def _has_type(value: object, kind: type) -> bool:
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
     return isinstance(value, kind)
 
 
-def _warn_of(value: object, expected: str, path: str, warn: Warn) -> None:
+def _warn_unless_null(value: object, expected: str, path: str, warn: Warn) -> None:
     if value is not None:
-        warn(f"{path}: expected {expected}, got {json_type(value)}; it reads as absent")
+        warn(f"{path}: expected {expected}, got {json_type(value)}; treated as absent")
 
 
-def _frozen(value: Any, warn: Warn) -> Any:
+def _freeze(value: Any, warn: Warn) -> Any:
     if isinstance(value, dict):
         return JsonObject(value, "", warn)
-    return tuple(_frozen(item, warn) for item in value) if isinstance(value, list) else value
+    return tuple(_freeze(item, warn) for item in value) if isinstance(value, list) else value
 
 
 NAMES = {str: "a string", bool: "a boolean", float: "a number"}
 
 
 def json_type(value: object) -> str:
-    """What a value is in JSON's words; never the value."""
+    """Return the name of the value's JSON type, never the value."""
     if value is None:
         return "nothing"
     known: dict[type, str] = {**NAMES, int: "a number", dict: "an object", list: "an array"}
-    return known.get(type(value), "something else")
+    return known.get(type(value), "another type")

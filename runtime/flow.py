@@ -1,7 +1,8 @@
-"""The flow: the Actions of the trigger, in order, behind one HTTP function.
+"""The flow: the trigger's Actions, in order, behind one HTTP function.
 
-The way of a callout: raw bytes → verified → event → each Action → one answer. In queue mode the public side hands each
-Action to Cloud Tasks instead of running it, and the private side, `deliver`, takes the same way for that one Action.
+Request flow: raw bytes → verified callout → event → each Action → one response. In queue mode, the public service
+enqueues each Action in Cloud Tasks instead of running it, and the private service, `deliver`, handles each task the
+same way for that one Action.
 """
 
 import functools
@@ -9,7 +10,7 @@ import inspect
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -26,45 +27,49 @@ from runtime.errors import InvalidCallout, NoticeError, Rejected, Unavailable
 from runtime.event import Event
 from runtime.http import JsonResponse
 from runtime.idempotency import CompletedActions, IdempotencyCache
-from runtime.results import Outcome, Result, combine, internal, milliseconds, severity
+from runtime.results import Outcome, Result, combine, internal_error, milliseconds, severity
 from runtime.secrets import ActionSecrets, SecretCache
 from runtime.signature import TOLERANCE_SECONDS, SignedHeaders, SigningKeys, invalid_signature
 from settings import Settings, SettingsError
 from settings import load as load_settings
 
-DIRECT_SECONDS = 5.5  # for the whole answer; what the Action waits for is 7
-DELIVER_SECONDS = 45.0  # so that a slow acceptance is not taken for a failure
-TASK_SECONDS = 31 * 24 * 3600  # how long Cloud Tasks keeps a task, and so how old its signature may be
-MOST_TIMEOUTS = 5  # of one notice that SendGrid may have accepted each time; then `deliver` gives it up
+DIRECT_TIMEOUT_SECONDS = 5.5  # for the whole response; the forwarder waits 7
+DELIVER_TIMEOUT_SECONDS = 45.0  # long enough that a slow acceptance isn't taken for a failure
+MAX_TASK_AGE_SECONDS = 31 * 24 * 3600  # how long Cloud Tasks keeps a task, so the maximum age of its signature
+MAX_TIMEOUTS = 5  # per notice, each possibly accepted by SendGrid; then `deliver` abandons the task
+MAX_TIMEOUT_COUNTS = 10_000  # notices
 
 Action = Callable[[Event, Api], Result | None]
 HttpFunction = Callable[[Request], Response]
 
 
-class _Received(NamedTuple):
-    """A callout that may be acted on, with what a task needs of it."""
+class _VerifiedRequest(NamedTuple):
+    """A request with a valid signature and event, and what a task needs from it."""
 
     signed: SignedHeaders
     body: bytes
     event: Event
-    began: float  # monotonic seconds
-    deadline: float
+    started: float  # monotonic seconds
+    deadline: float  # monotonic seconds
 
 
-def start() -> Settings:
-    """The settings. Where they cannot be worked with, every fault is a line of the log and the process ends."""
+def start(languages: Collection[str] | None = None) -> Settings:
+    """Return the settings; if they are invalid, log each error and exit with status 1.
+
+    `languages`: the tags of the languages that the notice has, against which DEFAULT_LANGUAGE is validated.
+    """
     log.install()
-    process.prepare()
+    process.tune_process()
     try:
-        return load_settings()
-    except SettingsError as error:
-        for fault in error.faults:
-            log.write("CRITICAL", str(fault), code="setting", setting=fault.name)
+        return load_settings(languages=languages)
+    except SettingsError as invalid:
+        for error in invalid.errors:
+            log.write("CRITICAL", str(error), code="invalid_setting", setting=error.name)
         sys.exit(1)
 
 
 class Flow:
-    """The Actions of one trigger, and what they share while this instance lives."""
+    """The Actions of one trigger, and what they share for the lifetime of this instance."""
 
     def __init__(self, settings: Settings, *, secrets: SecretCache | None = None, clock: Clock = CLOCK) -> None:
         self.settings, self._clock = settings, clock
@@ -72,163 +77,173 @@ class Flow:
         self._secrets = secrets or SecretCache(settings, clock=clock)
         self._signing_keys = SigningKeys(settings, self._secrets, clock=clock)
         self._queue = CloudTasksClient(settings, clock=clock) if settings.delivery == "queue" else None
-        self._once = IdempotencyCache(clock)
+        self._idempotency = IdempotencyCache(clock)
         self._api = Api(clock)
-        self._timeouts = _Timeouts()
+        self._timeouts = _TimeoutCounter()
 
     def action(self, action: Action) -> HttpFunction:
-        """Decorator: append an Action to the flow. What stands under its name then is the HTTP function of the flow."""
+        """Register an Action (a decorator). Returns the HTTP function that Cloud Functions invokes."""
         if inspect.iscoroutinefunction(action):
-            raise TypeError(f"{action.__name__} is async: here an Action is a plain function, which nobody awaits")
+            raise TypeError(f"{action.__name__} is async: define the Action with def instead of async def")
         self._actions[action.__name__] = action
 
         @functools.wraps(action)
         def http(request: Request) -> Response:
-            return self.callout(request)
+            return self.handle_callout(request)
 
         return http
 
-    def callout(self, request: Request) -> Response:
-        """Answer a callout from Auth0. Never raises."""
-        return self._serve(request, DIRECT_SECONDS, TOLERANCE_SECONDS, self._take)
+    def handle_callout(self, request: Request) -> Response:
+        """Respond to a callout from Auth0. Never raises."""
+        return self._respond(request, DIRECT_TIMEOUT_SECONDS, TOLERANCE_SECONDS, self._handle)
 
     def deliver(self, request: Request) -> Response:
-        """Answer Cloud Tasks: run the Action that the path names. Whatever is not 2xx is tried again. Never raises."""
-        name = request.path.strip("/")
-        return self._serve(request, DELIVER_SECONDS, TASK_SECONDS, functools.partial(self._deliver, name))
+        """Respond to Cloud Tasks: run the Action that the path names. Cloud Tasks retries unless the status is 2xx.
 
-    def _serve(
-        self, request: Request, seconds: float, tolerance: float, work: Callable[[_Received], JsonResponse]
+        Never raises.
+        """
+        run = functools.partial(self._deliver, request.path.strip("/"))
+        return self._respond(request, DELIVER_TIMEOUT_SECONDS, MAX_TASK_AGE_SECONDS, run)
+
+    def _respond(
+        self, request: Request, timeout: float, tolerance: float, handle: Callable[[_VerifiedRequest], JsonResponse]
     ) -> Response:
-        began, unread = self._clock.monotonic(), True
-        with log.scope(**http.trace(request, self.settings.google_cloud_project)):
+        started, body_unread = self._clock.monotonic(), True
+        with log.context(**http.trace_fields(request, self.settings.google_cloud_project)):
             try:
-                body = http.read(request)
-                unread = False
-                answer = work(self._receive(request.headers, body, began, seconds, tolerance))
+                body = http.read_body(request)
+                body_unread = False
+                response = handle(self._verify_and_parse(request.headers, body, started, timeout, tolerance))
             except NoticeError as error:
-                answer = http.failure(error)
+                response = http.error_response(error)
                 log.write(severity(error), error.code, code=error.code, cause=error.cause or error.message)
-            except Exception as error:  # noqa: BLE001  (whatever it is, nothing of it may show outside)
-                answer = http.failure(internal())
-                log.write("ERROR", log.error_text(error), code="internal")
-            return http.respond(answer, unread=unread)
+            except Exception as error:  # noqa: BLE001  (never leak exception details to the caller)
+                response = http.error_response(internal_error())
+                log.write("ERROR", log.format_error(error), code="internal")
+            return http.to_flask_response(response, body_unread=body_unread)
 
-    def _receive(self, headers: Headers, body: bytes, began: float, seconds: float, tolerance: float) -> _Received:
-        """Verified first, read second."""
-        deadline = began + seconds
+    def _verify_and_parse(
+        self, headers: Headers, body: bytes, started: float, timeout: float, tolerance: float
+    ) -> _VerifiedRequest:
+        """Verify the signature, then parse the body."""
+        deadline = started + timeout
         signed = self._signing_keys.verify(headers, body, tolerance=tolerance, deadline=deadline)
-        return _Received(signed, body, self._read(signed, body, deadline), began, deadline)
+        return _VerifiedRequest(signed, body, self._parse(signed, body, deadline), started, deadline)
 
-    def _read(self, signed: SignedHeaders, body: bytes, deadline: float) -> Event:
-        odd: list[str] = []
+    def _parse(self, signed: SignedHeaders, body: bytes, deadline: float) -> Event:
+        warnings: list[str] = []
         try:
-            callout, oddity = callouts.read(signed, body, deadline)
-            if self.settings.allowed_tenants and _tenant(callout.event) not in self.settings.allowed_tenants:
-                raise invalid_signature("the tenant is not among ALLOWED_TENANTS")
-            event = events.read(callout, ActionSecrets(self.settings.secrets, self._secrets, deadline), odd.append)
+            callout, warning = callouts.parse(signed, body, deadline)
+            if self.settings.allowed_tenants and _tenant_id(callout.event) not in self.settings.allowed_tenants:
+                raise invalid_signature("the tenant isn't in ALLOWED_TENANTS")
+            event = events.parse(
+                callout, ActionSecrets(self.settings.secrets, self._secrets, deadline), warnings.append
+            )
         except RecursionError:
-            raise InvalidCallout("invalid_json", 400, "body: nested too deep") from None
-        _describe(event)
-        for warning in [*([oddity] if oddity else []), *odd]:
-            log.write("WARNING", warning, code="odd_event")
+            raise InvalidCallout("invalid_json", 400, "body: nested too deeply") from None
+        _bind_log_context(event)
+        for message in [*([warning] if warning else []), *warnings]:
+            log.write("WARNING", message, code="unexpected_field_type")
         return event
 
-    def _take(self, received: _Received) -> JsonResponse:
-        """Direct mode: every Action runs now. Queue mode: every Action becomes a task."""
+    def _handle(self, request: _VerifiedRequest) -> JsonResponse:
+        """Run every Action (direct mode), or enqueue a task for each (queue mode)."""
         attempt = self._run if self._queue is None else functools.partial(self._enqueue, self._queue)
 
         def work(done: CompletedActions) -> JsonResponse:
-            """Each that has not succeeded yet, whatever the others do."""
-            outcomes = [done.get(name) or self._outcome(name, received, attempt) for name in self._actions]
+            """Run each Action that hasn't succeeded yet; a failure in one doesn't stop the others."""
+            outcomes = [done.get(name) or self._run_action(name, request, attempt) for name in self._actions]
             done.update({outcome.name: outcome for outcome in outcomes if outcome.error is None})
-            return self._combine(received, outcomes)
+            return self._combine(request, outcomes)
 
-        return self._once.run(received.event.callout.key, received.deadline, work)
+        return self._idempotency.run(request.event.callout.key, request.deadline, work)
 
-    def _deliver(self, name: str, received: _Received) -> JsonResponse:
+    def _deliver(self, name: str, request: _VerifiedRequest) -> JsonResponse:
         if name not in self._actions:
             known = ", ".join(self._actions)
-            raise NoticeError("unknown_action", "no Action of this name", cause=f"the flow has: {known}")
-        key = f"{received.event.callout.key}/{name}"
+            raise NoticeError("unknown_action", "no Action has this name", cause=f"the flow's Actions: {known}")
+        key = f"{request.event.callout.key}/{name}"
 
         def work(_done: CompletedActions) -> JsonResponse:
-            return self._combine(
-                received, [self._outcome(name, received, functools.partial(self._run_or_give_up, key))]
-            )
+            attempt = functools.partial(self._run_or_abandon, key)
+            return self._combine(request, [self._run_action(name, request, attempt)])
 
-        return self._once.run(key, received.deadline, work)
+        return self._idempotency.run(key, request.deadline, work)
 
-    def _run(self, name: str, received: _Received) -> Result:
-        returned = self._actions[name](received.event, self._api)
+    def _run(self, name: str, request: _VerifiedRequest) -> Result:
+        returned = self._actions[name](request.event, self._api)
         return returned if isinstance(returned, Result) else Result("done")
 
-    def _run_or_give_up(self, key: str, name: str, received: _Received) -> Result:
-        """Only what no repetition can mend ends a task: a refused recipient, or time-out after time-out."""
+    def _run_or_abandon(self, key: str, name: str, request: _VerifiedRequest) -> Result:
+        """Run an Action, and abandon it only when retrying can't help: SendGrid rejected the recipient, or timed out
+        repeatedly."""
         try:
-            return self._run(name, received)
+            return self._run(name, request)
         except Rejected as error:
-            if not error.recipient_refused:
+            if not error.recipient_rejected:
                 raise
             return Result("abandoned", reason="recipient_refused")
         except Unavailable as error:
-            if not error.maybe_accepted or self._timeouts.count(key) < MOST_TIMEOUTS:
+            if not error.maybe_accepted or self._timeouts.increment(key) < MAX_TIMEOUTS:
                 raise
             return Result("abandoned", reason="maybe_accepted")
 
-    def _enqueue(self, queue: CloudTasksClient, name: str, received: _Received) -> Result:
-        key, deadline = received.event.callout.key, received.deadline
-        is_new = queue.add(received.signed, received.body, key=key, action=name, deadline=deadline)
+    def _enqueue(self, queue: CloudTasksClient, name: str, request: _VerifiedRequest) -> Result:
+        key, deadline = request.event.callout.key, request.deadline
+        is_new = queue.add(request.signed, request.body, key=key, action=name, deadline=deadline)
         return Result("queued" if is_new else "duplicate")
 
-    def _outcome(self, name: str, received: _Received, attempt: Callable[[str, _Received], Result]) -> Outcome:
-        began, error = self._clock.monotonic(), None
+    def _run_action(
+        self, name: str, request: _VerifiedRequest, attempt: Callable[[str, _VerifiedRequest], Result]
+    ) -> Outcome:
+        started, error = self._clock.monotonic(), None
         try:
-            result = attempt(name, received)
+            result = attempt(name, request)
         except NoticeError as known:
             error = known
-        except (Exception, SystemExit) as unforeseen:  # noqa: BLE001  (one Action must not stop the others)
-            log.write("ERROR", log.error_text(unforeseen), code="internal", action=name)
-            error = internal()
-        log.end_console()
+        except (Exception, SystemExit) as unexpected:  # noqa: BLE001  (one Action must not stop the others)
+            log.write("ERROR", log.format_error(unexpected), code="internal", action=name)
+            error = internal_error()
+        log.flush_console()
         if error is not None:
             result = Result("failed", reason=error.code)
-        outcome = Outcome(name, result, milliseconds(self._clock.monotonic() - began), error)
-        outcome.write()
+        outcome = Outcome(name, result, milliseconds(self._clock.monotonic() - started), error)
+        outcome.write_log()
         return outcome
 
-    def _combine(self, received: _Received, outcomes: list[Outcome]) -> JsonResponse:
-        return combine(received.event.callout, outcomes, self._clock.monotonic() - received.began)
+    def _combine(self, request: _VerifiedRequest, outcomes: list[Outcome]) -> JsonResponse:
+        return combine(request.event.callout, outcomes, self._clock.monotonic() - request.started)
 
 
-class _Timeouts:
-    """How often this instance saw SendGrid time out on one notice, for the last 10,000 of them."""
+class _TimeoutCounter:
+    """Counts SendGrid's timeouts per notice in this instance, for the latest MAX_TIMEOUT_COUNTS notices."""
 
     def __init__(self) -> None:
         self._counts: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
-    def count(self, key: str) -> int:
-        """One more; how many they are now."""
+    def increment(self, key: str) -> int:
+        """Count one more timeout and return the new count."""
         with self._lock:
             self._counts[key] = self._counts.pop(key, 0) + 1
-            while len(self._counts) > 10_000:
+            while len(self._counts) > MAX_TIMEOUT_COUNTS:
                 self._counts.popitem(last=False)
             return self._counts[key]
 
 
-def _tenant(event: Any) -> str | None:
-    """The tenant's name in an event that nobody has judged yet: whose it is comes before what is wrong with it."""
+def _tenant_id(event: Any) -> str | None:
+    """Return the tenant ID of a not-yet-validated event, so that a tenant that isn't allowed gets 401 before any
+    validation error."""
     try:
-        name = event["tenant"]["id"]
+        tenant = event["tenant"]["id"]
     except (TypeError, KeyError):
         return None
-    return name if isinstance(name, str) else None
+    return tenant if isinstance(tenant, str) else None
 
 
-def _describe(event: Event) -> None:
-    """What the log says of the callout in every line: who by a hash that support can compute, never the address."""
+def _bind_log_context(event: Event) -> None:
+    """Add the callout's fields to every log line. The user is a hash that support can compute, never the address."""
     callout = event.callout
     user = sha256(f"{event.tenant.id or ''}/{event.user.user_id or ''}".encode()).hexdigest()[:16]
-    log.describe(callout=callout.id, idempotency_key=callout.key, reference=callout.reference, user=user)
-    log.hide_address(event.user.email, f"user {user}")
+    log.bind(callout=callout.id, idempotency_key=callout.key, reference=callout.reference, user=user)
+    log.redact_address(event.user.email, f"user {user}")

@@ -1,4 +1,4 @@
-"""The function's HTTP side: what a request must be, and how an answer is written. Nothing else here knows Flask."""
+"""HTTP for the function: request checks and response formatting. Apart from flow.py, only this module knows Flask."""
 
 import json
 import re
@@ -10,31 +10,32 @@ from flask import Request, Response
 
 from runtime.errors import InvalidCallout, NoticeError, Unavailable
 
-LARGEST_BODY = 65_536
+MAX_BODY_BYTES = 65_536
 TRACE = re.compile(r"(?:00-)?([0-9a-f]{32})[-/]")
 
 
 class JsonResponse(NamedTuple):
-    """An HTTP answer that is JSON."""
+    """An HTTP response with a JSON body."""
 
     status: int
     body: dict[str, Any]
     headers: Mapping[str, str] = MappingProxyType({})
 
 
-def read(request: Request) -> bytes:
-    """The raw body, of which no more than the limit is ever held.
+def read_body(request: Request) -> bytes:
+    """Return the raw body, without reading more than the limit into memory.
 
-    Raises InvalidCallout: method_not_allowed, unsupported_media_type or too_large.
+    Raises InvalidCallout: method_not_allowed, unsupported_media_type, too_large, or invalid_json (a truncated body).
     """
     if request.method != "POST":
-        raise InvalidCallout("method_not_allowed", 405, "POST the callout")
+        raise InvalidCallout("method_not_allowed", 405, "use POST")
     if request.mimetype != "application/json" or request.headers.get("Content-Encoding"):
-        raise InvalidCallout("unsupported_media_type", 415, "Content-Type must be application/json, with no encoding")
-    if (request.content_length or 0) > LARGEST_BODY:
+        message = "Content-Type must be application/json, without a Content-Encoding"
+        raise InvalidCallout("unsupported_media_type", 415, message)
+    if (request.content_length or 0) > MAX_BODY_BYTES:
         raise _too_large()
-    body = _read_at_most(request, LARGEST_BODY + 1)
-    if len(body) > LARGEST_BODY:
+    body = _read_at_most(request, MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
         raise _too_large()
     return body
 
@@ -44,40 +45,42 @@ def _read_at_most(request: Request, size: int) -> bytes:
     try:
         while chunk := request.stream.read(size - len(body)):
             body += chunk
-    except Exception:  # noqa: BLE001  (the host has errors of its own for what is framed wrongly)
-        raise InvalidCallout("invalid_json", 400, "body: broken off") from None
+    except Exception:  # noqa: BLE001  (werkzeug and gunicorn raise their own errors for malformed framing)
+        raise InvalidCallout("invalid_json", 400, "body: truncated") from None
     return body
 
 
 def _too_large() -> InvalidCallout:
-    return InvalidCallout("too_large", 413, f"the body may have {LARGEST_BODY} bytes")
+    return InvalidCallout("too_large", 413, f"the body is larger than {MAX_BODY_BYTES} bytes")
 
 
-def trace(request: Request, project: str) -> dict[str, str]:
-    """The log's fields that nest a line under Cloud Run's own request entry."""
+def trace_fields(request: Request, project: str) -> dict[str, str]:
+    """Return the log fields that group a line under Cloud Run's own request entry."""
     header = request.headers.get("traceparent") or request.headers.get("X-Cloud-Trace-Context") or ""
     found = TRACE.match(header)
     return {"logging.googleapis.com/trace": f"projects/{project}/traces/{found[1]}"} if found and project else {}
 
 
-def failure(error: NoticeError) -> JsonResponse:
-    """The answer that says what went wrong, to whoever called."""
+def error_response(error: NoticeError) -> JsonResponse:
+    """Return the response that reports the error to the caller."""
     headers = {"Retry-After": str(max(error.retry_after, 1))} if isinstance(error, Unavailable) else {}
     if error.code == "method_not_allowed":
         headers = {"Allow": "POST"}
     return JsonResponse(error.status, {"error": {"code": error.code, "message": error.message}}, headers)
 
 
-def respond(answer: JsonResponse, *, unread: bool = False) -> Response:
-    """`unread`: the request's body was not read to its end, and must not be: functions-framework reads the rest into
-    memory after every answer but a streamed one."""
-    text = json.dumps(answer.body, default=str).encode() + b"\n"  # an Action may report anything
-    headers = {**answer.headers, "Content-Type": "application/json", "Cache-Control": "no-store"}
-    if unread:
-        return Response(
-            _stream(text), answer.status, {**headers, "Content-Length": str(len(text)), "Connection": "close"}
-        )
-    return Response(text, answer.status, headers)
+def to_flask_response(response: JsonResponse, *, body_unread: bool = False) -> Response:
+    """Convert to a Flask response.
+
+    `body_unread`: the request's body wasn't read to the end and must not be. functions-framework reads the rest into
+    memory after any response that isn't streamed, so the response is streamed and closes the connection.
+    """
+    text = json.dumps(response.body, default=str).encode() + b"\n"  # an Action's result can contain any type
+    headers = {**response.headers, "Content-Type": "application/json", "Cache-Control": "no-store"}
+    if body_unread:
+        streamed = {**headers, "Content-Length": str(len(text)), "Connection": "close"}
+        return Response(_stream(text), response.status, streamed)
+    return Response(text, response.status, headers)
 
 
 def _stream(text: bytes) -> Iterator[bytes]:

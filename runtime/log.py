@@ -1,9 +1,9 @@
-"""The log: one JSON object a line on standard output, as Cloud Logging reads it, and the Actions' console.
+"""The log: one JSON object per line on standard output, as Cloud Logging reads it, and the Actions' console.
 
-What an Action prints or logs becomes lines too, as do other libraries' warnings. In every line the secrets that this
-process has read and the user's address are masked.
+What an Action prints or logs becomes log lines too, as do other libraries' warnings. In every line, the secrets that
+this process has read and the user's address are redacted.
 
-Source of the key names: https://cloud.google.com/logging/docs/structured-logging
+Reference for the field names: https://cloud.google.com/logging/docs/structured-logging
 """
 
 import io
@@ -24,45 +24,47 @@ import markupsafe
 
 Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 
-LONGEST = 8192  # characters of one text in one line; an entry may have 256 KB
-_secrets: dict[str, tuple[str, ...]] = {}  # each with its spellings
-_writing = threading.Lock()
+MAX_TEXT_CHARS = 8192  # per field; Cloud Logging accepts 256 KB per entry
+MIN_SECRET_CHARS = 8  # redacting shorter ones would make the log unreadable
+MAX_SECRETS = 100
+_secrets: dict[str, tuple[str, ...]] = {}  # each with its encodings
+_write_lock = threading.Lock()
 
 
-class Scope:
-    """What all lines of one callout have in common, and what is to be masked in them."""
+class Context:
+    """What all log lines of one callout have in common, and what to redact in them."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.fields = fields
-        self.masks: dict[str, str] = {}  # text, in any case → what stands in its place
-        self.printed: dict[Severity, str] = {}  # of lines that an Action has not ended yet
+        self.redactions: dict[str, str] = {}  # text (case-insensitive) → its replacement
+        self.unfinished: dict[Severity, str] = {}  # the console line that has no line break yet, per stream
         self.network_seconds = 0.0
 
 
-_scope: ContextVar[Scope | None] = ContextVar("scope", default=None)
+_context: ContextVar[Context | None] = ContextVar("context", default=None)
 
 
 @contextmanager
-def scope(**fields: Any) -> Iterator[Scope]:
-    """Lines written inside carry `fields`; what is printed inside is an Action's console."""
-    token = _scope.set(Scope(fields))
+def context(**fields: Any) -> Iterator[Context]:
+    """Add `fields` to every line written inside; what is printed inside is an Action's console."""
+    token = _context.set(Context(fields))
     try:
         yield _current()
     finally:
-        _scope.reset(token)
+        _context.reset(token)
 
 
-def _current() -> Scope:
-    return _scope.get() or Scope({})
+def _current() -> Context:
+    return _context.get() or Context({})
 
 
 def write(severity: Severity, message: str, **fields: Any) -> None:
-    """One line. `fields` are JSON-ready; None is left out."""
+    """Write one log line. `fields` must be JSON-serializable; None values are omitted."""
     line = {"message": message, **_current().fields, **fields}
-    cleaned = {name: _clean(value) for name, value in line.items() if value is not None}
-    text = json.dumps({"severity": severity, **cleaned}, default=str)
+    redacted = {name: _redact_value(value) for name, value in line.items() if value is not None}
+    text = json.dumps({"severity": severity, **redacted}, default=str)
     rest = text.encode() + b"\n"
-    with _writing:  # lines of several threads never mix
+    with _write_lock:  # so that threads' lines don't interleave
         while rest:
             rest = rest[os.write(1, rest) :]
 
@@ -76,77 +78,77 @@ def network_seconds() -> float:
     return _current().network_seconds
 
 
-def describe(**fields: Any) -> None:
-    """From here to the end of the scope every line carries `fields` too."""
+def bind(**fields: Any) -> None:
+    """Add `fields` to every further line of the current context."""
     _current().fields.update(fields)
 
 
-def hide_address(address: str | None, user: str) -> None:
-    """From here to the end of the scope `address` is written as `user`, however it is spelled or escaped."""
-    if address and len(address) > 2:  # a shorter one is none, and would hide half of the log
-        # Beyond ASCII a letter's other case may be several letters, which no comparison that ignores case finds.
+def redact_address(address: str | None, user: str) -> None:
+    """Replace `address` with `user` in every further line of the current context, in any encoding."""
+    if address and len(address) > 2:  # a shorter one isn't valid, and redacting it would make the log unreadable
+        # Outside ASCII, changing a letter's case can yield several letters, which re.IGNORECASE doesn't match.
         cases = [address] if address.isascii() else [address, address.lower(), address.upper(), address.casefold()]
         for text in cases:
-            _current().masks.update(dict.fromkeys(_spellings(text), user))
+            _current().redactions.update(dict.fromkeys(_encodings(text), user))
 
 
-def hide_secret(value: str) -> None:
-    """From now on `value` is written as `[secret]` in every scope, however it is spelled or escaped.
+def redact_secret(value: str) -> None:
+    """Replace `value` with `[secret]` in every further line of any context, in any encoding.
 
-    The last 100 values are remembered.
+    Only the last MAX_SECRETS values are remembered.
     """
-    if len(value) >= 8:  # a shorter one would hide half of the log
-        _secrets[value] = tuple(dict.fromkeys(_spellings(value)))
-    while len(_secrets) > 100:
+    if len(value) >= MIN_SECRET_CHARS:
+        _secrets[value] = tuple(dict.fromkeys(_encodings(value)))
+    while len(_secrets) > MAX_SECRETS:
         del _secrets[next(iter(_secrets))]
 
 
-def _spellings(text: str) -> Iterator[str]:
-    """`text` as it may stand in a line of Python, JSON, HTML (the templates', and the standard library's) or a URL."""
+def _encodings(text: str) -> Iterator[str]:
+    """Yield `text` as Python, JSON, HTML (from Jinja and from the standard library), and URLs encode it."""
     escaped = str(markupsafe.escape(text))
     yield from (text, repr(text)[1:-1], json.dumps(text)[1:-1], escaped)
     yield escaped.replace("&#34;", "&quot;").replace("&#39;", "&#x27;")
     yield from (quote(text, safe=safe) for safe in ("", "/", "@"))
 
 
-def mask(text: str) -> str:
-    """The text without secrets and without the address of the callout's user."""
+def redact(text: str) -> str:
+    """Return the text without secrets and without the address of the callout's user."""
     lowered = text.lower()
-    secrets = ((spelling, "[secret]") for spellings in list(_secrets.values()) for spelling in spellings)
-    for hidden, shown in [*_current().masks.items(), *secrets]:
+    secrets = ((encoding, "[secret]") for encodings in list(_secrets.values()) for encoding in encodings)
+    for hidden, replacement in [*_current().redactions.items(), *secrets]:
         if hidden.lower() in lowered:
-            text = re.sub(re.escape(hidden), shown.replace("\\", ""), text, flags=re.IGNORECASE)
+            text = re.sub(re.escape(hidden), replacement.replace("\\", ""), text, flags=re.IGNORECASE)
     return text
 
 
-def _clean(value: Any) -> Any:
-    return mask(value)[:LONGEST] if isinstance(value, str) else value
+def _redact_value(value: Any) -> Any:
+    return redact(value)[:MAX_TEXT_CHARS] if isinstance(value, str) else value
 
 
-def error_text(error: BaseException) -> str:
-    """An unforeseen error with its stack, for the log alone."""
+def format_error(error: BaseException) -> str:
+    """Return an unexpected error with its traceback, for the log only."""
     return "".join(traceback.format_exception(error))
 
 
 def install() -> None:
-    """Let `print` and `logging` inside a callout write lines. Once in a process; more does nothing."""
+    """Make `print` and `logging` inside a callout write log lines. Calling it again has no effect."""
     if not isinstance(sys.stdout, _Console):
         sys.stdout, sys.stderr = _Console("INFO", sys.stdout), _Console("WARNING", sys.stderr)
         logging.basicConfig(level=logging.INFO, handlers=[_Handler()], force=True)
 
 
-def end_console() -> None:
-    """Write what an Action printed last without ending the line."""
+def flush_console() -> None:
+    """Write what an Action printed after its last line break."""
     current = _current()
-    for severity, rest in current.printed.items():
+    for severity, rest in current.unfinished.items():
         if rest:
             write(severity, rest, console=True)
-    current.printed.clear()
+    current.unfinished.clear()
 
 
 class _Console(io.TextIOBase):
-    """Standard output or error: inside a callout lines of the log; outside (the host, a thread of an Action) as it was,
-    but for the secrets."""
+    """Standard output or error. Inside a callout, it writes log lines; outside (functions-framework, an Action's
+    thread), it writes to the original stream, with secrets redacted."""
 
     def __init__(self, severity: Severity, original: Any) -> None:
         self._severity, self._original = severity, original
@@ -155,29 +157,30 @@ class _Console(io.TextIOBase):
         return getattr(self._original, name)
 
     def write(self, text: str) -> int:
-        current = _scope.get()
+        current = _context.get()
         if current is None:
-            self._original.write(mask(text))
+            self._original.write(redact(text))
             return len(text)
-        whole = mask(current.printed.get(self._severity, "") + text)  # before it is split: an address may hold a \n
-        *lines, current.printed[self._severity] = whole.split("\n")
+        # Redacted before it is split into lines: an address can contain a line break.
+        printed = redact(current.unfinished.get(self._severity, "") + text)
+        *lines, current.unfinished[self._severity] = printed.split("\n")
         for line in lines:
             write(self._severity, line, console=True)
         return len(text)
 
     def flush(self) -> None:
-        if _scope.get() is None:
+        if _context.get() is None:
             self._original.flush()
 
 
 class _Handler(logging.Handler):
-    """Python's logging, of an Action or of a library."""
+    """The handler for Python's logging, for Actions and libraries."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        known: dict[str, Severity] = {"DEBUG": "DEBUG", "INFO": "INFO", "ERROR": "ERROR", "CRITICAL": "CRITICAL"}
+        severities: dict[str, Severity] = {"DEBUG": "DEBUG", "INFO": "INFO", "ERROR": "ERROR", "CRITICAL": "CRITICAL"}
         try:
             text = logging.Formatter().format(record)
-        except Exception:  # noqa: BLE001  (a faulty logging call never stops a notice)
+        except Exception:  # noqa: BLE001  (a malformed logging call must not stop a notice)
             self.handleError(record)
         else:
-            write(known.get(record.levelname, "WARNING"), text, logger=record.name)
+            write(severities.get(record.levelname, "WARNING"), text, logger=record.name)

@@ -1,7 +1,4 @@
-"""The process: what Python, the C library and gunicorn would do by default, and a small instance does better without.
-
-docs/performance.md has the figures.
-"""
+"""Process tuning for small Cloud Run instances. docs/performance.md has the measurements."""
 
 import ctypes
 import os
@@ -15,27 +12,30 @@ from gunicorn import config
 M_ARENA_MAX = -8  # of mallopt(3)
 
 
-def prepare() -> None:
-    """Before gunicorn starts. Once in a process; more does nothing new."""
-    with suppress(AttributeError):  # gunicorn has it since 25.1
-        # Nobody manages an instance through a socket. Its asyncio would compete with the first callout.
+def tune_process() -> None:
+    """Tune this process and its forks, before gunicorn starts. Calling it again has no further effect."""
+    with suppress(AttributeError):  # gunicorn has the setting since 25.1
+        # The control socket isn't used, and its asyncio loop would compete with the first callout.
         config.ControlSocketDisable.default = True
     with suppress(AttributeError):  # only glibc has it
-        # An arena for each thread would keep what that thread once needed.
+        # By default, glibc gives each thread a malloc arena, which keeps the memory that the thread once needed.
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
-    os.register_at_fork(after_in_child=_keep_to_one_processor)
+    os.register_at_fork(after_in_child=_pin_to_one_cpu)
 
 
-def _keep_to_one_processor() -> None:
-    """Spread over processors, threads wake each other for their turn, which takes 40 % of what a worker can carry."""
-    with suppress(AttributeError, OSError):  # not everywhere known, or allowed
-        processors = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {processors[os.getpid() % len(processors)]})
+def _pin_to_one_cpu() -> None:
+    """Pin the worker to one CPU: GIL contention across cores costs 40 % of its throughput."""
+    with suppress(AttributeError, OSError):  # not available, or not permitted
+        cpus = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cpus[os.getpid() % len(cpus)]})
 
 
 @contextmanager
-def without(package: str, *, warning: str) -> Iterator[None]:
-    """What is imported inside finds no such package, and its warning about that, which begins so, goes unsaid."""
+def import_blocked(package: str, *, warning: str) -> Iterator[None]:
+    """Make imports of `package` fail inside the context, and suppress the warning that starts with `warning`.
+
+    Has no effect if the package is already imported.
+    """
     if package in sys.modules:
         yield
         return

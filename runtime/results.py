@@ -1,4 +1,4 @@
-"""The outcome: what came of one Action, and what the outcomes of a flow make together."""
+"""What Actions return, and how a flow's outcomes combine into one response."""
 
 from typing import Any, NamedTuple
 
@@ -7,42 +7,38 @@ from runtime.callout import Callout
 from runtime.errors import NoticeError
 from runtime.http import JsonResponse
 
-TELLING = {
-    "sent": 0,
-    "sandbox": 1,
-    "queued": 1,
-    "skipped": 3,
-}  # which success speaks for all; an Action's own word is 2
-WORST = {502: 1, 500: 2, 503: 3}  # what may be tried again before what is final
+# The success with the lowest rank represents the flow; an Action's custom status ranks 2.
+SUCCESS_PRECEDENCE = {"sent": 0, "sandbox": 1, "queued": 1, "skipped": 3}
+# By status; the error with the highest rank represents the flow: retryable before permanent.
+ERROR_PRECEDENCE = {502: 1, 500: 2, 503: 3}
 
 
 class Result(NamedTuple):
-    """`status` is one word for the answer and the log, such as sent, sandbox or skipped."""
+    """What an Action returns. `status` is one word for the response and the log, such as sent, sandbox, or skipped."""
 
     status: str
     message_id: str | None = None  # SendGrid's
-    reason: str | None = None  # why it was skipped
-    attempts: int | None = None  # how often SendGrid was asked
+    reason: str | None = None  # why the Action skipped or abandoned
+    attempts: int | None = None  # requests to SendGrid
 
 
 def skipped(reason: str) -> Result:
-    """Nothing was to be done, and that is right: `reason` is a word for machines, such as no_email."""
+    """Report that there was nothing to do. `reason` is a machine-readable code such as `no_email`."""
     return Result("skipped", reason=reason)
 
 
 class Outcome(NamedTuple):
-    """`result` of the Action called `name`; with `error` where it failed."""
+    """The result of one Action, or its error."""
 
     name: str
     result: Result
     duration_ms: float
     error: NoticeError | None = None
 
-    def body(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "status": self.result.status, "duration_ms": self.duration_ms}
 
-    def write(self) -> None:
-        """The one line of the log that tells of it."""
+    def write_log(self) -> None:
         error, result = self.error, self.result
         log.write(
             severity(error) if error else "ERROR" if result.status == "abandoned" else "INFO",
@@ -60,26 +56,32 @@ class Outcome(NamedTuple):
 
 
 def combine(callout: Callout, outcomes: list[Outcome], seconds: float) -> JsonResponse:
-    """One answer for all, after `seconds` in all: the worst failure, else the success that tells most."""
+    """Return one response for all outcomes: the worst error, or else the success with the highest precedence.
+
+    `seconds` is the flow's total duration.
+    """
     stats = {"total_ms": milliseconds(seconds), "network_ms": milliseconds(log.network_seconds())}
-    common = {"id": callout.id, "stats": stats, "actions": [outcome.body() for outcome in outcomes]}
+    common = {"id": callout.id, "stats": stats, "actions": [outcome.to_json() for outcome in outcomes]}
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if errors:
-        answer = http.failure(max(errors, key=lambda error: WORST.get(error.status, 2)))
-        return answer._replace(body={**answer.body, **common})
-    told = min((outcome.result for outcome in outcomes), key=lambda result: TELLING.get(result.status, 2))
-    details: dict[str, Any] = {"message_id": told.message_id} if told.status == "sent" else {}
-    if told.reason:
-        details["reason"] = told.reason
-    return JsonResponse(202 if told.status == "queued" else 200, {"status": told.status, **details, **common})
+        response = http.error_response(max(errors, key=lambda error: ERROR_PRECEDENCE.get(error.status, 2)))
+        return response._replace(body={**response.body, **common})
+    results = [outcome.result for outcome in outcomes]
+    representative = min(results, key=lambda result: SUCCESS_PRECEDENCE.get(result.status, 2))
+    status = representative.status
+    details: dict[str, Any] = {"message_id": representative.message_id} if status == "sent" else {}
+    if representative.reason:
+        details["reason"] = representative.reason
+    return JsonResponse(202 if status == "queued" else 200, {"status": status, **details, **common})
 
 
 def severity(error: NoticeError) -> log.Severity:
+    """Return WARNING for a caller's error, ERROR for the function's."""
     return "WARNING" if error.status < 500 else "ERROR"
 
 
-def internal() -> NoticeError:
-    return NoticeError("internal", "an unforeseen failure; the log of the function says more")
+def internal_error() -> NoticeError:
+    return NoticeError("internal", "internal error; see the function's logs")
 
 
 def milliseconds(seconds: float) -> float:

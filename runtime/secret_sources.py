@@ -8,24 +8,29 @@ from typing import Any
 from runtime.clock import Clock
 from settings import Settings
 
-ATTEMPT_SECONDS, PAUSE_SECONDS = 2.0, 0.1
+ATTEMPT_TIMEOUT_SECONDS = 2.0
+RETRY_DELAY_SECONDS = 0.1
 
 
 class PermanentError(Exception):
-    """There is an answer, and it is no: no such secret, no right, version disabled."""
+    """Permanent: the secret is missing or disabled, access is denied, or the value isn't text."""
 
 
 class TemporaryError(Exception):
-    """There is no answer now."""
+    """Temporary: the secret source is unavailable."""
 
 
-def reader(settings: Settings, clock: Clock) -> Callable[[str], str]:
+def build_reader(settings: Settings, clock: Clock) -> Callable[[str], str]:
+    """Return a function that reads a secret from a mounted file (an absolute path) or from Secret Manager.
+
+    The function raises PermanentError or TemporaryError.
+    """
     manager = _SecretManager(settings.secret_manager_endpoint, clock)
     return lambda source: _read_file(source) if source.startswith("/") else manager.read(source)
 
 
 def _read_file(path: str) -> str:
-    """A mounted `latest` is read from Secret Manager at each reading of the file."""
+    """Read a mounted secret. Cloud Run fetches a mounted `latest` version each time the file is read."""
     try:
         return Path(path).read_text("utf-8")
     except (FileNotFoundError, PermissionError, UnicodeDecodeError) as error:
@@ -35,9 +40,9 @@ def _read_file(path: str) -> str:
 
 
 class _SecretManager:
-    """The official client over REST: it survives the host's fork, and can point at loopback.
+    """The official client, over REST: unlike gRPC, it survives gunicorn's fork, and it can connect to the emulator.
 
-    Made at the first reading, in the worker: importing it costs more than all the rest of a start.
+    Created on the first read, in the worker: importing it takes longer than the rest of startup.
     """
 
     def __init__(self, endpoint: str, clock: Clock) -> None:
@@ -46,11 +51,11 @@ class _SecretManager:
         self._lock = threading.Lock()
 
     def read(self, resource: str) -> str:
-        """Raises Refused, or Outage after two attempts."""
+        """Return the secret's value. Raises PermanentError, or TemporaryError after two attempts."""
         try:
             return self._attempt(resource)
         except TemporaryError:
-            self._clock.sleep(PAUSE_SECONDS)
+            self._clock.sleep(RETRY_DELAY_SECONDS)
             return self._attempt(resource)
 
     def _attempt(self, resource: str) -> str:
@@ -60,22 +65,23 @@ class _SecretManager:
 
         name = resource if "/versions/" in resource else f"{resource}/versions/latest"
         try:
-            answer = self._client(resource).access_secret_version(name=name, timeout=ATTEMPT_SECONDS, retry=None)
-            return bytes(answer.payload.data).decode("utf-8")
+            client = self._get_client(resource)
+            response = client.access_secret_version(name=name, timeout=ATTEMPT_TIMEOUT_SECONDS, retry=None)
+            return bytes(response.payload.data).decode("utf-8")
         except (exceptions.ServerError, exceptions.TooManyRequests, GoogleAuthError, ParseError, OSError) as error:
-            raise TemporaryError(f"Secret Manager: {_kind(error)}") from error
+            raise TemporaryError(f"Secret Manager: {_describe(error)}") from error
         except (exceptions.GoogleAPICallError, UnicodeDecodeError) as error:
-            raise PermanentError(f"Secret Manager: {_kind(error)}") from error
+            raise PermanentError(f"Secret Manager: {_describe(error)}") from error
 
-    def _client(self, resource: str) -> Any:
+    def _get_client(self, resource: str) -> Any:
         location = resource.split("/")[3] if "/locations/" in resource else ""
         with self._lock:
             if location not in self._clients:
-                self._clients[location] = _client(self._endpoint, location)
+                self._clients[location] = _create_client(self._endpoint, location)
             return self._clients[location]
 
 
-def _client(endpoint: str, location: str) -> Any:
+def _create_client(endpoint: str, location: str) -> Any:
     from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415
     from google.cloud import secretmanager_v1  # noqa: PLC0415
 
@@ -87,7 +93,7 @@ def _client(endpoint: str, location: str) -> Any:
     )
 
 
-def _kind(error: Exception) -> str:
-    """What went wrong in few words; the text of a Google error may hold more than a log should."""
+def _describe(error: Exception) -> str:
+    """Describe the error briefly; a Google error's text can contain more than should be logged."""
     code = getattr(error, "code", None)
     return f"{int(code)} {type(error).__name__}" if isinstance(code, int) else type(error).__name__

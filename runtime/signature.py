@@ -1,4 +1,4 @@
-"""The signature: whether a request is a callout of ours, by whichever key is in CALLOUT_SIGNING_KEY now.
+"""Signature verification: whether a callout was signed with one of the keys that CALLOUT_SIGNING_KEY contains now.
 
 The scheme is Standard Webhooks, https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -21,107 +21,109 @@ from settings import Settings
 
 TOLERANCE_SECONDS = 300
 ID = re.compile(r"[!-~]{1,256}")
-TIMESTAMP = re.compile(r"[1-9][0-9]{0,10}")  # one spelling each: what is signed is what stands there
-UNKNOWN_SIGNATURE_SECONDS = 10  # a stranger's signature makes us read again no more often than this
+TIMESTAMP = re.compile(r"[1-9][0-9]{0,10}")  # canonical form only, because the header text itself is signed
+MIN_REREAD_INTERVAL_SECONDS = 10  # between re-reads triggered by unknown signatures
+KEY_PREFIX = "whsec_"
+MIN_KEY_BYTES, MAX_KEY_BYTES = 24, 64
 
 
 class SignedHeaders(NamedTuple):
-    """What the three webhook headers say; untrusted until `SigningKeys.verify` has returned it."""
+    """The content of the three webhook headers; untrusted until `SigningKeys.verify` has returned it."""
 
     id: str
-    timestamp: int
+    timestamp: int  # Unix seconds
     signatures: tuple[str, ...]
 
 
-def read_headers(headers: Headers) -> SignedHeaders:
-    """Raises InvalidCallout (invalid_signature) where a header is missing or malformed."""
+def parse_headers(headers: Headers) -> SignedHeaders:
+    """Parse the webhook headers. Raises InvalidCallout (invalid_signature) if one is missing or malformed."""
     claimed = {name: headers.get(f"webhook-{name}") or "" for name in ("id", "timestamp", "signature")}
     missing = [f"webhook-{name}" for name, value in claimed.items() if not value]
     if missing:
-        raise invalid_signature(f"{' and '.join(missing)} missing")
+        raise invalid_signature(f"missing {' and '.join(missing)}")
     if not ID.fullmatch(claimed["id"]):
-        raise invalid_signature("webhook-id is malformed")
+        raise invalid_signature("malformed webhook-id")
     if not TIMESTAMP.fullmatch(claimed["timestamp"]):
-        raise invalid_signature("webhook-timestamp is malformed")
+        raise invalid_signature("malformed webhook-timestamp")
     return SignedHeaders(claimed["id"], int(claimed["timestamp"]), tuple(claimed["signature"].split(" ")))
 
 
-def verify_age(signed: SignedHeaders, now: float, *, tolerance: float = TOLERANCE_SECONDS) -> None:
-    """Raises InvalidCallout (invalid_signature) where the timestamp is too far from `now` (unix seconds)."""
+def check_age(signed: SignedHeaders, now: float, *, tolerance: float = TOLERANCE_SECONDS) -> None:
+    """Raise InvalidCallout (invalid_signature) if the timestamp is more than `tolerance` seconds before `now` (Unix
+    seconds), or more than TOLERANCE_SECONDS after it."""
     age = int(now) - signed.timestamp
     if age > tolerance or -age > TOLERANCE_SECONDS:
-        raise invalid_signature(
-            f"webhook-timestamp is {age} s old, tolerated: {tolerance:.0f} s and {TOLERANCE_SECONDS} s ahead"
-        )
+        allowed = f"from {-TOLERANCE_SECONDS} to {tolerance:.0f} s"
+        raise invalid_signature(f"webhook-timestamp is {age} s old; allowed: {allowed}")
 
 
 def has_valid_signature(signed: SignedHeaders, body: bytes, keys: Iterable[bytes]) -> bool:
-    """Whether any offered signature of the version v1 is one that any of the keys makes. In constant time per pair."""
+    """Return whether any v1 signature matches any of the keys. Compares each pair in constant time."""
     text = f"{signed.id}.{signed.timestamp}.".encode() + body
-    offered = [value[3:].encode("utf-8", "replace") for value in signed.signatures if value.startswith("v1,")]
-    made = [base64.b64encode(hmac.digest(key, text, "sha256")) for key in keys]
-    return any([hmac.compare_digest(mine, theirs) for mine in made for theirs in offered])  # noqa: C419  (no early end)
+    received = [value[3:].encode("utf-8", "replace") for value in signed.signatures if value.startswith("v1,")]
+    expected = [base64.b64encode(hmac.digest(key, text, "sha256")) for key in keys]
+    return any([hmac.compare_digest(a, b) for a in expected for b in received])  # noqa: C419  (no early return)
 
 
-def signing_key(text: str) -> bytes:
-    """The bytes of `whsec_BASE64`. Raises ValueError, without the key, where it is malformed."""
-    prefix, _, encoded = text.partition("_")
+def parse_signing_key(text: str) -> bytes:
+    """Return the key's bytes. Raises ValueError, whose text doesn't contain the key, if it is malformed."""
+    prefix, underscore, encoded = text.partition("_")
     try:
         key = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("what follows whsec_ is not base64") from None
-    if prefix != "whsec" or not 24 <= len(key) <= 64:
-        raise ValueError("it is not whsec_ and 24 to 64 bytes in base64")
+        raise ValueError(f"the part after {KEY_PREFIX} isn't base64") from None
+    if prefix + underscore != KEY_PREFIX or not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
+        raise ValueError(f"expected {KEY_PREFIX} and {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes in base64")
     return key
 
 
 def invalid_signature(cause: str) -> InvalidCallout:
-    """One answer for every cause, so that a stranger learns nothing from it; the log has the cause."""
-    return InvalidCallout("invalid_signature", 401, "the signature does not hold", cause=cause)
+    """Return the same error for every cause, so that the caller can't tell them apart; the cause is only logged."""
+    return InvalidCallout("invalid_signature", 401, "invalid signature", cause=cause)
 
 
 class SigningKeys:
-    """The keys of CALLOUT_SIGNING_KEY_SECRET, as they stand there now."""
+    """The current keys in the secret that CALLOUT_SIGNING_KEY_SECRET names."""
 
     def __init__(self, settings: Settings, secrets: SecretCache, *, clock: Clock = CLOCK) -> None:
         self._source, self._secrets, self._clock = settings.signing_key_secret, secrets, clock
-        self._read_again_at = -math.inf
+        self._reread_at = -math.inf  # monotonic seconds
         self._reported: str | None = None
 
     def verify(self, headers: Headers, body: bytes, *, tolerance: float, deadline: float) -> SignedHeaders:
-        """What the headers say of a body that one of the keys has signed, at most `tolerance` seconds ago.
+        """Return the headers' content if one of the keys signed the body, at most `tolerance` seconds ago.
 
-        An unknown signature is looked at again with freshly read keys, so that a new key works at once.
+        An unknown signature is checked again with freshly read keys, so that a new key works immediately.
         Raises InvalidCallout (invalid_signature) or Unavailable (secret_unavailable).
         """
-        signed = read_headers(headers)
-        verify_age(signed, self._clock.now(), tolerance=tolerance)
+        signed = parse_headers(headers)
+        check_age(signed, self._clock.now(), tolerance=tolerance)
         if not has_valid_signature(signed, body, self._keys(None, deadline)) and not has_valid_signature(
-            signed, body, self._keys(self._unknown_signature(), deadline)
+            signed, body, self._keys(self._max_age_for_unknown_signature(), deadline)
         ):
-            raise invalid_signature("no signature of a known key")
+            raise invalid_signature("no signature matches a known key")
         return signed
 
-    def _unknown_signature(self) -> float:
-        """How old the keys may be that judge it: read now, or since an unknown signature last made us read."""
+    def _max_age_for_unknown_signature(self) -> float:
+        """Return the seconds since an unknown signature last triggered a re-read; 0 triggers one now."""
         now = self._clock.monotonic()
-        if now - self._read_again_at >= UNKNOWN_SIGNATURE_SECONDS:
-            self._read_again_at = now
-        return now - self._read_again_at
+        if now - self._reread_at >= MIN_REREAD_INTERVAL_SECONDS:
+            self._reread_at = now
+        return now - self._reread_at
 
     def _keys(self, max_age: float | None, deadline: float) -> list[bytes]:
-        """Every well-formed key of the secret; each malformed one is told once."""
+        """Return every valid key in the secret; log each malformed key once."""
         text = self._secrets.get(self._source, max_age=max_age, deadline=deadline)
-        keys, faults = [], []
-        for number, word in enumerate(text.split(), 1):
+        keys, errors = [], []
+        for number, encoded in enumerate(text.split(), 1):
             try:
-                keys.append(signing_key(word))
+                keys.append(parse_signing_key(encoded))
             except ValueError as error:
-                faults.append(f"key {number} of CALLOUT_SIGNING_KEY is skipped: {error}")
+                errors.append(f"skipping key {number} of CALLOUT_SIGNING_KEY: {error}")
         if self._reported != text:
             self._reported = text
-            for fault in faults:
-                log.write("ERROR", fault, code="signing_key_malformed")
+            for message in errors:
+                log.write("ERROR", message, code="malformed_signing_key")
         if not keys:
-            raise Unavailable("secret_unavailable", "a secret cannot be read", cause="no usable signing key")
+            raise Unavailable("secret_unavailable", "can't read a secret", cause="no valid signing key")
         return keys

@@ -1,4 +1,4 @@
-"""The mail in every language, light and dark, 320 and 600 px wide, as one page to look through: `make preview`."""
+"""Preview the email in every language, light and dark, 320 and 600 px wide, on one page: `make preview`."""
 
 import html
 import json
@@ -11,13 +11,13 @@ from typing import Any, cast
 import settings
 from emulator.web.language_gallery import in_theme, languages
 from notice.compose import Message, password_changed
-from notice.languages import FOLDER
+from notice.languages import TRANSLATIONS
 from runtime import event
 from runtime.callout import Callout
 from runtime.secrets import ActionSecrets
 
 ROOT = Path(__file__).parents[1]
-SHEET = ROOT / ".work" / "preview"
+PREVIEW = ROOT / ".work" / "preview"
 EXAMPLE = ROOT / "emulator" / "auth0" / "samples" / "full.json"
 THEMES, WIDTHS, HEIGHT = ("light", "dark"), (320, 600), 980
 ENVIRONMENT = {
@@ -29,24 +29,24 @@ ENVIRONMENT = {
 }
 
 
-def mail(wish: str, default: str = "") -> Message:
-    """The mail for the full example, by a browser that asks for `wish`; in one language unless `default` is another."""
+def compose_example(language: str, default_language: str = "") -> Message:
+    """Return the full example's email in `language`, followed by `default_language` if given and different."""
     raw: dict[str, Any] = json.loads(EXAMPLE.read_text())
-    raw["request"]["language"] = wish
-    moment = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
-    callout = Callout("preview", f"{0x1A2B3C4D5E6F:x}{'0' * 52}", moment, False, raw, 0.0)
-    happened = event.read(callout, cast(ActionSecrets, None), print)
-    return password_changed(happened, settings.load({**ENVIRONMENT, "DEFAULT_LANGUAGE": default or wish}))
+    raw["request"]["language"] = language
+    time = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
+    callout = Callout("preview", f"{0x1A2B3C4D5E6F:x}{'0' * 52}", time, False, raw, 0.0)
+    parsed = event.parse(callout, cast(ActionSecrets, None), print)
+    return password_changed(parsed, settings.load({**ENVIRONMENT, "DEFAULT_LANGUAGE": default_language or language}))
 
 
-def sheet(folder: Path) -> Path:
-    """Write the page and the mails that it frames."""
+def write_preview(folder: Path) -> Path:
+    """Write the page and the emails that it frames. Return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for tag, name in languages().items():
-        file = FOLDER / f"{tag}.toml"
+        file = TRANSLATIONS / f"{tag}.toml"
         about = tomllib.loads(file.read_text())["about"]
-        message = mail(file.stem)
+        message = compose_example(file.stem)
         for theme in THEMES:
             (folder / f"{file.stem}.{theme}.html").write_text(in_theme(message.html, theme))
         (folder / f"{file.stem}.txt").write_text(message.text)
@@ -62,27 +62,27 @@ def _row(tag: str, name: str, about: dict[str, str], subject: str) -> str:
         for theme in THEMES
         for width in WIDTHS
     )
-    facts = html.escape(f"{tag} · {about['made']} · reviewed {about['reviewed']} · subject: {subject}")
+    caption = html.escape(f"{tag} · {about['made']} · reviewed {about['reviewed']} · subject: {subject}")
     return (
         f'<section id="{tag}"><h2>{html.escape(name)}</h2>\n'
-        f'<p>{facts} · <a href="{tag}.txt">text part</a></p>\n<div>{frames}</div></section>'
+        f'<p>{caption} · <a href="{tag}.txt">text part</a></p>\n<div>{frames}</div></section>'
     )
 
 
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
-<title>The mail in {languages} languages</title>
+<title>The email in {languages} languages</title>
 <style>
 body {{ margin: 24px; background: #777; color: #fff; font-family: sans-serif }}
 a {{ color: inherit }}
 div {{ display: flex; gap: 12px; overflow-x: auto }}
 iframe {{ flex: none; height: {height}px; border: 0 }}
 </style>
-<h1>The mail in {languages} languages: light and dark, 320 and 600 px</h1>
+<h1>The email in {languages} languages: light and dark, 320 and 600 px</h1>
 {rows}
 </html>
 """
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{sheet(SHEET)}\n")
+    sys.stdout.write(f"{write_preview(PREVIEW)}\n")

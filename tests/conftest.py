@@ -1,4 +1,4 @@
-"""What the tests of the product share: settings, a clock that stands still, a signer, and the log's lines."""
+"""Fixtures for the product's tests: settings, a fake clock, a callout signer, and captured log lines."""
 
 import base64
 import hashlib
@@ -15,11 +15,12 @@ from typing import Any
 import hypothesis
 import pytest
 
+from notice.languages import available
 from runtime import log
 from runtime.clock import Clock
 from settings import Settings, load
 
-# How fast this machine is, is no property of the code.
+# Slow machines must not fail a test: no deadline per example.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
 
@@ -31,7 +32,7 @@ Console = Callable[[], AbstractContextManager["Streams"]]
 
 
 class Stream(io.StringIO):
-    """A standard stream of the host's."""
+    """A standard stream that counts its flushes."""
 
     name = "<host>"
     flushes = 0
@@ -42,30 +43,32 @@ class Stream(io.StringIO):
 
 @dataclass
 class Streams:
+    """The standard streams that the log is installed over."""
+
     out: Stream = field(default_factory=Stream)
     err: Stream = field(default_factory=Stream)
 
 
 @dataclass
 class FakeTime:
-    """Time that passes only where a test, or the code's own sleep, lets it."""
+    """A clock that advances only when a test, or the code's own sleep, advances it."""
 
     now: float = 1_800_000_000.0
     monotonic: float = 1000.0
-    chance: float = 0.0
+    random: float = 0.0
     slept: list[float] = field(default_factory=list)
 
-    def go_on(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += seconds
         self.monotonic += seconds
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.go_on(seconds)
+        self.advance(seconds)
 
     @property
     def clock(self) -> Clock:
-        return Clock(lambda: self.now, lambda: self.monotonic, self.sleep, lambda: self.chance)
+        return Clock(lambda: self.now, lambda: self.monotonic, self.sleep, lambda: self.random)
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ def time() -> FakeTime:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """The least that has to be set."""
+    """Return the required settings."""
     return {
         "SENDER_EMAIL": "security@example.com",
         "SUPPORT_CONTACT": "help@example.com",
@@ -86,10 +89,10 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture
 def make_settings(environment: dict[str, str]) -> MakeSettings:
-    """Settings of the least environment and of what a test adds to it."""
+    """Return a function that loads the required settings and those given as keyword arguments."""
 
-    def make(**more: str) -> Settings:
-        return load({**environment, **more})
+    def make(**overrides: str) -> Settings:
+        return load({**environment, **overrides}, languages=available())
 
     return make
 
@@ -101,7 +104,7 @@ def settings(make_settings: MakeSettings) -> Settings:
 
 @pytest.fixture
 def sign(time: FakeTime) -> Sign:
-    """The three headers of a callout, made with the standard library alone."""
+    """Return a function that makes a callout's three webhook headers, using only the standard library."""
 
     def headers(
         body: bytes,
@@ -110,16 +113,16 @@ def sign(time: FakeTime) -> Sign:
         timestamp: int | None = None,
         keys: tuple[str, ...] = (SIGNING_KEY,),
     ) -> dict[str, str]:
-        stamp = int(time.now) if timestamp is None else timestamp
-        text = b"%s.%d.%s" % (webhook_id.encode(), stamp, body)
-        made = [
-            base64.b64encode(hmac.new(base64.b64decode(key[6:]), text, hashlib.sha256).digest()).decode()
+        seconds = int(time.now) if timestamp is None else timestamp
+        signed = b"%s.%d.%s" % (webhook_id.encode(), seconds, body)
+        signatures = [
+            base64.b64encode(hmac.new(base64.b64decode(key[6:]), signed, hashlib.sha256).digest()).decode()
             for key in keys
         ]
         return {
             "webhook-id": webhook_id,
-            "webhook-timestamp": str(stamp),
-            "webhook-signature": " ".join(f"v1,{signature}" for signature in made),
+            "webhook-timestamp": str(seconds),
+            "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
         }
 
     return headers
@@ -127,7 +130,7 @@ def sign(time: FakeTime) -> Sign:
 
 @pytest.fixture
 def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
-    """The lines of the log since the last call."""
+    """Return a function that reads the log lines written since its last call."""
 
     def read() -> list[dict[str, Any]]:
         return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
@@ -137,26 +140,26 @@ def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
 
 @pytest.fixture
 def console() -> Console:
-    """`with console() as streams:` the log is installed over streams of the test's own."""
+    """Return a context manager function that installs the log over captured streams and yields them."""
 
     @contextmanager
-    def installed() -> Iterator[Streams]:
-        root, streams, before = logging.getLogger(), Streams(), (sys.stdout, sys.stderr)
+    def captured() -> Iterator[Streams]:
+        root, streams, original = logging.getLogger(), Streams(), (sys.stdout, sys.stderr)
         handlers, root.handlers, level = root.handlers, [], root.level
         sys.stdout, sys.stderr = streams.out, streams.err
         try:
             log.install()
             yield streams
         finally:
-            sys.stdout, sys.stderr = before
+            sys.stdout, sys.stderr = original
             root.handlers = handlers
             root.setLevel(level)
 
-    return installed
+    return captured
 
 
 @pytest.fixture(autouse=True)
 def _forget_secrets() -> Iterator[None]:
-    """What one test's log hides, the next one's shows."""
+    """Clear the secrets that the log redacts, so that no test affects the next one."""
     yield
     log._secrets.clear()

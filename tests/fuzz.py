@@ -1,7 +1,7 @@
-"""Hostile inputs to the public entry, in this process: `python -m tests.fuzz --inputs 300000 --seed 1`.
+"""Send hostile input to the public function, in this process: `python -m tests.fuzz --inputs 300000 --seed 1`.
 
-Each input is a request that was valid and signed, and then was spoiled in one to three ways, before or after signing.
-What must hold for every one of them: no answer of 500, and no success without a signature that holds.
+Each input is a valid, signed request that is corrupted in up to three ways, before or after signing. No input may cause
+a response of 500 or higher, or succeed without a valid signature.
 """
 
 import argparse
@@ -85,13 +85,13 @@ PATHS = (
     *("connection.name", "connection.metadata", "request", "request.ip", "request.language", "request.user_agent"),
     *("request.geoip", "request.geoip.cityName", "request.geoip.countryCode", "request.geoip.countryName"),
     *("request.geoip.timeZone", "request.geoip.latitude", "secrets", "authentication", "custom_domain", "transaction"),
-    *("callout", "_members", "__class__", "get", "configuration"),
+    *("callout", "_values", "__class__", "get", "configuration"),
 )
 
 
 @dataclass
-class Hostile:
-    """A request in the making."""
+class HostileRequest:
+    """A request under construction."""
 
     chance: random.Random
     body: bytes = b""
@@ -100,11 +100,11 @@ class Hostile:
     headers: list[tuple[str, str]] = field(default_factory=list)
     chunked: bool = False
 
-    def set(self, name: str, value: str) -> None:
+    def set_header(self, name: str, value: str) -> None:
         self.headers = [(n, v) for n, v in self.headers if n.lower() != name.lower()] + [(name, value)]
 
-    def value(self) -> Any:
-        """Any JSON value, or what is none."""
+    def random_value(self) -> Any:
+        """Return a random JSON value, or NaN or infinity."""
         pick = self.chance.choice
         return pick(
             [
@@ -128,35 +128,35 @@ class Hostile:
         )
 
     def sign(self) -> None:
-        identity, moment = f"msg_{self.chance.getrandbits(64):x}", str(NOW + self.chance.randint(-299, 299))
+        webhook_id, timestamp = f"msg_{self.chance.getrandbits(64):x}", str(NOW + self.chance.randint(-299, 299))
         self.headers = [
-            *(("Content-Type", "application/json"), ("webhook-id", identity), ("webhook-timestamp", moment)),
-            ("webhook-signature", signature(identity, moment, self.body)),
+            *(("Content-Type", "application/json"), ("webhook-id", webhook_id), ("webhook-timestamp", timestamp)),
+            ("webhook-signature", signature(webhook_id, timestamp, self.body)),
         ]
 
-    def holds(self) -> bool:
-        """Whether the request is one that Auth0's Action could have signed, by a check of its own."""
+    def is_valid(self) -> bool:
+        """Return whether the signature is valid and recent, by an independent check."""
         try:
-            identity, moment, offered = (self._one(name) for name in NAMES)
-            fresh = moment.isascii() and moment.isdigit() and abs(int(moment) - NOW) <= 300
-            return fresh and signature(identity, moment, self.body) in offered.split(" ")
+            webhook_id, timestamp, signatures = (self._header(name) for name in NAMES)
+            is_fresh = timestamp.isascii() and timestamp.isdigit() and abs(int(timestamp) - NOW) <= 300
+            return is_fresh and signature(webhook_id, timestamp, self.body) in signatures.split(" ")
         except (KeyError, ValueError, UnicodeError):
             return False
 
-    def _one(self, name: str) -> str:
-        """As a WSGI server hands it over: a header that stands twice is one, with a comma."""
+    def _header(self, name: str) -> str:
+        """Return the value as a WSGI server does: repeated headers are joined with a comma."""
         values = [value for header, value in self.headers if header.lower() == name]
         if not values:
             raise KeyError(name)
         return ",".join(values)
 
 
-def signature(identity: str, moment: str, body: bytes) -> str:
-    digest = hmac.new(KEY, f"{identity}.{moment}.".encode() + body, hashlib.sha256).digest()
+def signature(webhook_id: str, timestamp: str, body: bytes) -> str:
+    digest = hmac.new(KEY, f"{webhook_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
-def good_body(chance: random.Random) -> dict[str, Any]:
+def valid_body(chance: random.Random) -> dict[str, Any]:
     agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
     geoip = {"cityName": "Stockholm", "countryCode": "SE", "timeZone": "Europe/Stockholm"}
     return {
@@ -170,36 +170,36 @@ def good_body(chance: random.Random) -> dict[str, Any]:
     }
 
 
-def spoil_member(body: dict[str, Any], hostile: Hostile) -> None:
+def corrupt_field(body: dict[str, Any], hostile: HostileRequest) -> None:
     *parents, last = hostile.chance.choice(PATHS).split(".")
-    owner: Any = body["event"]
+    parent: Any = body["event"]
     for name in parents:
-        owner = owner.get(name) if isinstance(owner, dict) else None
-    if isinstance(owner, dict):
-        owner[last] = hostile.value()
+        parent = parent.get(name) if isinstance(parent, dict) else None
+    if isinstance(parent, dict):
+        parent[last] = hostile.random_value()
 
 
-def spoil_top(body: dict[str, Any], hostile: Hostile) -> None:
-    body[hostile.chance.choice(["event", "time", "sandbox", "secrets", "extra"])] = hostile.value()
+def corrupt_top_level_field(body: dict[str, Any], hostile: HostileRequest) -> None:
+    body[hostile.chance.choice(["event", "time", "sandbox", "secrets", "extra"])] = hostile.random_value()
 
 
-def spoil_bytes(body: bytes, hostile: Hostile) -> bytes:
+def corrupt_bytes(body: bytes, hostile: HostileRequest) -> bytes:
     chance = hostile.chance
-    at = chance.randrange(len(body) + 1)
+    position = chance.randrange(len(body) + 1)
     junk = chance.choice(
         [b"\0", b"\xff", b"\xed\xa0\x80", b"{", b"[" * 50_000, b'"a":1,"a":2,', b"NaN", b"9" * 5000, b"\\ud800"]
     )
     if chance.random() < 0.3:
-        return body[:at]
+        return body[:position]
     if chance.random() < 0.05:
         return body + b" " * chance.choice([65_536 - len(body), 65_537 - len(body), 100_000])
-    return body[:at] + junk + body[at:]
+    return body[:position] + junk + body[position:]
 
 
-def spoil_header(hostile: Hostile) -> None:
+def corrupt_header(hostile: HostileRequest) -> None:
     chance, name = hostile.chance, hostile.chance.choice(NAMES)
     value = dict(hostile.headers).get(name, "")
-    spoiled = chance.choice(
+    corrupted = chance.choice(
         [
             *(
                 "",
@@ -236,51 +236,53 @@ def spoil_header(hostile: Hostile) -> None:
         ]
     )
     if chance.random() < 0.1:
-        hostile.headers.append((name, spoiled))
+        hostile.headers.append((name, corrupted))
     elif chance.random() < 0.1:
         hostile.headers = [(n, v) for n, v in hostile.headers if n != name]
     else:
-        hostile.set(name, spoiled)
+        hostile.set_header(name, corrupted)
 
 
-def spoil_request(hostile: Hostile) -> None:
+def corrupt_request(hostile: HostileRequest) -> None:
     chance = hostile.chance
     match chance.randrange(5):
         case 0:
             hostile.method = chance.choice(["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "FOO"])
         case 1:
-            hostile.set(
+            hostile.set_header(
                 "Content-Type",
                 chance.choice(["", "text/plain", "application/json; charset=x", "a/b;;;", "application/JSON"]),
             )
         case 2:
-            hostile.set("Content-Encoding", chance.choice(["gzip", "identity", "br", "x"]))
+            hostile.set_header("Content-Encoding", chance.choice(["gzip", "identity", "br", "x"]))
         case 3:
             hostile.path = chance.choice(["/x", "//", "/deliver", "/%00", "/..", "/on_execute_post_change_password"])
         case _:
-            hostile.set("traceparent", chance.choice(["00-" + "f" * 32 + "-1-1", "x", "00-" + "F" * 32 + "-", "\t"]))
+            hostile.set_header(
+                "traceparent", chance.choice(["00-" + "f" * 32 + "-1-1", "x", "00-" + "F" * 32 + "-", "\t"])
+            )
 
 
-def generate(chance: random.Random) -> Hostile:
-    hostile, body = Hostile(chance), good_body(chance)
+def generate(chance: random.Random) -> HostileRequest:
+    hostile, body = HostileRequest(chance), valid_body(chance)
     for _ in range(chance.choice([0, 1, 1, 2, 3])):
-        chance.choice([spoil_member, spoil_member, spoil_top])(body, hostile)
+        chance.choice([corrupt_field, corrupt_field, corrupt_top_level_field])(body, hostile)
     hostile.body = json.dumps(body, ensure_ascii=chance.random() < 0.5).encode("utf-8", "surrogatepass")
     if chance.random() < 0.2:
-        hostile.body = spoil_bytes(hostile.body, hostile)
+        hostile.body = corrupt_bytes(hostile.body, hostile)
     hostile.sign()
     if chance.random() < 0.1:
-        hostile.body = spoil_bytes(hostile.body, hostile)
+        hostile.body = corrupt_bytes(hostile.body, hostile)
     if chance.random() < 0.4:
-        spoil_header(hostile)
+        corrupt_header(hostile)
     if chance.random() < 0.1:
-        spoil_request(hostile)
+        corrupt_request(hostile)
     hostile.chunked = chance.random() < 0.05
     return hostile
 
 
 def flow(settings: Settings) -> Flow:
-    """The flow as in main.py, but for the last step: what would be sent is made, and goes nowhere."""
+    """Return main.py's flow without its last step: the request to SendGrid is built but not sent."""
     secret = "whsec_" + base64.b64encode(KEY).decode()
     clock = Clock(now=lambda: NOW)
     flow = Flow(settings, secrets=SecretCache(settings, fetch=lambda _source: secret, clock=clock), clock=clock)
@@ -289,60 +291,61 @@ def flow(settings: Settings) -> Flow:
     def on_execute_post_change_password(event: Event, api: Api) -> Result:
         if not event.user.email:
             return skipped("no_email")
-        print(f"about to write to {event.user.email}")
+        print(f"about to email {event.user.email}")
         json.dumps(payload(password_changed(event, settings), event.callout)).encode()
         return Result("sent")
 
     return flow
 
 
-def answer(entry: Callable[[Request], Any], hostile: Hostile) -> int:
+def respond(function: Callable[[Request], Any], hostile: HostileRequest) -> int:
     builder = EnvironBuilder(method=hostile.method, path=hostile.path, input_stream=BytesIO(hostile.body))
     environ = builder.get_environ()
     environ["CONTENT_LENGTH"] = str(len(hostile.body))
     for name, value in hostile.headers:
         key = name.upper().replace("-", "_")
         key = key if key == "CONTENT_TYPE" else f"HTTP_{key}"
-        text = value.encode("utf-8", "surrogatepass").decode("latin-1")  # as a WSGI server hands it over
+        text = value.encode("utf-8", "surrogatepass").decode("latin-1")  # as a WSGI server does
         environ[key] = f"{environ[key]},{text}" if key in environ and name in NAMES else text
     if hostile.chunked:
         del environ["CONTENT_LENGTH"]
         environ["wsgi.input_terminated"] = True
-    return int(entry(Request(environ)).status_code)
+    return int(function(Request(environ)).status_code)
 
 
 def run(inputs: int, seed: int) -> tuple[Counter[int], list[str]]:
-    """How often each status was answered, and what should not have been."""
+    """Return how often each status occurred, and a line for each failure."""
     log.install()
-    chance, entry = random.Random(seed), flow(load(ENVIRONMENT)).callout
+    chance, function = random.Random(seed), flow(load(ENVIRONMENT)).handle_callout
     statuses: Counter[int] = Counter()
-    wrong: list[str] = []
+    failures: list[str] = []
     for number in range(inputs):
         hostile = generate(chance)
-        status = answer(entry, hostile)
+        status = respond(function, hostile)
         statuses[status] += 1
-        if status >= 500 or (status < 400 and not hostile.holds()):
-            wrong.append(
-                f"input {number} of seed {seed}: {status}, signature {'holds' if hostile.holds() else 'does not hold'}"
-            )
-    return statuses, wrong
+        if status >= 500 or (status < 400 and not hostile.is_valid()):
+            validity = "valid" if hostile.is_valid() else "invalid"
+            failures.append(f"input {number} of seed {seed}: {status}, {validity} signature")
+    return statuses, failures
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Hostile inputs to the public entry.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description="Send hostile input to the public function."
+    )
     parser.add_argument("--inputs", type=int, default=300_000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
-    shown = os.dup(1)
-    with Path(os.devnull).open("wb") as nowhere:  # the log of it all
-        os.dup2(nowhere.fileno(), 1)
-    began = time.monotonic()
-    statuses, wrong = run(options.inputs, options.seed)
-    os.dup2(shown, 1)
-    print(f"{options.inputs} inputs, seed {options.seed}, {time.monotonic() - began:.0f} s")
+    stdout = os.dup(1)
+    with Path(os.devnull).open("wb") as devnull:  # discards the log
+        os.dup2(devnull.fileno(), 1)
+    started = time.monotonic()
+    statuses, failures = run(options.inputs, options.seed)
+    os.dup2(stdout, 1)
+    print(f"{options.inputs} inputs, seed {options.seed}, {time.monotonic() - started:.0f} s")
     print("\n".join(f"  {status}: {count}" for status, count in sorted(statuses.items())))
-    print("\n".join(wrong[:20]) or "no answer of 500, none accepted without a valid signature")
-    return 1 if wrong else 0
+    print("\n".join(failures[:20]) or "no response of 500 or higher, no success without a valid signature")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

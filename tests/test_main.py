@@ -1,4 +1,4 @@
-"""main.py as the host loads it: the Action that a user edits."""
+"""Tests for main.py, the Action that users edit, as functions-framework loads it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def sendgrid() -> Iterator[responses.RequestsMock]:
 def call(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: Sign, console: Console
 ) -> Call:
-    """A signed callout with an event, as `deliver` answers it for this Action alone: its status and its body."""
+    """Return a function that sends a signed callout to `deliver` for this Action, and returns status and body."""
     for secret, value in {"SENDGRID_API_KEY": KEY, "CALLOUT_SIGNING_KEY": SIGNING_KEY}.items():
         (tmp_path / secret).write_text(value)
         environment[f"{secret}_SECRET"] = str(tmp_path / secret)
@@ -44,13 +44,13 @@ def call(
         monkeypatch.setenv("FUNCTION_TARGET", target)
         with console():
             client = create_app(target, str(MAIN)).test_client()
-            answer = client.post(path, data=body, content_type="application/json", headers=headers)
-        return answer.status_code, answer.get_json()
+            response = client.post(path, data=body, content_type="application/json", headers=headers)
+        return response.status_code, response.get_json()
 
     return call
 
 
-def test_the_user_is_told(call: Call, sendgrid: responses.RequestsMock) -> None:
+def test_the_user_is_emailed(call: Call, sendgrid: responses.RequestsMock) -> None:
     sendgrid.post(SEND, status=202, headers={"X-Message-Id": "m1"})
 
     status, body = call(EVENT)
@@ -66,7 +66,7 @@ def test_a_user_without_an_address_is_skipped(call: Call, sendgrid: responses.Re
     assert (status, body["status"], body["reason"]) == (200, "skipped", "no_email")
 
 
-def test_what_fails_is_printed_without_the_address_and_raised(
+def test_a_failure_is_printed_without_the_address_and_raised(
     call: Call, sendgrid: responses.RequestsMock, lines: Lines
 ) -> None:
     sendgrid.post(SEND, status=400, json={"errors": [{"message": "no", "field": "subject"}]})
@@ -76,10 +76,10 @@ def test_what_fails_is_printed_without_the_address_and_raised(
     assert (status, body["error"]["code"]) == (502, "mail_rejected")
     printed = next(line["message"] for line in lines() if line.get("console"))
     assert printed.startswith("Error sending email to user ")
-    assert "SendGrid refused the mail (400: no [subject])" in printed
+    assert "SendGrid rejected the email (400: no [subject])" in printed
 
 
-def test_a_callout_runs_the_action_whatever_stands_beside_it(call: Call, sendgrid: responses.RequestsMock) -> None:
+def test_a_callout_runs_the_action_even_if_there_are_others(call: Call, sendgrid: responses.RequestsMock) -> None:
     sendgrid.post(SEND, status=202)
 
     _, body = call(EVENT, ACTION, "/")

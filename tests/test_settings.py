@@ -11,22 +11,23 @@ from hypothesis import strategies as st
 from settings import SettingError, Settings, SettingsError, load
 from tests.conftest import MakeSettings
 
-Faults = Callable[..., tuple[SettingError, ...]]
+Errors = Callable[..., tuple[SettingError, ...]]
+LANGUAGES = ("en", "de", "pt-BR")
 
 
 @pytest.fixture
-def faults(environment: dict[str, str]) -> Faults:
-    """The faults of the least environment with a test's values."""
+def errors(environment: dict[str, str]) -> Errors:
+    """Return a function that loads the required settings with a test's values, and returns the errors."""
 
     def read(**more: str) -> tuple[SettingError, ...]:
         with pytest.raises(SettingsError) as caught:
-            load({**environment, **more})
-        return caught.value.faults
+            load({**environment, **more}, languages=LANGUAGES)
+        return caught.value.errors
 
     return read
 
 
-def test_least_environment_has_the_documented_defaults(settings: Settings) -> None:
+def test_required_settings_alone_have_the_documented_defaults(settings: Settings) -> None:
     assert settings.sender_email == "security@example.com"
     assert settings.sender_name == ""
     assert settings.support_contact == "help@example.com"
@@ -79,7 +80,7 @@ def test_settings_are_frozen(settings: Settings) -> None:
         ("REQUESTS_CA_BUNDLE", certifi.where(), "ca_bundle", certifi.where()),
     ],
 )
-def test_value_is_read(make_settings: MakeSettings, name: str, text: str, field: str, value: object) -> None:
+def test_a_value_is_read(make_settings: MakeSettings, name: str, text: str, field: str, value: object) -> None:
     assert getattr(make_settings(**{name: text}), field) == value
 
 
@@ -136,42 +137,55 @@ def test_value_is_read(make_settings: MakeSettings, name: str, text: str, field:
         ("DELIVERY", "carrier pigeon"),
     ],
 )
-def test_malformed_value_is_one_fault_with_its_fix(faults: Faults, name: str, text: str) -> None:
-    (fault,) = faults(**{name: text})
+def test_a_malformed_value_is_one_error_with_a_fix(errors: Errors, name: str, text: str) -> None:
+    (error,) = errors(**{name: text})
 
-    assert fault.name == name
-    assert fault.problem
-    assert fault.fix
+    assert error.name == name
+    assert error.problem
+    assert error.fix
+
+
+def test_a_language_that_is_not_available_is_reported_with_the_available_tags(errors: Errors) -> None:
+    found = errors(DEFAULT_LANGUAGE="tlh", THREADS="many")
+
+    assert [error.name for error in found] == ["DEFAULT_LANGUAGE", "THREADS"]
+    assert found[0].problem == "isn't an available language (de, en, pt-BR)"
+
+
+def test_without_available_languages_only_the_form_of_the_tag_is_validated(environment: dict[str, str]) -> None:
+    assert load({**environment, "DEFAULT_LANGUAGE": "tlh-Latn"}).default_language == "tlh-Latn"
+    with pytest.raises(SettingsError, match="DEFAULT_LANGUAGE isn't a language tag"):
+        load({**environment, "DEFAULT_LANGUAGE": "en, de"})
 
 
 @pytest.mark.parametrize("text", ["SG.secret-pasted-by-mistake", "whsec_pasted"])
 @pytest.mark.parametrize("name", ["SENDGRID_API_KEY_SECRET", "CALLOUT_SIGNING_KEY_SECRET"])
-def test_secret_pasted_in_place_of_its_name_is_not_echoed(faults: Faults, name: str, text: str) -> None:
-    (fault,) = faults(**{name: text})
+def test_a_secret_pasted_instead_of_its_resource_name_is_not_echoed(errors: Errors, name: str, text: str) -> None:
+    (error,) = errors(**{name: text})
 
-    assert text not in str(fault)
-
-
-def test_password_of_a_malformed_proxy_is_not_echoed(faults: Faults) -> None:
-    (fault,) = faults(HTTPS_PROXY="http://user:hunter2@proxy:port")
-
-    assert "hunter2" not in str(fault)
+    assert text not in str(error)
 
 
-def test_everything_wrong_is_told_at_once_each_with_its_fix() -> None:
+def test_the_password_in_a_malformed_proxy_url_is_not_echoed(errors: Errors) -> None:
+    (error,) = errors(HTTPS_PROXY="http://user:hunter2@proxy:port")
+
+    assert "hunter2" not in str(error)
+
+
+def test_all_errors_are_reported_at_once_each_with_a_fix() -> None:
     with pytest.raises(SettingsError) as caught:
         load({"SENDER_EMAIL": "nobody", "SUPPORT_CONTACT": " ", "THREADS": "many", "CONTEXT": "moon"})
 
-    assert {(fault.name, fault.problem) for fault in caught.value.faults} == {
-        ("SENDER_EMAIL", "is not one e-mail address"),
+    assert {(error.name, error.problem) for error in caught.value.errors} == {
+        ("SENDER_EMAIL", "isn't one email address"),
         ("SUPPORT_CONTACT", "is missing"),
         ("SENDGRID_API_KEY_SECRET", "is missing"),
         ("CALLOUT_SIGNING_KEY_SECRET", "is missing"),
-        ("THREADS", "is not a whole number from 1 to 1000"),
-        ("CONTEXT", "has the unknown word moon"),
+        ("THREADS", "isn't an integer from 1 to 1000"),
+        ("CONTEXT", "contains the unknown fact moon"),
     }
-    assert str(caught.value) == "; ".join(f"{f.name} {f.problem}: {f.fix}" for f in caught.value.faults)
-    assert all(fault.fix for fault in caught.value.faults)
+    assert str(caught.value) == "; ".join(f"{e.name} {e.problem}: {e.fix}" for e in caught.value.errors)
+    assert all(error.fix for error in caught.value.errors)
 
 
 QUEUE_MODE = {
@@ -183,7 +197,7 @@ QUEUE_MODE = {
 }
 
 
-def test_public_side_in_queue_mode_needs_no_mail_setting_and_knows_no_secret() -> None:
+def test_the_public_service_in_queue_mode_needs_no_email_settings_and_has_no_secrets() -> None:
     settings = load({**QUEUE_MODE, "SENDGRID_API_KEY_SECRET": "/a/path", "SLACK_TOKEN_SECRET": "/a/path"})
 
     assert settings.delivery == "queue"
@@ -194,11 +208,11 @@ def test_public_side_in_queue_mode_needs_no_mail_setting_and_knows_no_secret() -
     assert settings.secrets == {}
 
 
-def test_public_side_in_queue_mode_needs_the_queues_settings(environment: dict[str, str]) -> None:
+def test_the_public_service_in_queue_mode_needs_the_queue_settings(environment: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as caught:
         load({**environment, "DELIVERY": "queue"})
 
-    assert {fault.name for fault in caught.value.faults} == {"TASKS_QUEUE", "DELIVER_URL", "DELIVER_INVOKER"}
+    assert {error.name for error in caught.value.errors} == {"TASKS_QUEUE", "DELIVER_URL", "DELIVER_INVOKER"}
 
 
 @pytest.mark.parametrize(
@@ -212,14 +226,14 @@ def test_public_side_in_queue_mode_needs_the_queues_settings(environment: dict[s
         ("CLOUD_TASKS_ENDPOINT", "http://tasks.example.com"),
     ],
 )
-def test_malformed_setting_of_the_queue_is_one_fault(name: str, text: str) -> None:
+def test_a_malformed_queue_setting_is_one_error(name: str, text: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load({**QUEUE_MODE, name: text})
 
-    assert [fault.name for fault in caught.value.faults] == [name]
+    assert [error.name for error in caught.value.errors] == [name]
 
 
-def test_deliver_ignores_delivery_and_the_queues_settings(environment: dict[str, str]) -> None:
+def test_deliver_ignores_delivery_and_the_queue_settings(environment: dict[str, str]) -> None:
     malformed = {"DELIVERY": "carrier pigeon", "TASKS_QUEUE": "x", "DELIVER_URL": "x", "CLOUD_TASKS_ENDPOINT": "x"}
 
     settings = load({**environment, **malformed, "FUNCTION_TARGET": "deliver"})
@@ -228,22 +242,22 @@ def test_deliver_ignores_delivery_and_the_queues_settings(environment: dict[str,
     assert settings.tasks_queue == settings.deliver_url == settings.cloud_tasks_endpoint == ""
 
 
-def test_deliver_needs_the_mail_settings() -> None:
+def test_deliver_needs_the_email_settings() -> None:
     with pytest.raises(SettingsError) as caught:
         load({**QUEUE_MODE, "FUNCTION_TARGET": "deliver"})
 
-    assert {fault.name for fault in caught.value.faults} == {
+    assert {error.name for error in caught.value.errors} == {
         "SENDER_EMAIL",
         "SUPPORT_CONTACT",
         "SENDGRID_API_KEY_SECRET",
     }
 
 
-def test_direct_mode_ignores_the_queues_settings(make_settings: MakeSettings, settings: Settings) -> None:
+def test_direct_mode_ignores_the_queue_settings(make_settings: MakeSettings, settings: Settings) -> None:
     assert make_settings(TASKS_QUEUE="x", DELIVER_URL="x", DELIVER_INVOKER="x", CLOUD_TASKS_ENDPOINT="x") == settings
 
 
-def test_proxy_in_queue_mode_is_for_cloud_tasks() -> None:
+def test_the_proxy_in_queue_mode_is_for_cloud_tasks() -> None:
     proxy = {"HTTPS_PROXY": "http://proxy:3128"}
 
     assert load({**QUEUE_MODE, **proxy}).proxy == "http://proxy:3128"
@@ -251,11 +265,11 @@ def test_proxy_in_queue_mode_is_for_cloud_tasks() -> None:
     assert load({**QUEUE_MODE, **proxy, "CLOUD_TASKS_ENDPOINT": "http://127.0.0.1:1"}).proxy == ""
 
 
-def test_empty_environment_names_each_required_setting_once() -> None:
+def test_an_empty_environment_reports_each_required_setting_once() -> None:
     with pytest.raises(SettingsError) as caught:
         load({})
 
-    assert sorted(fault.name for fault in caught.value.faults) == [
+    assert sorted(error.name for error in caught.value.errors) == [
         "CALLOUT_SIGNING_KEY_SECRET",
         "SENDER_EMAIL",
         "SENDGRID_API_KEY_SECRET",
@@ -263,7 +277,7 @@ def test_empty_environment_names_each_required_setting_once() -> None:
     ]
 
 
-def test_empty_value_counts_as_absent(make_settings: MakeSettings, settings: Settings) -> None:
+def test_an_empty_value_counts_as_absent(make_settings: MakeSettings, settings: Settings) -> None:
     optional = ("SENDER_NAME", "CONTEXT", "OWN_ADDRESSES", "SENDGRID_URL", "THREADS", "DELIVERY", "REQUESTS_CA_BUNDLE")
 
     assert make_settings(**dict.fromkeys(optional, " ")) == settings
@@ -290,7 +304,7 @@ def test_without_an_argument_the_process_environment_is_read(
         "/a/path",
     ],
 )
-def test_each_form_of_a_secret_name_is_known(make_settings: MakeSettings, name: str) -> None:
+def test_each_form_of_a_secret_name_is_accepted(make_settings: MakeSettings, name: str) -> None:
     settings = make_settings(SENDGRID_API_KEY_SECRET=name, SLACK_TOKEN_SECRET=f" {name}\n")
 
     assert settings.secrets == {"SENDGRID_API_KEY": name, "SLACK_TOKEN": name}
@@ -310,23 +324,23 @@ def test_each_form_of_a_secret_name_is_known(make_settings: MakeSettings, name: 
         "a/path",
     ],
 )
-def test_other_forms_are_none(faults: Faults, name: str) -> None:
-    (fault,) = faults(SENDGRID_API_KEY_SECRET=name)
+def test_other_forms_of_a_secret_name_are_rejected(errors: Errors, name: str) -> None:
+    (error,) = errors(SENDGRID_API_KEY_SECRET=name)
 
-    assert fault.problem == "has none of the known forms"
+    assert error.problem == "isn't a Secret Manager resource name or an absolute path"
 
 
-def test_foreign_variable_that_ends_alike_is_left_alone(make_settings: MakeSettings) -> None:
+def test_an_unrelated_variable_that_ends_in_secret_is_ignored(make_settings: MakeSettings) -> None:
     foreign = {"OAUTH_CLIENT_SECRET": "value-of-its-own", "_SECRET": "/a/path", "SECRET": "/a/path", "SECRETS": "/a/b"}
 
     assert set(make_settings(**foreign).secrets) == {"SENDGRID_API_KEY"}
 
 
-def test_signing_key_is_no_secret_of_an_action(settings: Settings) -> None:
+def test_the_signing_key_is_not_an_action_secret(settings: Settings) -> None:
     assert "CALLOUT_SIGNING_KEY" not in settings.secrets
 
 
-def test_own_addresses_of_both_kinds_are_networks(make_settings: MakeSettings) -> None:
+def test_own_addresses_are_ipv4_and_ipv6_networks(make_settings: MakeSettings) -> None:
     settings = make_settings(OWN_ADDRESSES="192.0.2.0/24, 2001:db8::/32 198.51.100.7")
 
     assert set(settings.own_addresses) == {
@@ -350,11 +364,11 @@ def test_own_addresses_of_both_kinds_are_networks(make_settings: MakeSettings) -
         ({"HTTP_PROXY": "http://proxy:3128"}, ""),
     ],
 )
-def test_proxy_is_the_environments(make_settings: MakeSettings, more: dict[str, str], proxy: str) -> None:
+def test_the_proxy_is_read_from_the_environment(make_settings: MakeSettings, more: dict[str, str], proxy: str) -> None:
     assert make_settings(**more).proxy == proxy
 
 
-def test_proxy_of_the_process_does_not_leak_into_another_environment(
+def test_the_proxy_of_the_process_is_not_used_with_another_environment(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
@@ -365,13 +379,13 @@ def test_proxy_of_the_process_does_not_leak_into_another_environment(
 @pytest.mark.parametrize(
     "text", ["", "no certificate\n", "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n"]
 )
-def test_ca_bundle_without_a_certificate_is_a_fault(faults: Faults, tmp_path: Path, text: str) -> None:
+def test_a_ca_bundle_without_a_certificate_is_an_error(errors: Errors, tmp_path: Path, text: str) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.write_text(text)
 
-    (fault,) = faults(REQUESTS_CA_BUNDLE=str(bundle))
+    (error,) = errors(REQUESTS_CA_BUNDLE=str(bundle))
 
-    assert fault.problem == "is no file of certificates"
+    assert error.problem == "isn't a file of certificates"
 
 
 NAMES = [
@@ -392,6 +406,6 @@ NAMES = [
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.text(), min_size=1))
-def test_whatever_the_environment_holds_it_is_settings_or_settings_error(environment: dict[str, str]) -> None:
+def test_any_environment_returns_settings_or_raises_settings_error(environment: dict[str, str]) -> None:
     with suppress(SettingsError):
         load(environment)

@@ -1,1 +1,1 @@
-"""The Auth0 emulator: the Actions runtime on a real Node, the tenant's users, its log, and the event schema."""
+"""The Auth0 emulator: the Actions runtime on Node.js, password changes, the tenant log, and the event schema."""

@@ -1,4 +1,4 @@
-"""The Action's file as Auth0 has it: a copy, renewed when the file was edited and Node can still read it."""
+"""The forwarder Action's file as deployed to Auth0: a copy, updated after each edit that Node can parse."""
 
 import shutil
 import tempfile
@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Self
 
 from emulator.core.journal import Journal
-from emulator.core.source import SourceError, javascript_fault
+from emulator.core.source import SourceError, find_javascript_error
 
 
 class ActionFile:
-    """A context manager; `path` is the copy, `fault` what is wrong with an edit that is not used therefore."""
+    """A context manager; `path` is the copy, `source_error` the error in an edit that isn't used."""
 
     def __init__(self, source: Path, journal: Journal) -> None:
         self._source, self._journal = source, journal
         self._folder = tempfile.TemporaryDirectory(prefix="action-")
         self._lock = threading.Lock()
         self.path = Path(self._folder.name) / source.name
-        self.fault: SourceError | None = None
+        self.source_error: SourceError | None = None
         shutil.copyfile(source, self.path)
         self._seen = source.read_bytes()
 
@@ -29,15 +29,16 @@ class ActionFile:
         self._folder.cleanup()
 
     def refresh(self) -> None:
+        """Copy the file if it was edited and is valid JavaScript."""
         with self._lock:
             try:
-                now = self._source.read_bytes()
-            except OSError:  # an editor is just replacing it
+                content = self._source.read_bytes()
+            except OSError:  # an editor is replacing it right now
                 return
-            if now == self._seen:
+            if content == self._seen:
                 return
-            self._seen = now
-            self.fault = javascript_fault(self._source)
-            if self.fault is None:
-                self.path.write_bytes(now)
-            self._journal.record("code.changed", part="Action", fault=self.fault and self.fault.as_json())
+            self._seen = content
+            self.source_error = find_javascript_error(self._source)
+            if self.source_error is None:
+                self.path.write_bytes(content)
+            self._journal.record("code.changed", part="Action", fault=self.source_error and self.source_error.as_json())

@@ -1,8 +1,8 @@
-"""Where each member of a JSON text stands, which Python's own parser does not tell."""
+"""Find the line of each field in a JSON text, which Python's parser doesn't report."""
 
 import re
 from collections.abc import Iterator
-from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed does not know it
+from json.decoder import scanstring  # type: ignore[attr-defined]  # missing in typeshed
 
 Path = tuple[str | int, ...]
 
@@ -11,14 +11,11 @@ _SCALAR = re.compile(r'[^,\]}"\s]+')
 
 
 def lines(text: str) -> dict[Path, int]:
-    """The line, from 1, on which each member or item begins; of a name that stands twice, the last.
-
-    `text` must be JSON.
-    """
-    return {path: text.count("\n", 0, at) + 1 for path, at in _Walk(text).value(())}
+    """Return the line, starting at 1, of each field or item in valid JSON; of the last one for duplicate names."""
+    return {path: text.count("\n", 0, at) + 1 for path, at in _Scanner(text).value(())}
 
 
-class _Walk:
+class _Scanner:
     def __init__(self, text: str) -> None:
         self._text, self._at = text, 0
 
@@ -28,7 +25,7 @@ class _Walk:
         return self._text[self._at : self._at + 1]
 
     def value(self, path: Path, at: int | None = None) -> Iterator[tuple[Path, int]]:
-        """`at`: where the member's name begins, which is what a person looks for."""
+        """Yield the position of a value and of those in it; `at` is the start of the field's name, if it has one."""
         first = self._peek()
         yield path, self._at if at is None else at
         if first == "{":

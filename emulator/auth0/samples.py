@@ -1,4 +1,4 @@
-"""Example events: those that come with the emulator, and a person's own, files in a folder."""
+"""Example events: those included with the emulator, and the developer's own JSON files."""
 
 import json
 from collections.abc import Iterable
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-EVENTS = Path(__file__).parent / "samples"
+SAMPLES = Path(__file__).parent / "samples"
 FOLDER_VARIABLE = "EMULATOR_EVENTS"
-FIRST = "auth0-default-sample"
+DEFAULT = "auth0-default-sample"
 
 
 @dataclass(frozen=True)
@@ -18,17 +18,17 @@ class Sample:
     own: bool
 
 
-def example(name: str = FIRST) -> dict[str, Any]:
-    """One that comes along, by its file's name. Raises FileNotFoundError."""
-    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
+def example(name: str = DEFAULT) -> dict[str, Any]:
+    """Return an included event by its file name. Raise FileNotFoundError if there is none."""
+    event: dict[str, Any] = json.loads((SAMPLES / f"{name}.json").read_text("utf-8"))
     return event
 
 
 def examples(folders: Iterable[Path] = ()) -> list[Sample]:
-    """Auth0's default sample first; a person's own after those that come along, read anew each time."""
-    ours = sorted(EVENTS.glob("*.json"), key=lambda file: (file.stem != FIRST, file.stem))
-    theirs = [file for folder in folders for file in sorted(folder.glob("*.json"))]
-    return [_read(file, own=False) for file in ours] + [_read(file, own=True) for file in theirs]
+    """Read all events: Auth0's default sample, the other included ones, then those in `folders`."""
+    included = sorted(SAMPLES.glob("*.json"), key=lambda file: (file.stem != DEFAULT, file.stem))
+    custom = [file for folder in folders for file in sorted(folder.glob("*.json"))]
+    return [_read(file, own=False) for file in included] + [_read(file, own=True) for file in custom]
 
 
 def _read(file: Path, *, own: bool) -> Sample:

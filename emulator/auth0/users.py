@@ -1,28 +1,23 @@
-"""The tenant's users and how they change a password: by the mail that Auth0 sends, or by an administrator's hand."""
+"""Password changes of the tenant's users: with the reset email from Auth0, or by an administrator."""
 
-import json
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from html import escape
-from typing import Any
-
-import urllib3
-
-from emulator.emulator import AUTH0_SENDER, Emulator
-from emulator.runs.run import Run
+from typing import Any, Generic, TypeVar
 
 Json = dict[str, Any]
 
-TICKET_SECONDS = 5 * 24 * 3600.0
-SHORTEST_PASSWORD = 8
+SENDER_DOMAIN = "auth0.example"  # of Auth0's own emails
+TICKET_TTL_SECONDS = 5 * 24 * 3600.0
+MIN_PASSWORD_LENGTH = 8
 CONNECTION = {"id": "con_emulator00000001", "name": "Username-Password-Authentication", "strategy": "auth0"}
 
-# From where a person may pretend to come; the addresses are those set aside for documentation.
+# The locations that can be chosen for a request; the IP addresses are reserved for documentation.
 PLACES: Mapping[str, Json] = {
     "Stockholm": {
         "ip": "192.0.2.44",
@@ -48,7 +43,7 @@ PLACES: Mapping[str, Json] = {
     },
     "an unknown place": {"ip": "198.51.100.99", "geoip": {}},
 }
-# What Auth0 sees when a program changes it over the Management API.
+# The request that Auth0 sees if a program changes a password through the Management API.
 ADMINISTRATOR: Json = {
     "ip": "203.0.113.9",
     "geoip": {"cityName": "Dublin", "countryCode": "IE", "countryName": "Ireland", "timeZone": "Europe/Dublin"},
@@ -58,61 +53,64 @@ ADMINISTRATOR: Json = {
 
 
 class PasswordRejected(ValueError):
-    """What a person may do better; the message says what."""
+    """Invalid input; the message is shown to the person and says how to correct it."""
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """One asked-for change: who asked, and from where."""
+    """A requested password change."""
 
     email: str
-    ends: float
+    expires_at: float  # Unix time in seconds
 
 
-class Users:
-    """Passwords are held to Auth0's rules and forgotten at once."""
+RunT = TypeVar("RunT")
 
-    def __init__(self, emulator: Emulator) -> None:
-        self._emulator = emulator
-        self._key = emulator.sendgrid.new_key("mail.send")
+
+class Users(Generic[RunT]):
+    """Password changes; passwords are validated against Auth0's rules and not stored.
+
+    `run` runs the forwarder Action with an event. `send_email` sends a SendGrid body as Auth0's own email, and returns
+    whether SendGrid accepted it.
+    """
+
+    def __init__(self, run: Callable[[Json], RunT], send_email: Callable[[Json], bool]) -> None:
+        self._run, self._send_email = run, send_email
         self._tickets: dict[str, Ticket] = {}
 
-    def ask_for_reset(self, email: str, page: str) -> None:
-        """Mail a link under `page`, by Auth0's own way to SendGrid, which nothing breaks. Raises PasswordRejected."""
+    def request_reset(self, email: str, page: str) -> None:
+        """Send an email with a reset link to `page`. Raise PasswordRejected if the address is invalid."""
         email = _address(email)
         ticket = secrets.token_urlsafe(24)
-        self._tickets[ticket] = Ticket(email, time.time() + TICKET_SECONDS)
-        body = json.dumps(_reset_mail(email, f"{page}?ticket={ticket}")).encode()
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        with self._emulator.undisturbed():
-            answer = urllib3.request("POST", f"{self._emulator.sendgrid.url}/v3/mail/send", body=body, headers=headers)
-        if answer.status != 202:
-            raise PasswordRejected("The reset mail could not be sent.")
+        self._tickets[ticket] = Ticket(email, time.time() + TICKET_TTL_SECONDS)
+        if not self._send_email(_reset_email(email, f"{page}?ticket={ticket}")):
+            raise PasswordRejected("The reset email couldn't be sent.")
 
     def ticket(self, name: str) -> Ticket | None:
+        """Return the ticket, or None if it doesn't exist or has expired."""
         ticket = self._tickets.get(name)
-        return ticket if ticket and ticket.ends > time.time() else None
+        return ticket if ticket and ticket.expires_at > time.time() else None
 
     def reset(self, name: str, password: str, again: str, request: Mapping[str, Any]) -> None:
-        """The user sets a new password; `request` are members of the event's request. Raises PasswordRejected.
+        """Change the password with a ticket; `request` has fields of the event's request. Raise PasswordRejected.
 
-        As at Auth0, the user does not wait for the trigger: the run goes on after the return.
+        As in Auth0, the user doesn't wait for the trigger: the run continues after the return.
         """
         ticket = self.ticket(name)
         if ticket is None:
-            raise PasswordRejected("This link was used or is too old. Ask for a new one.")
+            raise PasswordRejected("This link was already used or has expired. Request a new one.")
         _check(password, again)
         del self._tickets[name]
-        event = changed(ticket.email, {"method": "POST", **request})
-        threading.Thread(target=self._emulator.run, args=(event,), name="trigger", daemon=True).start()
+        event = password_change_event(ticket.email, {"method": "POST", **request})
+        threading.Thread(target=self._run, args=(event,), name="trigger", daemon=True).start()
 
-    def change(self, email: str) -> Run:
-        """An administrator's program sets a new password. Raises PasswordRejected."""
-        return self._emulator.run(changed(_address(email), ADMINISTRATOR))
+    def change(self, email: str) -> RunT:
+        """Change a password as an administrator does through the Management API. Raise PasswordRejected."""
+        return self._run(password_change_event(_address(email), ADMINISTRATOR))
 
 
-def changed(email: str, request: Mapping[str, Any]) -> Json:
-    """The event of a changed password."""
+def password_change_event(email: str, request: Mapping[str, Any]) -> Json:
+    """Return the event of a password change."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
         "connection": CONNECTION,
@@ -129,31 +127,32 @@ def changed(email: str, request: Mapping[str, Any]) -> Json:
 
 
 def browser_request(place: str, language: str, user_agent: str) -> Json:
-    """What Auth0 would see of a browser at one of PLACES. Raises PasswordRejected."""
+    """Return the request that Auth0 sees from a browser in one of PLACES. Raise PasswordRejected."""
     if place not in PLACES:
-        raise PasswordRejected(f"There is no place {place!r}; there are: {', '.join(PLACES)}")
+        raise PasswordRejected(f"Unknown place {place!r}. Choose one of: {', '.join(PLACES)}")
     known = {"language": language, "user_agent": user_agent}
     return {**PLACES[place], **{name: value for name, value in known.items() if value}}
 
 
 def _address(email: str) -> str:
     if email.count("@") != 1 or not all(email.strip().split("@")):
-        raise PasswordRejected("Enter an e-mail address.")
+        raise PasswordRejected("Enter a valid email address.")
     return email.strip()
 
 
 def _check(password: str, again: str) -> None:
-    if len(password) < SHORTEST_PASSWORD:
-        raise PasswordRejected(f"A password has at least {SHORTEST_PASSWORD} characters.")
+    if len(password) < MIN_PASSWORD_LENGTH:
+        raise PasswordRejected(f"The password must have at least {MIN_PASSWORD_LENGTH} characters.")
     if password != again:
-        raise PasswordRejected("The two passwords are not the same.")
+        raise PasswordRejected("The passwords don't match.")
 
 
-def _reset_mail(email: str, link: str) -> Json:
-    text = f"You asked to change your password. Set a new one here:\n\n{link}\n\nThe link works once, for five days.\n"
+def _reset_email(email: str, link: str) -> Json:
+    validity = "The link works once and expires in five days."
+    text = f"You requested a password reset. Set a new password here:\n\n{link}\n\n{validity}\n"
     return {
         "personalizations": [{"to": [{"email": email}]}],
-        "from": {"email": f"no-reply@{AUTH0_SENDER}", "name": "Auth0 (your tenant)"},
+        "from": {"email": f"no-reply@{SENDER_DOMAIN}", "name": "Auth0 (your tenant)"},
         "subject": "Reset your password",
         "content": [{"type": "text/plain", "value": text}, {"type": "text/html", "value": _reset_html(link)}],
     }
@@ -166,10 +165,11 @@ def _reset_html(link: str) -> str:
 <body style="margin:0;padding:24px;background:#f3f4f6;font:16px/1.5 -apple-system,'Segoe UI',Roboto,sans-serif">
 <main style="max-width:480px;margin:0 auto;padding:24px;background:#fff;color:#111827;border-radius:8px">
 <h1 style="margin:0 0 12px;font-size:22px">Reset your password</h1>
-<p style="margin:0 0 20px">You asked to change your password. Set a new one here:</p>
+<p style="margin:0 0 20px">You requested a password reset. Set a new password here:</p>
 <p style="margin:0 0 20px"><a href="{escape(link)}" target="_blank" rel="noopener"
 style="display:inline-block;padding:12px 20px;background:#1f4fd8;color:#fff;border-radius:6px;text-decoration:none">
 Set a new password</a></p>
-<p style="margin:0;color:#4b5563;font-size:14px">The link works once, for five days. This mail is Auth0's own.</p>
+<p style="margin:0;color:#4b5563;font-size:14px">The link works once and expires in five days.
+This email is from Auth0, not from the function.</p>
 </main></body></html>
 """

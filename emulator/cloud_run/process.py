@@ -1,4 +1,4 @@
-"""The function, started exactly as Cloud Run starts it: functions-framework's own command in a process of its own."""
+"""The function as a process, started as Cloud Run starts it: with the functions-framework command."""
 
 import itertools
 import json
@@ -16,18 +16,18 @@ from typing import Self
 
 from emulator.core.journal import Journal
 
-SOURCE = Path(__file__).parents[2]
-START_SECONDS = 20.0
+PROJECT_ROOT = Path(__file__).parents[2]
+START_TIMEOUT_SECONDS = 20.0
 
 
 class FunctionError(Exception):
-    """The function did not start; the message holds what it said."""
+    """The function didn't start; the message contains its output."""
 
 
 class FunctionProcess:
-    """The process that serves `target`; its output becomes `function.log` entries (data: side, line, and fields).
+    """A process that serves `target`; its output becomes `function.log` entries (data: side, line, and fields).
 
-    `environment` is added to this process's own. `name` tells the public side from `deliver`.
+    `environment` is added to this process's environment.
     """
 
     def __init__(
@@ -36,12 +36,12 @@ class FunctionProcess:
         environment: Mapping[str, str],
         *,
         target: str = "on_execute_post_change_password",
-        source: Path = SOURCE / "main.py",
+        source: Path = PROJECT_ROOT / "main.py",
     ) -> None:
         self._journal, self._environment, self._target, self._source = journal, environment, target, source
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.said: list[str] = []
+        self.output: list[str] = []
         self.process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
@@ -53,7 +53,7 @@ class FunctionProcess:
         self.stop()
 
     def start(self) -> None:
-        """Return when the function answers. Raises FunctionError, with what it said, where it does not start."""
+        """Start the process and wait until it listens. Raise FunctionError with its output if it doesn't start."""
         command = [str(Path(sys.executable).parent / "functions-framework"), "--target", self._target]
         command += ["--source", str(self._source), "--host", "127.0.0.1", "--port", str(self.port)]
         self.process = subprocess.Popen(
@@ -65,20 +65,20 @@ class FunctionProcess:
             text=True,
             encoding="utf-8",
             errors="replace",
-            start_new_session=True,  # so that the master and its worker can be ended together
+            start_new_session=True,  # to kill gunicorn's master and worker together
         )
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
-        self._wait_until_it_listens()
+        self._wait_until_listening()
 
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """SIGTERM ends it in order, as Cloud Run does; SIGKILL ends master and worker at once."""
+    def stop(self, signal_number: signal.Signals = signal.SIGTERM) -> None:
+        """Stop the process: gracefully with SIGTERM, as Cloud Run does, or immediately with SIGKILL."""
         if self.process is None:
             return
-        if how == signal.SIGKILL:
-            os.killpg(self.process.pid, how)
+        if signal_number == signal.SIGKILL:
+            os.killpg(self.process.pid, signal_number)
         else:
-            self.process.send_signal(how)
+            self.process.send_signal(signal_number)
         self.process.wait()
         if self._reader is not None:
             self._reader.join(5)
@@ -88,12 +88,12 @@ class FunctionProcess:
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         for line in process.stdout or ():
-            self.said.append(line.rstrip("\n"))
+            self.output.append(line.rstrip("\n"))
             self._journal.record("function.log", side=self._target, line=line.rstrip("\n"), fields=_fields(line))
 
-    def _wait_until_it_listens(self) -> None:
-        ends = time.monotonic() + START_SECONDS
-        while time.monotonic() < ends and self.process is not None and self.process.poll() is None:
+    def _wait_until_listening(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while time.monotonic() < deadline and self.process is not None and self.process.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
             except OSError:
@@ -101,23 +101,23 @@ class FunctionProcess:
             else:
                 return
         self.stop(signal.SIGKILL) if self.process and self.process.poll() is None else self.stop()
-        raise FunctionError("the function did not start:\n" + "\n".join(self.said))
+        raise FunctionError("the function didn't start:\n" + "\n".join(self.output))
 
 
 def free_port() -> int:
-    """A port for a process that is about to start.
+    """Return a free port for a process that is about to start.
 
-    None of those that the system gives to connections (from 32,768 on): one of them could be somebody else's when the
-    process comes to listen. Processes that ask side by side, as tests do, begin a hundred apart.
+    The port is below the ephemeral range (from 32,768), so that no outgoing connection takes it before the process
+    listens. Concurrent processes, such as parallel tests, start searching 100 ports apart.
     """
     while True:
-        port = 20_000 + (100 * os.getpid() + next(_asked)) % 12_000
+        port = 20_000 + (100 * os.getpid() + next(_requests)) % 12_000
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
 
 
-_asked = itertools.count()
+_requests = itertools.count()
 
 
 def _fields(line: str) -> dict[str, object]:

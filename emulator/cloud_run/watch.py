@@ -1,25 +1,25 @@
-"""The watch: looks at the files every now and then, so that a slip shows when it is saved, and not at the next run."""
+"""Poll for edits, so that an error is reported when the file is saved, not at the next run."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-SECONDS = 0.5
+INTERVAL_SECONDS = 0.5
 
 
 @contextmanager
-def watching(look: Callable[[], None]) -> Iterator[None]:
-    """Inside, `look` is called again and again."""
-    ending = threading.Event()
+def watching(refresh: Callable[[], None]) -> Iterator[None]:
+    """Call `refresh` periodically while the context is active."""
+    stop = threading.Event()
 
     def watch() -> None:
-        while not ending.wait(SECONDS):
-            look()
+        while not stop.wait(INTERVAL_SECONDS):
+            refresh()
 
     thread = threading.Thread(target=watch, name="watch", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        ending.set()
+        stop.set()
         thread.join()

@@ -1,4 +1,4 @@
-"""The dispatcher of the Cloud Tasks stand-in: one thread that watches the queues, others that send what is due."""
+"""The dispatcher of the Cloud Tasks emulator: one thread watches the queues, others send the due tasks."""
 
 import threading
 import time
@@ -11,16 +11,16 @@ from queue import SimpleQueue
 import urllib3
 
 from emulator.cloud_tasks.queue import AttemptResult, TaskQueue
-from emulator.cloud_tasks.queue_config import RETENTION
+from emulator.cloud_tasks.queue_config import RETENTION_SECONDS
 from emulator.cloud_tasks.task import AttemptResponse, Task
 from emulator.core.journal import Journal
 
 
 class QueueClock:
-    """The one door to the time of queues and tasks: unix seconds that pass `speed` times as fast as real ones."""
+    """The clock of queues and tasks: Unix seconds that pass `speed` times as fast as real time."""
 
     def __init__(self, speed: float = 1.0) -> None:
-        self._speed, self._real, self._shown = speed, time.monotonic(), time.time()
+        self._speed, self._real, self._scaled = speed, time.monotonic(), time.time()
 
     @property
     def speed(self) -> float:
@@ -28,53 +28,53 @@ class QueueClock:
 
     @speed.setter
     def speed(self, speed: float) -> None:
-        self._shown, self._real = self.now(), time.monotonic()
+        self._scaled, self._real = self.now(), time.monotonic()
         self._speed = speed
 
     def now(self) -> float:
-        return self._shown + (time.monotonic() - self._real) * self._speed
+        return self._scaled + (time.monotonic() - self._real) * self._speed
 
-    def real(self, seconds: float) -> float:
+    def to_real(self, seconds: float) -> float:
         return seconds / self._speed
 
 
 class Dispatcher:
-    """Sends what the queues have due; every access to `queues` holds `changed`, which is notified of each change.
+    """Sends the due tasks of `queues`; hold `changed` for every access to them, and notify it of every change.
 
-    `threads` attempts at most are under way at once. An attempt ends with its task's dispatch deadline, or after
-    `longest_attempt` seconds: both are real seconds, whatever the clock's speed is, since the target's work is real.
+    At most `threads` attempts are in flight. An attempt times out at its task's dispatch deadline or after
+    `max_attempt_seconds`. Both are real seconds, regardless of the clock's speed, because the target's work is real.
     """
 
-    def __init__(self, journal: Journal, clock: QueueClock, *, threads: int, longest_attempt: float) -> None:
+    def __init__(self, journal: Journal, clock: QueueClock, *, threads: int, max_attempt_seconds: float) -> None:
         self.queues: dict[str, TaskQueue] = {}
         self.changed = threading.Condition(threading.RLock())
         self.clock, self.paused, self.duplicates = clock, False, 0
-        self._journal, self._longest, self._free, self._stopping = journal, longest_attempt, threads, False
+        self._journal, self._max_seconds, self._free, self._stopping = journal, max_attempt_seconds, threads, False
         self._workers = _Workers(threads)
         self._http = urllib3.PoolManager(maxsize=threads, retries=False)
-        self._watch = threading.Thread(target=self._run, name="cloud_tasks_dispatcher", daemon=True)
+        self._watcher = threading.Thread(target=self._run, name="cloud_tasks_dispatcher", daemon=True)
 
     def start(self) -> None:
-        self._watch.start()
+        self._watcher.start()
 
     def stop(self) -> None:
-        """What is under way is let go: its answer is of no interest any more."""
+        """Stop dispatching; ignore the responses of attempts in flight."""
         with self.changed:
             self._stopping = True
             self.changed.notify_all()
-        self._watch.join()
+        self._watcher.join()
         self._workers.stop()
         self._http.clear()
 
     def run(self, queue: TaskQueue, task: Task) -> None:
-        """Sends the task now, whatever the queue's limits and state say."""
+        """Send the task now, regardless of the queue's limits and state."""
         queue.start(task)
         self._send(queue, task)
 
-    def ended(self, queue: TaskQueue, task: Task, how: str) -> None:
-        """Records the end of a task: `delivered`, `dropped` (given up), `deleted` or `purged`."""
-        facts = {"queue": queue.short_name, "task": task.short_name, "attempts": task.attempts, "how": how}
-        self._journal.record("cloud_tasks.done", **facts)
+    def record_end(self, queue: TaskQueue, task: Task, how: str) -> None:
+        """Record the end of a task: `delivered`, `dropped` (retries exhausted), `deleted`, or `purged`."""
+        data = {"queue": queue.short_name, "task": task.short_name, "attempts": task.attempts, "how": how}
+        self._journal.record("cloud_tasks.done", **data)
 
     def _run(self) -> None:
         with self.changed:
@@ -88,39 +88,39 @@ class Dispatcher:
                 self._send(queue, task)
 
     def _until_next(self) -> float | None:
-        """Real seconds until time alone makes a task due; None: something else has to happen first."""
+        """Return the real seconds until the next task is due, or None if that depends on another event."""
         now = self.clock.now()
         soonest = min((queue.next_time(now) for queue in self.queues.values()), default=float("inf"))
         idle = self.paused or self._free <= 0 or soonest == float("inf")
-        return None if idle else min(self.clock.real(max(soonest - now, 0)), threading.TIMEOUT_MAX)
+        return None if idle else min(self.clock.to_real(max(soonest - now, 0)), threading.TIMEOUT_MAX)
 
     def _send(self, queue: TaskQueue, task: Task) -> None:
         sent = self.clock.now()
         attempt = _Attempt(queue, task, sent, task.begin(sent), task.attempts)
-        self._do(attempt)
+        self._submit(attempt)
         if self.duplicates:
             self.duplicates -= 1
             queue.start(task)
-            self._do(attempt)
+            self._submit(attempt)
 
-    def _do(self, attempt: "_Attempt") -> None:
+    def _submit(self, attempt: "_Attempt") -> None:
         self._free -= 1
-        self._workers.do(lambda: self._attempt(attempt))
+        self._workers.submit(lambda: self._attempt(attempt))
 
     def _attempt(self, attempt: "_Attempt") -> None:
         started = time.monotonic()
-        answer = self._post(attempt)
+        response = self._post(attempt)
         milliseconds = round((time.monotonic() - started) * 1000, 1)
         with self.changed:
             self._free += 1
             if self._stopping:
                 return
-            verdict = attempt.queue.finish(attempt.task, attempt.sent, answer, self.clock.now())
-            self._record(attempt, answer, verdict, milliseconds)
+            result = attempt.queue.finish(attempt.task, attempt.sent, response, self.clock.now())
+            self._record(attempt, response, result, milliseconds)
             self.changed.notify_all()
 
     def _record(
-        self, attempt: "_Attempt", answer: AttemptResponse, verdict: AttemptResult, milliseconds: float
+        self, attempt: "_Attempt", response: AttemptResponse, result: AttemptResult, milliseconds: float
     ) -> None:
         self._journal.record(
             "cloud_tasks.attempt",
@@ -128,30 +128,30 @@ class Dispatcher:
             task=attempt.task.short_name,
             attempt=attempt.number,
             url=attempt.task.url,
-            status=answer.status,
-            problem=answer.problem,
+            status=response.status,
+            problem=response.problem,
             duration_ms=milliseconds,
-            next_retry_s=verdict.wait,
+            next_retry_s=result.wait,
         )
-        if verdict.ended:
-            self.ended(attempt.queue, attempt.task, verdict.ended)
+        if result.ended:
+            self.record_end(attempt.queue, attempt.task, result.ended)
 
     def _post(self, attempt: "_Attempt") -> AttemptResponse:
-        """Redirects are not followed: a 3xx is a failure, as any answer that is no 2xx."""
+        """Send the request; a redirect is a failure, as is any status other than 2xx."""
         task = attempt.task
-        timeout = urllib3.Timeout(total=min(task.deadline, self._longest))
+        timeout = urllib3.Timeout(total=min(task.deadline, self._max_seconds))
         try:
-            answer = self._http.request(
+            response = self._http.request(
                 task.method, task.url, body=task.body, headers=attempt.headers, timeout=timeout, redirect=False
             )
         except (urllib3.exceptions.HTTPError, ValueError, OSError) as error:
             return AttemptResponse(0, problem=type(error).__name__)
-        return AttemptResponse(answer.status, retry_after(answer.headers.get("Retry-After", "")))
+        return AttemptResponse(response.status, retry_after(response.headers.get("Retry-After", "")))
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One dispatch; the state of `task` moves on while it is under way."""
+    """One dispatch, with the values of `task` at that time; the task can change while it is in flight."""
 
     queue: TaskQueue
     task: Task
@@ -161,15 +161,15 @@ class _Attempt:
 
 
 class _Workers:
-    """Threads that do one job after another; they are daemons, so a target that hangs keeps nobody from leaving."""
+    """A pool of daemon threads, so that a hanging target doesn't block the exit of the process."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_threads: int) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._idle, self._most, self._count = threading.Semaphore(0), most, 0
+        self._idle, self._max_threads, self._count = threading.Semaphore(0), max_threads, 0
 
-    def do(self, job: Callable[[], None]) -> None:
+    def submit(self, job: Callable[[], None]) -> None:
         self._jobs.put(job)
-        if not self._idle.acquire(blocking=False) and self._count < self._most:
+        if not self._idle.acquire(blocking=False) and self._count < self._max_threads:
             self._count += 1
             threading.Thread(target=self._work, name="cloud_tasks_attempt", daemon=True).start()
 
@@ -184,12 +184,12 @@ class _Workers:
 
 
 def retry_after(value: str) -> float:
-    """The seconds that a Retry-After header asks for, a number or a date; 0 for none and for nonsense."""
+    """Return the seconds of a Retry-After header, a number or a date; 0 if it is missing or invalid."""
     try:
         if value.strip().isdecimal():
-            return min(float(value), RETENTION)
-        moment = parsedate_to_datetime(value)
+            return min(float(value), RETENTION_SECONDS)
+        date = parsedate_to_datetime(value)
     except ValueError:
         return 0.0
-    seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), RETENTION)
+    seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(seconds, 0.0), RETENTION_SECONDS)

@@ -1,7 +1,7 @@
-"""A stand-in for Google Cloud Tasks: its REST surface, enough for the official client and for gcloud, and the sending.
+"""An emulator of Cloud Tasks: its REST API, complete enough for the official client and gcloud, and task dispatch.
 
-Queues and tasks live in memory. Permissions are kept, not enforced. Not played: App Engine targets, ramp-up of new
-queues, queues that fall asleep, and the check that an OIDC token's service account exists.
+Queues and tasks are kept in memory. IAM policies are stored, but not enforced. Not emulated: App Engine targets,
+ramp-up of new queues, idle queues, and the check that an OIDC token's service account exists.
 """
 
 import secrets
@@ -12,44 +12,54 @@ from flask import Flask, Response, jsonify, request
 
 from emulator.cloud_tasks.dispatcher import Dispatcher, QueueClock
 from emulator.cloud_tasks.queue import TaskQueue
-from emulator.cloud_tasks.queue_config import Rate, Retry
-from emulator.cloud_tasks.task import parse
-from emulator.core.google_api import ApiError, Json, Policies, api, api_faults, body, member, page, status_fault
+from emulator.cloud_tasks.queue_config import RateLimits, RetryConfig
+from emulator.cloud_tasks.task import parse_task
+from emulator.core.google_api import ApiError, Json, Policies, api, api_faults, body, message_field, page, status_fault
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 
-NAME_BLOCKED = 7 * 86_400.0  # seconds that the name of a deleted queue stays taken [Cloud Tasks quotas]
-TASKS_PAGE, QUEUES_PAGE = 1000, 9800
+QUEUE_NAME_RESERVED_SECONDS = 7 * 86_400.0  # after the queue is deleted [Cloud Tasks quotas]
+TASKS_PAGE_SIZE, QUEUES_PAGE_SIZE = 1000, 9800
 
 _NO_QUEUE = "Queue does not exist. If you just created the queue, wait at least a minute for the queue to initialize."
-FAULTS = api_faults("cloudtasks.googleapis.com", "cloudtasks.tasks.create") | {
-    "queue asleep": status_fault("queue asleep", ApiError("NOT_FOUND", _NO_QUEUE))
-}
+_IDLE = status_fault("queue asleep", ApiError("NOT_FOUND", _NO_QUEUE), "404: the queue wasn't used for a long time")
+FAULTS = {_IDLE.name: _IDLE} | api_faults(
+    "cloudtasks.googleapis.com",
+    "cloudtasks.tasks.create",
+    {
+        "permission denied": "403: the service account can't create tasks",
+        "not found": "404: the queue doesn't exist",
+        "unauthenticated": "401: the caller isn't authenticated",
+        "rate limited": "429: too many requests",
+        "internal": "500: retried",
+        "unavailable": "503: retried",
+    },
+)
 
 
 class FakeCloudTasks(Server):
-    """The stand-in, as a context manager; see FAULTS for what `faults` may be given by name (its API side).
+    """The fake Cloud Tasks, a context manager; FAULTS are the faults of its API that can be added to `faults`.
 
-    `speed` is how many times as fast as real the time of schedules, backoffs, rates and kept names passes.
-    `threads` attempts at most are under way at once, and none lasts longer than `longest_attempt` real seconds.
+    Time for schedules, backoffs, rates, and reserved names passes `speed` times as fast as real time. At most `threads`
+    attempts are in flight, and none takes longer than `max_attempt_seconds` real seconds.
     """
 
     def __init__(
-        self, journal: Journal, *, speed: float = 1.0, threads: int = 100, longest_attempt: float = 1800
+        self, journal: Journal, *, speed: float = 1.0, threads: int = 100, max_attempt_seconds: float = 1800
     ) -> None:
         super().__init__("cloud_tasks", self._app(), journal)
         self._clock = QueueClock(speed)
-        self._work = Dispatcher(journal, self._clock, threads=threads, longest_attempt=longest_attempt)
+        self._dispatcher = Dispatcher(journal, self._clock, threads=threads, max_attempt_seconds=max_attempt_seconds)
         self._policies = Policies()
         self._deleted: dict[str, float] = {}
 
     def __enter__(self) -> Self:
-        self._work.start()
+        self._dispatcher.start()
         return super().__enter__()
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
-        self._work.stop()
+        self._dispatcher.stop()
 
     @property
     def speed(self) -> float:
@@ -57,66 +67,72 @@ class FakeCloudTasks(Server):
 
     @speed.setter
     def speed(self, speed: float) -> None:
-        with self._work.changed:
+        with self._dispatcher.changed:
             self._clock.speed = speed
-            self._work.changed.notify_all()
+            self._dispatcher.changed.notify_all()
 
     @property
     def paused(self) -> bool:
-        """Whether nothing at all is sent, whatever the queues' own states are."""
-        return self._work.paused
+        """Whether all queues are paused, in addition to their individual states."""
+        return self._dispatcher.paused
 
     @paused.setter
     def paused(self, paused: bool) -> None:
-        with self._work.changed:
-            self._work.paused = paused
-            self._work.changed.notify_all()
+        with self._dispatcher.changed:
+            self._dispatcher.paused = paused
+            self._dispatcher.changed.notify_all()
 
     def create_queue(self, name: str, settings: Json | None = None) -> None:
-        """Makes the queue called `name` (full), or gives it other `settings`: a Queue message's members."""
-        with self._work.changed:
-            self._work.queues[name] = _changed(self._work.queues.get(name) or TaskQueue(name), settings or {})
-            self._work.changed.notify_all()
+        """Create or update the queue with the full name `name`; `settings` are fields of a Queue message."""
+        with self._dispatcher.changed:
+            self._dispatcher.queues[name] = _update(
+                self._dispatcher.queues.get(name) or TaskQueue(name), settings or {}
+            )
+            self._dispatcher.changed.notify_all()
 
     def run_now(self) -> None:
-        """Makes every waiting task due, whatever its schedule or backoff was."""
-        with self._work.changed:
-            for queue in self._work.queues.values():
+        """Make every waiting task due now, regardless of its schedule or backoff."""
+        with self._dispatcher.changed:
+            for queue in self._dispatcher.queues.values():
                 for task in queue.tasks.values():
-                    queue.hasten(task, self._clock.now())
-            self._work.changed.notify_all()
+                    queue.run_now(task, self._clock.now())
+            self._dispatcher.changed.notify_all()
 
     def clear(self) -> None:
-        """Drops every task, whose names are free again, and goes on where it was paused; the queues stay."""
-        with self._work.changed:
-            for name, queue in self._work.queues.items():
+        """Delete all tasks, release their names, and resume dispatch; keep the queues."""
+        with self._dispatcher.changed:
+            for name, queue in self._dispatcher.queues.items():
                 queue.purge(self._clock.now())
-                self._work.queues[name] = TaskQueue(name, queue.retry, queue.rate)
-            self._work.paused, self._work.duplicates = False, 0
-            self._work.changed.notify_all()
+                self._dispatcher.queues[name] = TaskQueue(name, queue.retry, queue.rate)
+            self._dispatcher.paused, self._dispatcher.duplicates = False, 0
+            self._dispatcher.changed.notify_all()
 
     def duplicate_next(self, count: int = 1) -> None:
-        """The next `count` dispatches are made twice: the service delivers at least once, and rarely more often."""
-        with self._work.changed:
-            self._work.duplicates += count
+        """Dispatch the next `count` tasks twice, as at-least-once delivery allows."""
+        with self._dispatcher.changed:
+            self._dispatcher.duplicates += count
 
     def tasks(self) -> list[Json]:
-        """The tasks that wait or run, as Task messages with their bodies."""
-        with self._work.changed:
-            return [task.resource(full=True) for queue in self._work.queues.values() for task in queue.tasks.values()]
+        """Return the waiting and running tasks as Task messages with bodies."""
+        with self._dispatcher.changed:
+            return [
+                task.resource(full=True) for queue in self._dispatcher.queues.values() for task in queue.tasks.values()
+            ]
 
     def wait_until_empty(self, timeout: float) -> bool:
-        """Waits until no task waits or runs; False when that took longer than `timeout` real seconds."""
-        with self._work.changed:
-            return self._work.changed.wait_for(lambda: not any(q.tasks for q in self._work.queues.values()), timeout)
+        """Wait until no task is left; return False after `timeout` real seconds."""
+        with self._dispatcher.changed:
+            return self._dispatcher.changed.wait_for(
+                lambda: not any(q.tasks for q in self._dispatcher.queues.values()), timeout
+            )
 
     def _app(self) -> Flask:
         app = api("cloud_tasks")
-        place = "/v2/projects/<project>/locations/<location>/queues"
-        queue, task = f"{place}/<id:queue>", f"{place}/<id:queue>/tasks/<id:task>"
+        queues = "/v2/projects/<project>/locations/<location>/queues"
+        queue, task = f"{queues}/<id:queue>", f"{queues}/<id:queue>/tasks/<id:task>"
         for method, rule, view in (
-            ("POST", place, self._create_queue),
-            ("GET", place, self._list_queues),
+            ("POST", queues, self._create_queue),
+            ("GET", queues, self._list_queues),
             ("GET", queue, self._get_queue),
             ("PATCH", queue, self._update_queue),
             ("DELETE", queue, self._delete_queue),
@@ -136,50 +152,50 @@ class FakeCloudTasks(Server):
 
     def _locked(self, view: Callable[..., Json | Response]) -> Callable[..., Response]:
         def locked(**names: str) -> Response:
-            with self._work.changed:
-                answer = view(**names)
-                self._work.changed.notify_all()
-            return answer if isinstance(answer, Response) else jsonify(answer)
+            with self._dispatcher.changed:
+                result = view(**names)
+                self._dispatcher.changed.notify_all()
+            return result if isinstance(result, Response) else jsonify(result)
 
         return locked
 
     def _queue(self, **names: str) -> TaskQueue:
         name = _name(**names)
-        if name not in self._work.queues:
+        if name not in self._dispatcher.queues:
             raise ApiError("NOT_FOUND", _NO_QUEUE)
-        return self._work.queues[name]
+        return self._dispatcher.queues[name]
 
     def _create_queue(self, **names: str) -> Json:
         given, parent = body(), _name(**names)
         name = str(given.get("name") or "")
         if not name.startswith(f"{parent}/queues/"):
             raise ApiError("INVALID_ARGUMENT", f"{name} must begin with {parent}.")
-        if name in self._work.queues:
+        if name in self._dispatcher.queues:
             raise ApiError("ALREADY_EXISTS", "Queue already exists")
-        if self._clock.now() - self._deleted.get(name, float("-inf")) < NAME_BLOCKED:
+        if self._clock.now() - self._deleted.get(name, float("-inf")) < QUEUE_NAME_RESERVED_SECONDS:
             message = "The queue cannot be created because a queue with this name existed too recently."
             raise ApiError("FAILED_PRECONDITION", message)
-        self._work.queues[name] = _changed(TaskQueue(name), given)
-        return self._work.queues[name].resource()
+        self._dispatcher.queues[name] = _update(TaskQueue(name), given)
+        return self._dispatcher.queues[name].resource()
 
     def _list_queues(self, **names: str) -> Response:
         start = _name(**names) + "/"
-        owned = [queue.resource() for name, queue in sorted(self._work.queues.items()) if name.startswith(start)]
-        return page(owned, "queues", QUEUES_PAGE)
+        owned = [queue.resource() for name, queue in sorted(self._dispatcher.queues.items()) if name.startswith(start)]
+        return page(owned, "queues", QUEUES_PAGE_SIZE)
 
     def _get_queue(self, **names: str) -> Json:
         return self._queue(**names).resource()
 
     def _update_queue(self, **names: str) -> Json:
-        """A queue that does not exist is made [CloudTasks.UpdateQueue]."""
-        queue = self._work.queues.get(_name(**names)) or TaskQueue(_name(**names))
-        self._work.queues[queue.name] = _changed(queue, _masked(body(), request.args.get("updateMask", "")))
+        """Update a queue, or create it if it doesn't exist [CloudTasks.UpdateQueue]."""
+        queue = self._dispatcher.queues.get(_name(**names)) or TaskQueue(_name(**names))
+        self._dispatcher.queues[queue.name] = _update(queue, _apply_mask(body(), request.args.get("updateMask", "")))
         return queue.resource()
 
     def _delete_queue(self, **names: str) -> Json:
         name = self._queue(**names).name
         self._purge_queue(**names)
-        del self._work.queues[name]
+        del self._dispatcher.queues[name]
         self._policies.drop(name)
         self._deleted[name] = self._clock.now()
         return {}
@@ -195,70 +211,70 @@ class FakeCloudTasks(Server):
     def _purge_queue(self, **names: str) -> Json:
         queue = self._queue(**names)
         for task in queue.purge(self._clock.now()):
-            self._work.ended(queue, task, "purged")
+            self._dispatcher.record_end(queue, task, "purged")
         return queue.resource()
 
     def _get_policy(self, **names: str) -> Json:
         return self._policies.get(self._queue(**names).name)
 
     def _set_policy(self, **names: str) -> Json:
-        return self._policies.set(self._queue(**names).name, member(body(), "policy"))
+        return self._policies.set(self._queue(**names).name, message_field(body(), "policy"))
 
     def _create_task(self, **names: str) -> Json:
         given, queue, now = body(), self._queue(**names), self._clock.now()
-        task = parse(member(given, "task"), queue.name, str(secrets.randbits(63)), now)
+        task = parse_task(message_field(given, "task"), queue.name, str(secrets.randbits(63)), now)
         queue.add(task, now)
-        return task.resource(full=_full(given.get("responseView")))
+        return task.resource(full=_is_full(given.get("responseView")))
 
     def _list_tasks(self, **names: str) -> Response:
-        full = _full(request.args.get("responseView"))
+        full = _is_full(request.args.get("responseView"))
         listed = [task.resource(full=full) for task in self._queue(**names).tasks.values()]
-        return page(listed, "tasks", TASKS_PAGE)
+        return page(listed, "tasks", TASKS_PAGE_SIZE)
 
     def _get_task(self, task: str, **names: str) -> Json:
         queue = self._queue(**names)
-        return queue.get(f"{queue.name}/tasks/{task}").resource(full=_full(request.args.get("responseView")))
+        return queue.get(f"{queue.name}/tasks/{task}").resource(full=_is_full(request.args.get("responseView")))
 
     def _delete_task(self, task: str, **names: str) -> Json:
         queue = self._queue(**names)
         found = queue.get(f"{queue.name}/tasks/{task}")
         queue.remove(found, self._clock.now())
-        self._work.ended(queue, found, "deleted")
+        self._dispatcher.record_end(queue, found, "deleted")
         return {}
 
     def _run_task(self, task: str, **names: str) -> Json:
         queue = self._queue(**names)
         found = queue.get(f"{queue.name}/tasks/{task}")
-        self._work.run(queue, found)
-        return found.resource(full=_full(body().get("responseView")))
+        self._dispatcher.run(queue, found)
+        return found.resource(full=_is_full(body().get("responseView")))
 
 
 def _name(project: str, location: str, queue: str = "") -> str:
     return f"projects/{project}/locations/{location}" + (f"/queues/{queue}" if queue else "")
 
 
-def _full(view: object) -> bool:
-    """By name or, as the Python client sends it, by number."""
+def _is_full(view: object) -> bool:
+    """Return whether the view is FULL, given by name or, as the Python client does, by number."""
     return str(view) in ("FULL", "2")
 
 
-def _changed(queue: TaskQueue, given: Json) -> TaskQueue:
-    """`queue` with the settings that a Queue message has. Raises ApiError, and then nothing is changed."""
-    retry = queue.retry.changed(member(given, "retryConfig"))
-    queue.rate = queue.rate.changed(member(given, "rateLimits"))
+def _update(queue: TaskQueue, given: Json) -> TaskQueue:
+    """Apply the settings of a Queue message. Raise ApiError, and change nothing, if one is invalid."""
+    retry = queue.retry.merged(message_field(given, "retryConfig"))
+    queue.rate = queue.rate.merged(message_field(given, "rateLimits"))
     queue.retry = retry
     return queue
 
 
-def _masked(given: Json, mask: str) -> Json:
-    """What of a Queue message an update mask such as `retryConfig.maxAttempts,rateLimits` lets through."""
+def _apply_mask(given: Json, mask: str) -> Json:
+    """Return the fields of a Queue message that an update mask such as `retryConfig.maxAttempts,rateLimits` selects."""
     paths = {tuple(path.split(".")) for path in mask.split(",") if path}
-    retry = {"maxRetryDuration": "0s"} | Retry().resource()
-    defaults = {"retryConfig": retry, "rateLimits": Rate().resource()}
+    retry = {"maxRetryDuration": "0s"} | RetryConfig().resource()
+    defaults = {"retryConfig": retry, "rateLimits": RateLimits().resource()}
     return {
         group: {
             name: value
-            for name, value in (defaults[group] | member(given, group)).items()
+            for name, value in (defaults[group] | message_field(given, group)).items()
             if not paths or (group,) in paths or (group, name) in paths
         }
         for group in defaults

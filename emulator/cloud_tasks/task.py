@@ -1,4 +1,4 @@
-"""A task of the Cloud Tasks stand-in: what its creator asked for, what became of it, and the request that it makes."""
+"""A task of the Cloud Tasks emulator: its validation, its state, and the request that it sends."""
 
 import base64
 import json
@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from emulator.cloud_tasks.queue_config import duration, seconds
-from emulator.core.google_api import ApiError, Json, from_base64, member
+from emulator.cloud_tasks.queue_config import format_duration, parse_duration
+from emulator.core.google_api import ApiError, Json, from_base64, message_field
 
-# The documentation says 100 KB in one place and 1 MB in another, and 1,048,569 bytes were measured on the service:
-# held to the smallest, so that nothing comes to depend on more.
-TASK_LIMIT = 102_400
-URL_LIMIT = 2083
-DEADLINE, SHORTEST_DEADLINE, LONGEST_DEADLINE = 600.0, 15.0, 1800.0  # seconds [Task.dispatch_deadline]
-HORIZON = 720 * 3600.0  # how far ahead a task may be scheduled [Cloud Tasks quotas]
+# The documentation says 100 KB and 1 MB, and the service accepted 1,048,569 bytes. Enforce the smallest value, so that
+# nothing depends on a larger one.
+MAX_TASK_BYTES = 102_400
+MAX_URL_CHARACTERS = 2083
+DEFAULT_DEADLINE_SECONDS, MIN_DEADLINE_SECONDS, MAX_DEADLINE_SECONDS = 600.0, 15.0, 1800.0  # [Task.dispatch_deadline]
+MAX_SCHEDULE_SECONDS = 720 * 3600.0  # from now [Cloud Tasks quotas]
 
 METHODS = ("HTTP_METHOD_UNSPECIFIED", "POST", "GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS")  # by enum number
 _NAME = re.compile(r"(?P<queue>projects/[^/]+/locations/[^/]+/queues/[^/]+)/tasks/(?P<id>.*)", re.DOTALL)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,500}")
-_REPLACED = ("host", "content-length", "user-agent")  # headers that the service sets itself [HttpRequest.headers]
-_RESERVED = ("x-google-", "x-appengine-", "x-cloudtasks-")
+_OVERRIDDEN = ("host", "content-length", "user-agent")  # headers that the service sets [HttpRequest.headers]
+_RESERVED_PREFIXES = ("x-google-", "x-appengine-", "x-cloudtasks-")
 
-# google.rpc codes of the statuses that have one; UNKNOWN for others.
+# The google.rpc codes of HTTP statuses; UNKNOWN for all others.
 _CODES = {
     400: (3, "INVALID_ARGUMENT"),
     401: (16, "UNAUTHENTICATED"),
@@ -39,7 +39,7 @@ _CODES = {
 
 @dataclass(frozen=True)
 class AttemptResponse:
-    """What came of one attempt; `status` 0: no answer, and `problem` says why."""
+    """The response to one attempt; status 0 means none was received, because of `problem`."""
 
     status: int
     retry_after: float = 0.0  # seconds
@@ -52,7 +52,7 @@ class AttemptResponse:
 
 @dataclass
 class Task:
-    """`queue` and `name` are full names. Times are unix seconds of the stand-in's clock."""
+    """A task; `queue` and `name` are full names, times are Unix seconds of the emulator's clock."""
 
     queue: str
     name: str
@@ -66,9 +66,9 @@ class Task:
     deadline: float
     attempts: int = 0
     responses: int = 0
-    executions: int = 0  # responses that were no 5xx
+    executions: int = 0  # responses other than 5xx
     running: int = 0
-    entry: int = 0  # which entry of the queue's heap is this task's; 0: none
+    entry: int = 0  # number of the task's valid entry in the queue's heap; 0: none
     first_sent: float | None = None
     last: Json = field(default_factory=dict)
     previous: AttemptResponse | None = None
@@ -78,37 +78,37 @@ class Task:
         return self.name.rpartition("/")[2]
 
     def begin(self, now: float) -> dict[str, str]:
-        """Counts one attempt more and returns the headers that its request has."""
-        headers = {**self.headers, **self._about()}
+        """Count another attempt and return its request headers."""
+        headers = {**self.headers, **self._task_headers()}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {oidc_token(self.token, self.url)}"
         self.attempts += 1
         self.first_sent = now if self.first_sent is None else self.first_sent
-        self.last = {"scheduleTime": stamp(self.scheduled), "dispatchTime": stamp(now)}
+        self.last = {"scheduleTime": format_timestamp(self.scheduled), "dispatchTime": format_timestamp(now)}
         return headers
 
-    def end(self, answer: AttemptResponse, now: float) -> None:
-        self.previous = answer
-        status = answer.status or 504
-        code, name = (0, "OK") if answer.ok else _CODES.get(status, (2, "UNKNOWN"))
-        said = {"code": code, "message": f"{name}({code}): HTTP status code {status}"}
-        self.last = {**self.last, "responseTime": stamp(now), "responseStatus": said}
-        self.responses += bool(answer.status)
-        self.executions += 0 < answer.status < 500
+    def end(self, response: AttemptResponse, now: float) -> None:
+        self.previous = response
+        status = response.status or 504
+        code, name = (0, "OK") if response.ok else _CODES.get(status, (2, "UNKNOWN"))
+        response_status = {"code": code, "message": f"{name}({code}): HTTP status code {status}"}
+        self.last = {**self.last, "responseTime": format_timestamp(now), "responseStatus": response_status}
+        self.responses += bool(response.status)
+        self.executions += 0 < response.status < 500
 
     def resource(self, *, full: bool = False) -> Json:
-        """The Task message; without `full` the body is left out."""
+        """Return the Task message, with the body only if `full`."""
         token = {} if self.token is None else {"oidcToken": self.token}
         request = {"url": self.url, "httpMethod": self.method, "headers": self.headers, **token}
         if full and self.body:
             request["body"] = base64.b64encode(self.body).decode()
-        first = {} if self.first_sent is None else {"firstAttempt": {"dispatchTime": stamp(self.first_sent)}}
+        first = {} if self.first_sent is None else {"firstAttempt": {"dispatchTime": format_timestamp(self.first_sent)}}
         return {
             "name": self.name,
             "httpRequest": request,
-            "scheduleTime": stamp(self.scheduled),
-            "createTime": stamp(int(self.created)),
-            "dispatchDeadline": duration(self.deadline),
+            "scheduleTime": format_timestamp(self.scheduled),
+            "createTime": format_timestamp(int(self.created)),
+            "dispatchDeadline": format_duration(self.deadline),
             "dispatchCount": self.attempts,
             "responseCount": self.responses,
             **first,
@@ -116,9 +116,9 @@ class Task:
             "view": "FULL" if full else "BASIC",
         }
 
-    def _about(self) -> dict[str, str]:
-        """The headers that tell the target about the task; those about the answer before were seen on the service."""
-        about = {
+    def _task_headers(self) -> dict[str, str]:
+        """Return the X-CloudTasks headers; those about the previous response were observed on the service."""
+        headers = {
             "QueueName": self.queue.rpartition("/")[2],
             "TaskName": self.short_name,
             "TaskRetryCount": str(self.attempts),
@@ -126,33 +126,33 @@ class Task:
             "TaskETA": f"{self.scheduled:.6f}",
         }
         if self.previous is not None:
-            about |= {"TaskPreviousResponse": str(self.previous.status or 504), "TaskRetryReason": ""}
-        return {f"X-CloudTasks-{name}": value for name, value in about.items()}
+            headers |= {"TaskPreviousResponse": str(self.previous.status or 504), "TaskRetryReason": ""}
+        return {f"X-CloudTasks-{name}": value for name, value in headers.items()}
 
 
-def parse(given: Json, queue: str, new_id: str, now: float) -> Task:
-    """The task that `given`, a Task message, asks for; one without a name is called `new_id`. Raises ApiError."""
-    request = member(given, "httpRequest")
+def parse_task(given: Json, queue: str, new_id: str, now: float) -> Task:
+    """Create the task of a Task message; `new_id` is the default name. Raise ApiError if it is invalid."""
+    request = message_field(given, "httpRequest")
     task = Task(
         queue=queue,
         name=_name(str(given.get("name") or ""), queue) or f"{queue}/tasks/{new_id}",
         url=_url(str(request.get("url") or "")),
         method=_method(request.get("httpMethod") or "POST"),
-        headers=_headers(member(request, "headers")),
+        headers=_headers(message_field(request, "headers")),
         body=from_base64(request.get("body"), "task.http_request.body"),
-        token=member(request, "oidcToken") or None,
+        token=message_field(request, "oidcToken") or None,
         created=now,
-        scheduled=max(_moment(given.get("scheduleTime"), now), now),
+        scheduled=max(_schedule_time(given.get("scheduleTime"), now), now),
         deadline=_deadline(given.get("dispatchDeadline")),
     )
     size = len(task.body) + len(task.url) + len(task.name) + sum(map(len, [*task.headers, *task.headers.values()]))
-    if size > TASK_LIMIT:
+    if size > MAX_TASK_BYTES:
         raise ApiError("INVALID_ARGUMENT", "Task size too large")
     return task
 
 
 def oidc_token(token: Json, url: str) -> str:
-    """A JSON Web Token with the claims of Google's, of the right form; nobody signed it, so no verifier takes it."""
+    """Return a JSON Web Token with Google's claims but an invalid signature, so no verifier accepts it."""
     email, now = str(token.get("serviceAccountEmail", "")), int(time.time())
     subject = str(int.from_bytes(sha256(email.encode()).digest()[:8], "big")).zfill(21)
     claims = {
@@ -170,9 +170,9 @@ def oidc_token(token: Json, url: str) -> str:
     return b".".join(part.rstrip(b"=") for part in encoded).decode()
 
 
-def stamp(moment: float) -> str:
-    """A google.protobuf.Timestamp in JSON."""
-    return datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
+def format_timestamp(seconds: float) -> str:
+    """Format Unix seconds as a google.protobuf.Timestamp in JSON."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _name(name: str, queue: str) -> str:
@@ -196,13 +196,13 @@ def _url(url: str) -> str:
         raise ApiError("INVALID_ARGUMENT", "HttpRequest.url is required.")
     if not url.startswith(("http://", "https://")):
         raise ApiError("INVALID_ARGUMENT", "HttpTarget.url must start with 'http://' or 'https://'.")
-    if len(url) > URL_LIMIT:
-        raise ApiError("INVALID_ARGUMENT", f"HttpRequest.url must not be longer than {URL_LIMIT} characters.")
+    if len(url) > MAX_URL_CHARACTERS:
+        raise ApiError("INVALID_ARGUMENT", f"HttpRequest.url must not be longer than {MAX_URL_CHARACTERS} characters.")
     return url
 
 
 def _method(method: object) -> str:
-    """By name or, as the Python client sends it, by number."""
+    """Return a method given by name or, as the Python client does, by number."""
     name = METHODS[method] if isinstance(method, int) and 0 <= method < len(METHODS) else str(method)
     if name not in METHODS:
         raise ApiError("INVALID_ARGUMENT", "Invalid value at 'task.http_request.http_method'")
@@ -210,30 +210,30 @@ def _method(method: object) -> str:
 
 
 def _headers(given: Json) -> dict[str, str]:
-    """As they are kept: those that the service sets are dropped, and its User-Agent stands among them."""
-    kept = {
+    """Return the stored headers: without those that the service sets, and with its User-Agent."""
+    stored = {
         name: str(value)
         for name, value in given.items()
-        if name.lower() not in _REPLACED and not name.lower().startswith(_RESERVED)
+        if name.lower() not in _OVERRIDDEN and not name.lower().startswith(_RESERVED_PREFIXES)
     }
-    return {**kept, "User-Agent": "Google-Cloud-Tasks"}
+    return {**stored, "User-Agent": "Google-Cloud-Tasks"}
 
 
-def _moment(text: object, now: float) -> float:
+def _schedule_time(text: object, now: float) -> float:
     if text is None:
         return now
     try:
-        moment = datetime.fromisoformat(str(text)).timestamp()
+        time = datetime.fromisoformat(str(text)).timestamp()
     except ValueError as error:
         raise ApiError("INVALID_ARGUMENT", "Invalid value at 'task.schedule_time'") from error
-    if moment > now + HORIZON:
+    if time > now + MAX_SCHEDULE_SECONDS:
         message = f"The Task.scheduleTime, {text}, is too far in the future."
         raise ApiError("INVALID_ARGUMENT", f"{message} Schedule time must be no more than 720h in the future.")
-    return moment
+    return time
 
 
 def _deadline(text: object) -> float:
-    deadline = DEADLINE if text is None else seconds(text, "task.dispatch_deadline")
-    if not SHORTEST_DEADLINE <= deadline <= LONGEST_DEADLINE:
+    deadline = DEFAULT_DEADLINE_SECONDS if text is None else parse_duration(text, "task.dispatch_deadline")
+    if not MIN_DEADLINE_SECONDS <= deadline <= MAX_DEADLINE_SECONDS:
         raise ApiError("INVALID_ARGUMENT", "Task.dispatchDeadline must be between [15s, 30m].")
     return deadline

@@ -1,1 +1,1 @@
-"""What every emulated service builds on: the HTTP server, the journal, injected faults, and file watching."""
+"""What every emulated service builds on: the HTTP server, the journal, fault injection, stubs, and source checks."""

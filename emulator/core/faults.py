@@ -1,4 +1,4 @@
-"""Faults: what a stand-in does wrong on purpose, counted, so that a run can be repeated."""
+"""Deterministic fault injection for the emulated services."""
 
 import threading
 from collections.abc import Mapping
@@ -10,54 +10,55 @@ Kind = Literal["status", "delay", "hang", "reset", "slow", "cut"]
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with the next `count` requests (None: with every one until cleared).
+    """A fault injected into the next `count` requests (None: into every request until cleared).
 
-    - `status`: answer `status` with `headers` and `body`; the request is not acted on.
-    - `delay`: wait `seconds`, then act as usual.
-    - `hang`: never answer; with `accepted`, act on the request first.
-    - `reset`: break the connection (RST) instead of answering; with `accepted`, act on the request first.
-    - `slow`: act as usual, then send the answer one byte each `seconds`.
-    - `cut`: act as usual, then break the connection in the middle of the answer.
+    - `status`: respond with `status`, `headers`, and `body` without processing the request.
+    - `delay`: wait `seconds`, then process the request normally.
+    - `hang`: never respond; with `accepted`, process the request first.
+    - `reset`: reset the connection (RST) instead of responding; with `accepted`, process the request first.
+    - `slow`: process the request normally, then send the response at one byte per `seconds`.
+    - `cut`: process the request normally, then reset the connection in the middle of the response.
     """
 
     kind: Kind
-    name: str = ""  # what a person calls it, such as "unverified sender"
+    name: str = ""  # shown in the page and used by the API, such as "unverified sender"
     count: int | None = 1
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
     seconds: float = 0.0
     accepted: bool = False
+    summary: str = ""  # one line for the page: what the caller sees
 
 
 class Faults:
-    """The faults that wait for their request, first in, first out."""
+    """A thread-safe queue of pending faults, first in, first out."""
 
     def __init__(self) -> None:
-        self._waiting: list[Fault] = []
+        self._pending: list[Fault] = []
         self._lock = threading.Lock()
 
     def add(self, *faults: Fault) -> None:
         with self._lock:
-            self._waiting.extend(faults)
+            self._pending.extend(faults)
 
     def clear(self) -> None:
         with self._lock:
-            self._waiting.clear()
+            self._pending.clear()
 
-    def waiting(self) -> list[Fault]:
+    def pending(self) -> list[Fault]:
         with self._lock:
-            return list(self._waiting)
+            return list(self._pending)
 
     def take(self) -> Fault | None:
-        """The fault for this request, counted down."""
+        """Return the fault for the current request, if any, and decrement its count."""
         with self._lock:
-            if not self._waiting:
+            if not self._pending:
                 return None
-            fault = self._waiting[0]
+            fault = self._pending[0]
             if fault.count is not None:
                 if fault.count <= 1:
-                    del self._waiting[0]
+                    del self._pending[0]
                 else:
-                    self._waiting[0] = replace(fault, count=fault.count - 1)
+                    self._pending[0] = replace(fault, count=fault.count - 1)
             return fault

@@ -1,9 +1,9 @@
-"""What every Google API has in common: google.rpc.Status errors, project numbers, IAM policies, pages, named faults."""
+"""What all Google APIs share: google.rpc.Status errors, project numbers, IAM policies, paging, and named faults."""
 
 import base64
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.routing import UnicodeConverter
 
-from emulator.core.faults import Fault, Kind
+from emulator.core.faults import Fault
 
 Json = dict[str, Any]
 
-# HTTP status of each canonical code used here (google/rpc/code.proto).
+# The HTTP status of each canonical code (google/rpc/code.proto).
 STATUSES = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
@@ -31,7 +31,7 @@ STATUSES = {
 
 
 class ApiError(Exception):
-    """A refusal in Google's form; `code` is a canonical name of STATUSES, `reason` fills an ErrorInfo detail."""
+    """An error response in Google's format; `code` is a key of STATUSES, `reason` adds an ErrorInfo detail."""
 
     def __init__(self, code: str, message: str, reason: str = "", domain: str = "googleapis.com", **metadata: str):
         super().__init__(message)
@@ -47,9 +47,9 @@ class ApiError(Exception):
 
 
 def api(name: str) -> Flask:
-    """A Flask application that answers ApiError, and every path it does not know, as a Google API does."""
+    """Create a Flask application that returns ApiError and unknown paths as a Google API does."""
     app = Flask(name)
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the documentation
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # keep the documented field order
     app.url_map.converters["id"] = _Id
     app.register_error_handler(ApiError, lambda error: (jsonify(error.body()), STATUSES[error.code]))
     for unknown in (404, 405):
@@ -58,13 +58,13 @@ def api(name: str) -> Flask:
 
 
 class _Id(UnicodeConverter):
-    """The last part of a resource's name: it ends before the colon of a custom method such as `:access`."""
+    """The last segment of a resource name; it ends before the colon of a custom method such as `:access`."""
 
     regex = "[^/:]+"
 
 
 def body() -> Json:
-    """The request's JSON object (an absent body is an empty one). Raises ApiError."""
+    """Return the request's JSON object, empty if there is no body. Raise ApiError if it is invalid."""
     try:
         value = json.loads(request.get_data() or b"{}")
     except ValueError as error:
@@ -74,8 +74,8 @@ def body() -> Json:
     return value
 
 
-def member(owner: Json, name: str) -> Json:
-    """A member that is a message; absent is empty. Raises ApiError."""
+def message_field(owner: Json, name: str) -> Json:
+    """Return a field that is a message, empty if absent. Raise ApiError if it isn't an object."""
     value = owner.get(name) or {}
     if not isinstance(value, dict):
         raise ApiError("INVALID_ARGUMENT", f"Invalid value at '{name}'")
@@ -83,7 +83,7 @@ def member(owner: Json, name: str) -> Json:
 
 
 def from_base64(text: object, path: str) -> bytes:
-    """The bytes of a `bytes` field: either alphabet, with or without padding, as protobuf's JSON has it."""
+    """Decode a `bytes` field as protobuf's JSON mapping does: either alphabet, with or without padding."""
     try:
         plain = str(text or "").replace("-", "+").replace("_", "/").rstrip("=")
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
@@ -92,7 +92,7 @@ def from_base64(text: object, path: str) -> bytes:
 
 
 def page(items: Sequence[Json], key: str, default_size: int) -> Response:
-    """One page of a list method, by `pageSize` (0: the default) and `pageToken` of the request."""
+    """Return one page of a list method, by the request's `pageSize` (0: the default) and `pageToken`."""
     try:
         start, size = int(request.args.get("pageToken") or 0), int(request.args.get("pageSize") or 0)
     except ValueError as error:
@@ -103,7 +103,7 @@ def page(items: Sequence[Json], key: str, default_size: int) -> Response:
 
 
 def project_number(project: str) -> str:
-    """The number that answers show in place of a project's id; always the same twelve digits for one id."""
+    """Return the number that responses show instead of a project's ID: twelve digits derived from the ID."""
     if project.isdigit():
         return project
     return str(10**11 + int.from_bytes(sha256(project.encode()).digest()[:6], "big") % (9 * 10**11))
@@ -111,41 +111,46 @@ def project_number(project: str) -> str:
 
 @dataclass
 class Policies:
-    """IAM policies by resource. They are kept and handed back, not enforced: nobody here has an identity."""
+    """IAM policies by resource, stored but not enforced: the emulator has no identities."""
 
     _policies: dict[str, Json] = field(default_factory=dict)
 
     def get(self, resource: str) -> Json:
-        return self._policies.get(resource) or _stamped({})
+        return self._policies.get(resource) or _with_etag({})
 
     def set(self, resource: str, policy: Json) -> Json:
-        """Raises ApiError 409 ABORTED when the policy's etag is an old one."""
+        """Store a policy. Raise ApiError 409 ABORTED if its etag is stale."""
         if policy.get("etag") not in (None, "", self.get(resource)["etag"]):
             raise ApiError("ABORTED", "There were concurrent policy changes. Please retry the whole read-modify-write.")
-        kept = {name: policy[name] for name in ("version", "bindings") if policy.get(name)}
-        self._policies[resource] = _stamped(kept)
+        stored = {name: policy[name] for name in ("version", "bindings") if policy.get(name)}
+        self._policies[resource] = _with_etag(stored)
         return self._policies[resource]
 
     def drop(self, resource: str) -> None:
         self._policies.pop(resource, None)
 
 
-def _stamped(policy: Json) -> Json:
+def _with_etag(policy: Json) -> Json:
     text = json.dumps(policy, sort_keys=True).encode()
     return {**policy, "etag": base64.b64encode(b"\x00" + zlib.crc32(text).to_bytes(4, "big")).decode()}
 
 
-def status_fault(name: str, error: ApiError, **headers: str) -> Fault:
-    """A named fault that answers `error`."""
-    typed = {"Content-Type": "application/json; charset=UTF-8", **headers}
-    return Fault("status", name, status=STATUSES[error.code], headers=typed, body=json.dumps(error.body()))
+def status_fault(name: str, error: ApiError, summary: str, **headers: str) -> Fault:
+    """Return a named fault that responds with `error`."""
+    all_headers = {"Content-Type": "application/json; charset=UTF-8", **headers}
+    body = json.dumps(error.body())
+    return Fault("status", name, status=STATUSES[error.code], headers=all_headers, body=body, summary=summary)
 
 
-def api_faults(service: str, permission: str) -> dict[str, Fault]:
-    """What can go wrong with any method of `service`, by name, each once: use `replace(FAULT, count=…)` for more."""
+def api_faults(service: str, permission: str, summaries: Mapping[str, str]) -> dict[str, Fault]:
+    """Return the faults of any method of `service`, by name; `summaries` describe the error responses."""
     metric = {"service": service, "quota_metric": f"{service}/requests", "quota_limit": "RequestsPerMinutePerProject"}
     denied = f"Permission '{permission}' denied on resource (or it may not exist)."
-    refusals = {
+    errors = {
+        "permission denied": ApiError(
+            "PERMISSION_DENIED", denied, "IAM_PERMISSION_DENIED", "iam.googleapis.com", permission=permission
+        ),
+        "not found": ApiError("NOT_FOUND", "Requested entity was not found."),
         "unauthenticated": ApiError(
             "UNAUTHENTICATED",
             "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other "
@@ -153,17 +158,16 @@ def api_faults(service: str, permission: str) -> dict[str, Fault]:
             "ACCESS_TOKEN_EXPIRED",
             service=service,
         ),
-        "permission denied": ApiError(
-            "PERMISSION_DENIED", denied, "IAM_PERMISSION_DENIED", "iam.googleapis.com", permission=permission
-        ),
-        "not found": ApiError("NOT_FOUND", "Requested entity was not found."),
         "rate limited": ApiError(
             "RESOURCE_EXHAUSTED", f"Quota exceeded for service '{service}'.", "RATE_LIMIT_EXCEEDED", **metric
         ),
         "internal": ApiError("INTERNAL", "Internal error encountered."),
         "unavailable": ApiError("UNAVAILABLE", "The service is currently unavailable."),
     }
-    waits: list[tuple[str, Kind, float]] = [("slow", "delay", 2.0), ("hang", "hang", 60.0), ("reset", "reset", 0.0)]
-    return {name: status_fault(name, error) for name, error in refusals.items()} | {
-        name: Fault(kind, name, seconds=seconds) for name, kind, seconds in waits
-    }
+    faults = (
+        *(status_fault(name, error, summaries[name]) for name, error in errors.items()),
+        Fault("delay", "slow", seconds=2, summary="responds two seconds late"),
+        Fault("hang", "hang", seconds=60, summary="never responds"),
+        Fault("reset", "reset", summary="resets the connection"),
+    )
+    return {fault.name: fault for fault in faults}

@@ -1,4 +1,4 @@
-"""The journal: what happened, in order, in one list that every part writes to and every view reads."""
+"""The journal: one ordered list of events that every service writes to and every view reads."""
 
 import threading
 import time
@@ -9,20 +9,20 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that happened.
+    """One recorded event.
 
-    `kind` is a dotted word such as `sendgrid.exchange`; `data` is JSON-ready and may be shown to a person,
-    so it never holds a whole secret.
+    `kind` is a dotted name such as `sendgrid.exchange`. `data` is JSON-serializable and shown in the page,
+    so it never contains a complete secret.
     """
 
     number: int
-    at: float  # unix seconds
+    at: float  # Unix time in seconds
     kind: str
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Journal:
-    """An append-only list that threads may write to and wait on."""
+    """A thread-safe, append-only list of entries that threads can wait on."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
@@ -38,15 +38,15 @@ class Journal:
             return entry
 
     def entries(self, after: int = 0, kind: str = "") -> list[Entry]:
-        """The entries numbered above `after` whose kind is `kind` or starts with it and a dot."""
+        """Return the entries numbered above `after` whose kind is `kind` or starts with `kind` and a dot."""
         with self._changed:
-            return [e for e in self._entries if e.number > after and _is(e.kind, kind)]
+            return [e for e in self._entries if e.number > after and _has_kind(e, kind)]
 
-    def wait(self, fits: Callable[[Entry], bool], *, after: int = 0, timeout: float) -> Entry | None:
-        """The first entry above `after` that fits; None when none came within `timeout` seconds."""
+    def wait(self, matches: Callable[[Entry], bool], *, after: int = 0, timeout: float) -> Entry | None:
+        """Return the first matching entry numbered above `after`, or None after `timeout` seconds."""
 
         def first() -> Entry | None:
-            return next((e for e in self._entries if e.number > after and fits(e)), None)
+            return next((e for e in self._entries if e.number > after and matches(e)), None)
 
         with self._changed:
             self._changed.wait_for(lambda: first() is not None, timeout)
@@ -58,5 +58,5 @@ class Journal:
             self._changed.notify_all()
 
 
-def _is(kind: str, wanted: str) -> bool:
-    return not wanted or kind == wanted or kind.startswith(wanted + ".")
+def _has_kind(entry: Entry, kind: str) -> bool:
+    return not kind or entry.kind == kind or entry.kind.startswith(kind + ".")

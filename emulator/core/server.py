@@ -1,4 +1,4 @@
-"""A stand-in's server: a WSGI application on a loopback port, with faults and a record of each exchange."""
+"""The HTTP server of every emulated service: serves WSGI on loopback, injects faults, and records exchanges."""
 
 import logging
 import socket
@@ -24,13 +24,12 @@ logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
 
 class Server:
-    """Serves `app` on 127.0.0.1 as a context manager; `name` is the first word of its journal entries.
+    """A context manager that serves `app` on 127.0.0.1; `name` prefixes the kinds of its journal entries.
 
-    Each exchange becomes a `NAME.exchange` entry: method, path, status (0: none was sent), duration_ms, fault (what
-    was wrong on purpose, or None), request and response (headers as pairs, body as text). An Authorization header is
-    cut, so that no key stands in the journal; `redact` does the same for bodies, either way: it gets the text and
-    returns what may be shown. `faults` holds what goes wrong next; `drop_connections` ends those that clients keep
-    open, as a service does with idle ones.
+    Each exchange becomes a `NAME.exchange` entry: method, path, status (0: no response was sent), duration_ms, fault
+    (the injected fault's name, or None), request, and response (headers as pairs, body as text). Authorization headers
+    are truncated, so the journal contains no key; `redact` maps a request or response body to what can be shown.
+    Add faults to `faults` to inject them into the next requests.
     """
 
     def __init__(
@@ -55,8 +54,9 @@ class Server:
         self.drop_connections()
 
     def drop_connections(self) -> None:
+        """Close all keep-alive connections, as a service does with idle ones."""
         for connection in list(self._http.connections):
-            with suppress(OSError, ValueError):  # the other side is gone already
+            with suppress(OSError, ValueError):  # the client has already disconnected
                 connection.shutdown(socket.SHUT_RDWR)
 
 
@@ -65,16 +65,16 @@ class _HttpServer(ThreadedWSGIServer):
     request_queue_size = 1024
 
     def __init__(self, server: Server, port: int) -> None:
-        self.stand_in = server
+        self.owner = server
         self.connections: set[socket.socket] = set()
         super().__init__("127.0.0.1", port, server.app, handler=_Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no news."""
+        """Ignore clients that disconnect."""
 
 
 class _Handler(WSGIRequestHandler):
-    """One connection, kept alive: the whole request is read, answered and recorded before the next."""
+    """One keep-alive connection: each request is read, answered, and recorded before the next one."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -87,34 +87,34 @@ class _Handler(WSGIRequestHandler):
 
     def finish(self) -> None:
         self.server.connections.discard(self.connection)
-        with suppress(OSError, ValueError):  # the other side is gone already
+        with suppress(OSError, ValueError):  # the client has already disconnected
             super().finish()
 
     def run_wsgi(self) -> None:
-        stand_in, started = self.server.stand_in, time.monotonic()
+        owner, started = self.server.owner, time.monotonic()
         environ = self.make_environ()
         body = _read(environ)
         environ.update({"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))})
-        fault = stand_in.faults.take()
+        fault = owner.faults.take()
         if fault is not None and fault.kind == "delay":
-            stand_in.stopping.wait(fault.seconds)
-        response = _answer(stand_in.app, environ, fault)
+            owner.stopping.wait(fault.seconds)
+        response = _respond(owner.app, environ, fault)
         if response is None or not response.is_streamed:
             milliseconds = round((time.monotonic() - started) * 1000, 1)
             exchange = _exchange(environ, body, response, fault, milliseconds)
-            for side in (exchange["request"], exchange["response"]):
-                side["body"] = stand_in.redact(side["body"])
-            stand_in.journal.record(f"{stand_in.name}.exchange", **exchange)
+            for message in (exchange["request"], exchange["response"]):
+                message["body"] = owner.redact(message["body"])
+            owner.journal.record(f"{owner.name}.exchange", **exchange)
         if fault is None or fault.kind in ("status", "delay"):
             self._send(response or Response(status=500))
         else:
-            self._spoil(response, fault)
+            self._send_with_fault(response, fault)
 
     def _send(self, response: Response) -> None:
         self.send_response(response.status_code, response.status.partition(" ")[2])
         for name, value in response.headers.items():
             self.send_header(name, value)
-        if response.is_streamed:  # as it comes, then the end of the connection is the end of the answer
+        if response.is_streamed:  # the end of the connection marks the end of the response
             self.send_header("Connection", "close")
             self.close_connection = True
         self.end_headers()
@@ -124,43 +124,43 @@ class _Handler(WSGIRequestHandler):
         self.wfile.flush()
         response.close()
 
-    def _spoil(self, response: Response | None, fault: Fault) -> None:
-        stopping = self.server.stand_in.stopping
-        answer = b"" if response is None else _bytes(response)
+    def _send_with_fault(self, response: Response | None, fault: Fault) -> None:
+        stopping = self.server.owner.stopping
+        raw = b"" if response is None else _serialize(response)
         if fault.kind == "hang":
             stopping.wait(fault.seconds or 60)
         if fault.kind == "cut":
-            self.connection.sendall(answer[: len(answer) * 2 // 3])
+            self.connection.sendall(raw[: len(raw) * 2 // 3])
         if fault.kind == "slow":
-            for byte in answer:
+            for byte in raw:
                 self.connection.sendall(bytes([byte]))
                 if stopping.wait(fault.seconds):
                     break
-            else:  # a whole answer, if late: the connection stays
+            else:  # the response is complete, so keep the connection
                 return
         self.close_connection = True
-        # RST instead of an orderly end: the other side sees a reset.
+        # Close with RST instead of FIN, so that the client sees a connection reset.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """The journal has it."""
+        """Do nothing: the journal records each exchange."""
 
 
-def _answer(app: Wsgi, environ: Environ, fault: Fault | None) -> Response | None:
-    """The application's answer, or what the fault puts in its place (None: no answer at all)."""
+def _respond(app: Wsgi, environ: Environ, fault: Fault | None) -> Response | None:
+    """Return the application's response, or the fault's (None: no response)."""
     if fault is not None and fault.kind == "status":
         return Response(fault.body, fault.status, dict(fault.headers), content_type=fault.headers.get("Content-Type"))
     if fault is not None and fault.kind in ("hang", "reset") and not fault.accepted:
         return None
     response = Response.from_app(app, environ)
     if "Content-Length" in response.headers or response.status_code in (204, 304):
-        response.make_sequence()  # only what has no known end is streamed
+        response.make_sequence()  # stream only responses of unknown length
     return response
 
 
 def _read(environ: Environ) -> bytes:
-    """The whole body, whether it came with a length or in chunks."""
+    """Return the complete request body, sent with a length or in chunks."""
     if environ.get("wsgi.input_terminated"):
         return bytes(environ["wsgi.input"].read())
     return bytes(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
@@ -191,8 +191,8 @@ def _request_headers(environ: Environ) -> Iterator[tuple[str, str]]:
             yield name, f"{value[:14]}…" if name == "Authorization" else value
 
 
-def _bytes(response: Response) -> bytes:
-    """The answer as it would stand on the wire."""
+def _serialize(response: Response) -> bytes:
+    """Return the response as sent on the wire."""
     body = response.get_data()
     phrase = HTTPStatus(response.status_code).phrase
     headers = {**dict(response.headers), "Content-Length": str(len(body))}

@@ -1,4 +1,4 @@
-"""A stand-in for any other service that an Action calls: it answers, records, and fails when told to."""
+"""A stub for any other service that an Action calls: it responds, records requests, and injects faults."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +13,7 @@ from emulator.core.server import Environ, Server
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """A request that arrived, and the status that it got."""
+    """A request that the stub received, and the status that it responded with."""
 
     method: str
     path: str
@@ -27,21 +27,21 @@ class ReceivedRequest:
 
 
 class Stub(Server):
-    """As a context manager; it answers 200 with `answer`. `faults` say what goes wrong next (see faults.py)."""
+    """A context manager that serves 200 with the body `response`. Add faults to `faults` (see faults.py)."""
 
-    def __init__(self, name: str, *, answer: str = "ok") -> None:
-        self._answer = answer
+    def __init__(self, name: str, *, response: str = "ok") -> None:
+        self._response = response
         super().__init__(name, self._serve, Journal())
 
     @property
     def received(self) -> list[ReceivedRequest]:
-        """Oldest first; those that a fault answered too."""
-        return [_received(entry.data) for entry in self.journal.entries(kind=f"{self.name}.exchange")]
+        """Return the requests, oldest first, including those that got a fault."""
+        return [_to_request(entry.data) for entry in self.journal.entries(kind=f"{self.name}.exchange")]
 
     def _serve(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        return Response(self._answer)(environ, start_response)
+        return Response(self._response)(environ, start_response)
 
 
-def _received(data: Mapping[str, Any]) -> ReceivedRequest:
+def _to_request(data: Mapping[str, Any]) -> ReceivedRequest:
     request = data["request"]
     return ReceivedRequest(data["method"], data["path"], dict(request["headers"]), request["body"], data["status"])

@@ -1,1 +1,1 @@
-"""Runs: one password change, followed through every part."""
+"""Runs: one password change, followed through every service."""

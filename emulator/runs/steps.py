@@ -1,4 +1,4 @@
-"""The steps of a run, in the order in which they began: what a timeline shows, as text or as a page."""
+"""The steps of a run, in order of their start, for the timeline in the terminal and in the page."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from emulator.cloud_run.service import COPY
+from emulator.cloud_run.service import COPY_HEADER
 from emulator.core.journal import Entry
 from emulator.runs.run import Run
 
@@ -20,13 +20,13 @@ SERVICES = {
     "sendgrid": "SendGrid",
     "cloud_tasks": "Cloud Tasks",
 }
-TENANT_LOG = {"scp": "scp: success change password"}  # Auth0's codes, where they are no words
-KEPT = 256  # characters of an execution's console that Auth0 keeps
+TENANT_LOG = {"scp": "scp: success change password"}  # readable labels of Auth0's log codes
+MAX_KEPT_CHARACTERS = 256  # of an execution's console output, in Auth0
 
 
 @dataclass(frozen=True)
 class Block:
-    """Something to read whole, such as the bytes of a request."""
+    """A titled text, such as a complete request."""
 
     title: str
     text: str
@@ -34,7 +34,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Step:
-    """`at` is unix seconds, `seconds` how long it took; `on_purpose` names the switch that made it go wrong."""
+    """One step: `at` is Unix time in seconds, `seconds` its duration, `on_purpose` the name of an injected fault."""
 
     at: float
     who: str
@@ -43,46 +43,49 @@ class Step:
     seconds: float = 0.0
     on_purpose: str = ""
     blocks: tuple[Block, ...] = ()
-    mail: int = 0  # the number of the mail that it brought
+    mail: int = 0  # the ID of the email that it accepted
 
 
 def steps(run: Run) -> list[Step]:
+    """Return all steps of a run, sorted by time."""
     entries = run.entries
     exchanges = [entry for entry in entries if entry.kind == "function.exchange"]
-    first_sent = [entry for entry in exchanges if not _is_copy(entry)]
-    found = [step for entry in entries for step in steps_of(entry, first_sent)]
+    originals = [entry for entry in exchanges if not _is_copy(entry)]
+    found = [step for entry in entries for step in entry_steps(entry, originals)]
     return sorted(found, key=lambda step: step.at)
 
 
-def steps_of(entry: Entry, exchanges: Sequence[Entry] = ()) -> Iterator[Step]:
-    """`exchanges` are those of the callouts, as the function's side saw them."""
+def entry_steps(entry: Entry, exchanges: Sequence[Entry] = ()) -> Iterator[Step]:
+    """Yield the steps of one entry; `exchanges` are the callouts as recorded by the function's service."""
     service, _, kind = entry.kind.partition(".")
     if entry.kind == "auth0.execution":
-        yield from _execution(entry, exchanges)
-    elif entry.kind in _SINGLE:
-        yield _SINGLE[entry.kind](entry)
+        yield from _execution_steps(entry, exchanges)
+    elif entry.kind in _STEP_OF_KIND:
+        yield _STEP_OF_KIND[entry.kind](entry)
     elif kind == "log":
-        yield _log(entry, service)
+        yield _log_step(entry, service)
     elif kind == "exchange" and service in SERVICES and entry not in exchanges:
-        yield _exchange(entry, SERVICES[service])
+        yield _exchange_step(entry, SERVICES[service])
 
 
-def _execution(entry: Entry, exchanges: Sequence[Entry]) -> Iterator[Step]:
+def _execution_steps(entry: Entry, exchanges: Sequence[Entry]) -> Iterator[Step]:
     data = entry.data
     email = (data["event"].get("user") or {}).get("email") if isinstance(data["event"].get("user"), dict) else None
-    event = Block("event", pretty(data["event"]))
-    yield Step(data["started"], "Event", f"password of {email or 'a user without an address'} changed", blocks=(event,))
-    yield from _callouts(data, exchanges)
-    kept = KEPT
+    event = Block("event", pretty_json(data["event"]))
+    yield Step(
+        data["started"], "Event", f"password of {email or 'a user without an email address'} changed", blocks=(event,)
+    )
+    yield from _callout_steps(data, exchanges)
+    remaining = MAX_KEPT_CHARACTERS
     for line in data["logs"]:
-        yield _console(entry.at, line["text"], kept)
-        kept -= len(line["text"]) + 1
-    yield _ending(entry)
+        yield _console_step(entry.at, line["text"], remaining)
+        remaining -= len(line["text"]) + 1
+    yield _end_step(entry)
 
 
-def _ending(entry: Entry) -> Step:
+def _end_step(entry: Entry) -> Step:
     error, seconds = entry.data["error"], entry.at - entry.data["started"]
-    blocks = [Block("durations", pretty(entry.data["stats"]))]
+    blocks = [Block("durations", pretty_json(entry.data["stats"]))]
     if error is None:
         return Step(entry.at, "Auth0", f"{entry.data['action']} succeeded", "ok", seconds, blocks=tuple(blocks))
     blocks.insert(0, Block("error", error["stack"] or f"{error['name']}: {error['message']}"))
@@ -90,119 +93,122 @@ def _ending(entry: Entry) -> Step:
     return Step(entry.at, "Auth0", what, "fail", seconds, blocks=tuple(blocks))
 
 
-def _callouts(data: Json, exchanges: Sequence[Entry]) -> Iterator[Step]:
-    """A step for each attempt of the Action: what it sent, and what the function's side answered."""
+def _callout_steps(data: Json, exchanges: Sequence[Entry]) -> Iterator[Step]:
+    """Yield a step for each attempt of the forwarder Action, with its request and response."""
     at = float(data["started"])
     for number, fetch in enumerate(data["fetches"], 1):
         exchange = exchanges[number - 1] if number <= len(exchanges) else None
         at = _start(exchange) if exchange else at
         seconds = float(fetch.get("duration_ms", 0)) / 1000
-        yield _callout(fetch, exchange, number, at, seconds)
+        yield _callout_step(fetch, exchange, number, at, seconds)
         at += seconds
 
 
-def _callout(fetch: Json, exchange: Entry | None, number: int, at: float, seconds: float) -> Step:
-    again = f", attempt {number}" if number > 1 else ""
+def _callout_step(fetch: Json, exchange: Entry | None, number: int, at: float, seconds: float) -> Step:
+    attempt = f", attempt {number}" if number > 1 else ""
     outcome = fetch["error"] or str(fetch["status"])
     blocks = [Block("request", request_text(fetch["method"], fetch["url"], fetch["headers"], fetch["body"]))]
     if exchange:
-        blocks.append(Block("answer", answer_text(exchange.data)))
-        # Where what arrived is not what was sent, both are to be seen.
-        if _on_purpose(exchange.data):
-            blocks.insert(1, Block("as it arrived", _request(exchange.data)))
+        blocks.append(Block("response", response_text(exchange.data)))
+        # A fault can change the request on its way, so show it before and after.
+        if _injected_fault(exchange.data):
+            blocks.insert(1, Block("request as received", _request(exchange.data)))
     return Step(
         at=at,
         who="Callout",
-        what=f"signed {fetch['method']} to the function{again} → {outcome}",
+        what=f"signed {fetch['method']} to the function{attempt} → {outcome}",
         state="ok" if fetch["status"] in (200, 202) and not fetch["error"] else "fail",
         seconds=seconds,
-        on_purpose=_on_purpose(exchange.data) if exchange else "",
+        on_purpose=_injected_fault(exchange.data) if exchange else "",
         blocks=tuple(blocks),
     )
 
 
-def _console(at: float, text: str, kept: int) -> Step:
-    cut = text[max(kept, 0) :]
-    blocks = [Block("kept by Auth0", text[: max(kept, 0)]), *([Block("cut by Auth0", cut)] if cut else [])]
+def _console_step(at: float, text: str, remaining: int) -> Step:
+    truncated = text[max(remaining, 0) :]
+    blocks = [Block("kept by Auth0", text[: max(remaining, 0)])]
+    blocks += [Block("truncated by Auth0", truncated)] if truncated else []
     return Step(at, "Console", text, blocks=tuple(blocks))
 
 
-def _tenant_log(entry: Entry) -> Step:
+def _tenant_log_step(entry: Entry) -> Step:
     kind = str(entry.data.get("type"))
     state: State = "ok" if kind == "scp" else "fail"
-    return Step(entry.at, "Auth0 log", TENANT_LOG.get(kind, kind), state, blocks=(Block("entry", pretty(entry.data)),))
+    return Step(
+        entry.at, "Auth0 log", TENANT_LOG.get(kind, kind), state, blocks=(Block("entry", pretty_json(entry.data)),)
+    )
 
 
-def _mail(entry: Entry) -> Step:
+def _email_step(entry: Entry) -> Step:
     to = ", ".join(person["email"] for person in entry.data["to"])
     return Step(entry.at, "Inbox", f"“{entry.data['subject']}” for {to}", "ok", mail=int(entry.data["id"]))
 
 
-def _log(entry: Entry, service: str) -> Step:
+def _log_step(entry: Entry, service: str) -> Step:
     fields = entry.data["fields"]
     severity = str(fields.get("severity", ""))
-    bad: State = "fail" if severity in ("ERROR", "CRITICAL") else "warn" if severity == "WARNING" else "info"
-    side = "deliver" if entry.data.get("side") == "deliver" else service
-    who = f"{SERVICES.get(side, side)} {'console' if fields.get('console') else 'log'}"
+    state: State = "fail" if severity in ("ERROR", "CRITICAL") else "warn" if severity == "WARNING" else "info"
+    service = "deliver" if entry.data.get("side") == "deliver" else service
+    who = f"{SERVICES.get(service, service)} {'console' if fields.get('console') else 'log'}"
     cause = f": {fields['cause']}" if "cause" in fields else ""
-    said = str(fields.get("message", entry.data["line"])).splitlines() or [""]
-    first = said[-1] if said[0].startswith("Traceback") else said[0]  # of a traceback, what it came to
-    what = f"{severity} {first}{cause}".strip()
-    return Step(entry.at, who, what, bad, blocks=(_line(fields, entry.data["line"]),))
+    lines = str(fields.get("message", entry.data["line"])).splitlines() or [""]
+    summary = lines[-1] if lines[0].startswith("Traceback") else lines[0]  # a traceback ends with the exception
+    what = f"{severity} {summary}{cause}".strip()
+    return Step(entry.at, who, what, state, blocks=(_line_block(fields, entry.data["line"]),))
 
 
-def _line(fields: Json, line: str) -> Block:
+def _line_block(fields: Json, line: str) -> Block:
     if not fields:
         return Block("line", line)
-    # A stack is read line by line.
-    return Block("line", pretty(fields).replace("\\n", "\n    "))
+    # Show the line breaks of a stack trace.
+    return Block("line", pretty_json(fields).replace("\\n", "\n    "))
 
 
-def _attempt(entry: Entry) -> Step:
+def _attempt_step(entry: Entry) -> Step:
     data = entry.data
-    done = 200 <= data["status"] < 300
+    succeeded = 200 <= data["status"] < 300
     outcome = data["status"] or data["problem"]
-    later = f", again in {data['next_retry_s']:.0f} s" if data["next_retry_s"] is not None else ""
-    what = f"attempt {data['attempt']} → {outcome}{later}"
+    retry = f", retry in {data['next_retry_s']:.0f} s" if data["next_retry_s"] is not None else ""
+    what = f"attempt {data['attempt']} → {outcome}{retry}"
     seconds = data["duration_ms"] / 1000
-    return Step(entry.at - seconds, "Cloud Tasks", what, "ok" if done else "fail", seconds)
+    return Step(entry.at - seconds, "Cloud Tasks", what, "ok" if succeeded else "fail", seconds)
 
 
-def _task_done(entry: Entry) -> Step:
+def _task_end_step(entry: Entry) -> Step:
     how, attempts = entry.data["how"], entry.data["attempts"]
     return Step(entry.at, "Cloud Tasks", f"task {how} after {attempts} attempt{'s' if attempts > 1 else ''}", "ok")
 
 
-def _sandboxed(entry: Entry) -> Step:
-    return Step(entry.at, "Inbox", "nothing: sandbox mode", "ok")
+def _sandbox_step(entry: Entry) -> Step:
+    return Step(entry.at, "Inbox", "no email: sandbox mode", "ok")
 
 
-def _uncaught(entry: Entry) -> Step:
-    return Step(entry.at, "Auth0", f"thrown where nobody waits: {entry.data['error']['message']}", "warn")
+def _uncaught_step(entry: Entry) -> Step:
+    return Step(entry.at, "Auth0", f"unhandled exception: {entry.data['error']['message']}", "warn")
 
 
-# The kinds of entries that are one step each, beside exchanges and log lines.
-_SINGLE: Mapping[str, Callable[[Entry], Step]] = {
-    "auth0.log": _tenant_log,
-    "auth0.uncaught": _uncaught,
-    "sendgrid.mail": _mail,
-    "sendgrid.sandbox": _sandboxed,
-    "cloud_tasks.attempt": _attempt,
-    "cloud_tasks.done": _task_done,
+# Kinds of entries that become exactly one step, besides exchanges and log lines.
+_STEP_OF_KIND: Mapping[str, Callable[[Entry], Step]] = {
+    "auth0.log": _tenant_log_step,
+    "auth0.uncaught": _uncaught_step,
+    "sendgrid.mail": _email_step,
+    "sendgrid.sandbox": _sandbox_step,
+    "cloud_tasks.attempt": _attempt_step,
+    "cloud_tasks.done": _task_end_step,
 }
 
 
-def _exchange(entry: Entry, who: str) -> Step:
+def _exchange_step(entry: Entry, who: str) -> Step:
     data = entry.data
-    again = "the same again: " if _is_copy(entry) else ""
-    reason = f" {_short(data['response']['body'])}" if data["status"] >= 400 else ""
-    what = f"{again}{_asked(data)} → {data['status'] or 'no answer'}{reason}"
-    blocks = (Block("request", _request(data)), Block("answer", answer_text(data)))
+    duplicate = "duplicate: " if _is_copy(entry) else ""
+    reason = f" {_error_message(data['response']['body'])}" if data["status"] >= 400 else ""
+    what = f"{duplicate}{_operation(data)} → {data['status'] or 'no response'}{reason}"
+    blocks = (Block("request", _request(data)), Block("response", response_text(data)))
     state: State = "ok" if 200 <= data["status"] < 400 else "fail"
-    return Step(_start(entry), who, what, state, data["duration_ms"] / 1000, _on_purpose(data), blocks)
+    return Step(_start(entry), who, what, state, data["duration_ms"] / 1000, _injected_fault(data), blocks)
 
 
-def _asked(data: Json) -> str:
+def _operation(data: Json) -> str:
     path = data["path"].partition("?")[0]
     secret = re.search(r"/secrets/([^/]+)/versions/([^/]+):access$", path)
     if secret:
@@ -211,13 +217,13 @@ def _asked(data: Json) -> str:
     return f"create a task in {queue[1]}" if queue and data["method"] == "POST" else f"{data['method']} {path}"
 
 
-def _on_purpose(data: Json) -> str:
-    tricks = [value for name, value in data["response"]["headers"] if name == "X-Emulator-Trick"]
-    return str(data["fault"] or "".join(tricks[:1]))
+def _injected_fault(data: Json) -> str:
+    names = [value for name, value in data["response"]["headers"] if name == "X-Emulator-Fault"]
+    return str(data["fault"] or "".join(names[:1]))
 
 
 def _is_copy(entry: Entry) -> bool:
-    return any(name == COPY for name, _ in entry.data["request"]["headers"])
+    return any(name == COPY_HEADER for name, _ in entry.data["request"]["headers"])
 
 
 def _start(entry: Entry) -> float:
@@ -229,26 +235,27 @@ def _request(data: Json) -> str:
 
 
 def request_text(method: str, path: str, headers: Sequence[Sequence[str]], body: str) -> str:
-    """A request as it stands on the wire."""
+    """Return a request as sent on the wire."""
     return "\n".join([f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", body])
 
 
-def answer_text(data: Json) -> str:
+def response_text(data: Json) -> str:
+    """Return a response as sent on the wire."""
     if not data["status"]:
         return "(none)"
     head = [f"HTTP/1.1 {data['status']}", *(f"{name}: {value}" for name, value in data["response"]["headers"])]
     return "\n".join([*head, "", data["response"]["body"]])
 
 
-def pretty(value: Any) -> str:
+def pretty_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
-def _short(body: str) -> str:
-    """An error's own words, whoever says them."""
+def _error_message(body: str) -> str:
+    """Return the error message in a response body, in Google's, SendGrid's, or the function's format."""
     try:
-        said = json.loads(body)
-        errors = said["errors"] if "errors" in said else [said["error"]]
+        parsed = json.loads(body)
+        errors = parsed["errors"] if "errors" in parsed else [parsed["error"]]
         return "; ".join(str(error["message"]) for error in errors)[:100]
     except (ValueError, KeyError, TypeError):
         return body[:100].replace("\r", "").replace("\n", " ")

@@ -1,4 +1,4 @@
-"""A run as text: what happened, when, and the mail that came of it."""
+"""A run as text: its timeline and its email."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,31 +6,31 @@ from typing import Any
 from emulator.runs.run import Run
 from emulator.runs.steps import Step, steps
 
-WIDTH = 16
+NAME_WIDTH = 16
 
 
 def timeline(run: Run) -> str:
-    """A line for each step, with milliseconds since the password was changed."""
+    """Return one line per step, with the milliseconds since the password change."""
     rows = steps(run)
-    began = rows[0].at if rows else 0.0
-    return "\n".join(f"{(row.at - began) * 1000:8.1f} ms  {row.who:<{WIDTH}} {_what(row)}" for row in rows)
+    started = rows[0].at if rows else 0.0
+    return "\n".join(f"{(row.at - started) * 1000:8.1f} ms  {row.who:<{NAME_WIDTH}} {_describe(row)}" for row in rows)
 
 
-def mails(run: Run) -> str:
-    """The mails of the run, as they were accepted."""
-    return "\n\n".join(_mail(entry.data) for entry in run.mails)
+def format_emails(run: Run) -> str:
+    """Return the emails of the run as text."""
+    return "\n\n".join(_format_email(entry.data) for entry in run.emails)
 
 
-def _what(step: Step) -> str:
+def _describe(step: Step) -> str:
     took = f" in {step.seconds * 1000:.0f} ms" if step.seconds else ""
-    return f"{step.what}{took}{f' (on purpose: {step.on_purpose})' if step.on_purpose else ''}"
+    return f"{step.what}{took}{f' (injected: {step.on_purpose})' if step.on_purpose else ''}"
 
 
-def _mail(mail: Mapping[str, Any]) -> str:
-    to = ", ".join(person["email"] for person in mail["to"])
-    head = [f"From: {person(mail['from'])}", f"To: {to}", f"Subject: {mail['subject']}"]
-    return "\n".join([*head, "", *str(mail["text"]).splitlines()])
+def _format_email(email: Mapping[str, Any]) -> str:
+    to = ", ".join(person["email"] for person in email["to"])
+    head = [f"From: {format_address(email['from'])}", f"To: {to}", f"Subject: {email['subject']}"]
+    return "\n".join([*head, "", *str(email["text"]).splitlines()])
 
 
-def person(address: Mapping[str, Any]) -> str:
+def format_address(address: Mapping[str, Any]) -> str:
     return f"{address['name']} <{address['email']}>" if address.get("name") else str(address["email"])

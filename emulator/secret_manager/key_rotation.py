@@ -1,4 +1,4 @@
-"""The two keys, on both sides: SendGrid's key in Secret Manager, and the signing key there and at Auth0."""
+"""Rotation of both keys: the SendGrid key, and the signing key shared by Auth0 and Secret Manager."""
 
 import base64
 from collections.abc import Callable, Iterable, MutableMapping
@@ -9,41 +9,41 @@ from emulator.core.server import Environ
 from emulator.secret_manager.server import FakeSecretManager
 from emulator.sendgrid.server import FakeSendGrid
 
-PROJECT = "projects/emulator/secrets/"
-SENDGRID_KEY = f"{PROJECT}sendgrid-api-key"  # a secret's name, not a secret
-SIGNING_KEY = f"{PROJECT}callout-signing-key"
-ACTION_SECRET = "CALLOUT_SIGNING_KEY"  # noqa: S105  (its name at Auth0)
+SECRET_PREFIX = "projects/emulator/secrets/"  # noqa: S105  (a name, not a secret)
+SENDGRID_KEY = f"{SECRET_PREFIX}sendgrid-api-key"
+SIGNING_KEY = f"{SECRET_PREFIX}callout-signing-key"
+ACTION_SECRET = "CALLOUT_SIGNING_KEY"  # noqa: S105  (the secret's name in Auth0)
 
 
 class Keys:
-    """`action_secrets` are those that the Action has at Auth0."""
+    """Both keys in every place; `action_secrets` are the forwarder Action's secrets in Auth0."""
 
     def __init__(
         self, sendgrid: FakeSendGrid, secret_manager: FakeSecretManager, action_secrets: MutableMapping[str, str]
     ) -> None:
-        self._sendgrid, self._secret_manager, self._action = sendgrid, secret_manager, action_secrets
+        self._sendgrid, self._secret_manager, self._action_secrets = sendgrid, secret_manager, action_secrets
         self._sendgrid_key = ""
         self._signing_keys: list[str] = []
 
     @property
     def signing_key(self) -> str:
-        """What Auth0 signs with."""
-        return self._action[ACTION_SECRET]
+        """Return the key that Auth0 signs with."""
+        return self._action_secrets[ACTION_SECRET]
 
-    def fill(self) -> None:
-        """A new key of each kind, and no trace of those before."""
+    def initialize(self) -> None:
+        """Replace both keys by new ones; the previous keys become invalid."""
         self.rotate_sendgrid_key()
         self._signing_keys.clear()
         self.rotate_signing_key()
 
     def rotate_sendgrid_key(self) -> None:
-        """A new key becomes the newest version; SendGrid no longer knows the one before."""
+        """Add a new SendGrid key as the newest version, and revoke the previous one."""
         old, self._sendgrid_key = self._sendgrid_key, self._sendgrid.new_key("mail.send")
         self._secret_manager.put(SENDGRID_KEY, self._sendgrid_key)
         self._sendgrid.revoke(old)
 
-    def rotate_sendgrid_key_at_next_mail(self) -> None:
-        """After the function has read the key, before SendGrid checks it: in the middle of a callout."""
+    def rotate_sendgrid_key_at_next_email(self) -> None:
+        """Rotate the SendGrid key during the next callout, after the function has read the key."""
         app = self._sendgrid.app
 
         def rotating(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -54,12 +54,12 @@ class Keys:
         self._sendgrid.app = rotating
 
     def rotate_signing_key(self) -> None:
-        """A new key, before the last one in the newest version, then Auth0 signs with it: no callout is lost."""
+        """Add a new signing key ahead of the current one, then let Auth0 sign with it, so no callout is lost."""
         self._put([new_signing_key(), *self._signing_keys[:1]])
-        self._action[ACTION_SECRET] = self._signing_keys[0]
+        self._action_secrets[ACTION_SECRET] = self._signing_keys[0]
 
     def retire_signing_key(self) -> None:
-        """The newest version holds only what Auth0 signs with."""
+        """Remove all signing keys except the one that Auth0 signs with."""
         self._put(self._signing_keys[:1])
 
     def _put(self, signing_keys: list[str]) -> None:
@@ -68,15 +68,15 @@ class Keys:
 
 
 def new_signing_key() -> str:
-    """A key of the Standard Webhooks form, of 32 random bytes."""
+    """Return a random 32-byte key in the Standard Webhooks format."""
     return "whsec_" + base64.b64encode(token_bytes(32)).decode()
 
 
-def masked(value: str) -> str:
-    """Enough of a secret to tell it from another one, and no more."""
-    return "\n".join(f"{word[: _shown(word)]}…" for word in value.split()) or "…"
+def mask(value: str) -> str:
+    """Return just enough of a secret to tell it from another one."""
+    return "\n".join(f"{word[: _visible_characters(word)]}…" for word in value.split()) or "…"
 
 
-def _shown(word: str) -> int:
+def _visible_characters(word: str) -> int:
     prefix = next((len(known) for known in ("whsec_", "SG.") if word.startswith(known)), 0)
     return prefix + 4 if len(word) >= prefix + 24 else 0

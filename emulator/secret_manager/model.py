@@ -1,4 +1,4 @@
-"""A secret of the Secret Manager stand-in and its versions: what they are, and what may become of them."""
+"""The secrets of the Secret Manager emulator, and their versions and states."""
 
 import base64
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from functools import cache
 
 from emulator.core.google_api import ApiError, Json
 
-PAYLOAD_LIMIT = 65_536  # bytes [Secret Manager quotas and limits]
+MAX_PAYLOAD_BYTES = 65_536  # [Secret Manager quotas and limits]
 
 
 @dataclass
 class Version:
-    """One value of a secret; `data` is None once destroyed."""
+    """A version of a secret; `data` is None after it is destroyed."""
 
     name: str
     data: bytes | None
@@ -24,10 +24,10 @@ class Version:
 
     def resource(self) -> Json:
         replication: Json = {} if self.regional else {"replicationStatus": {"automatic": {}}}
-        destroyed: Json = {"destroyTime": _stamp(self.destroyed)} if self.destroyed else {}
+        destroyed: Json = {"destroyTime": _format_timestamp(self.destroyed)} if self.destroyed else {}
         return {
             "name": self.name,
-            "createTime": _stamp(self.created),
+            "createTime": _format_timestamp(self.created),
             **destroyed,
             "state": self.state,
             **replication,
@@ -35,8 +35,8 @@ class Version:
             "clientSpecifiedPayloadChecksum": self.checksum_given,
         }
 
-    def change(self, state: str) -> Json:
-        """Raises ApiError FAILED_PRECONDITION for a destroyed version: there is no way back."""
+    def set_state(self, state: str) -> Json:
+        """Change the state. Raise ApiError FAILED_PRECONDITION for a destroyed version, which stays destroyed."""
         if self.state == "DESTROYED" and state != "DESTROYED":
             raise ApiError("FAILED_PRECONDITION", f"Secret Version [{self.name}] is in DESTROYED state.")
         if state == "DESTROYED" and self.destroyed is None:
@@ -60,17 +60,22 @@ class StoredSecret:
     denied: bool = False
 
     def resource(self) -> Json:
-        return {"name": self.name, **self.settings, "createTime": _stamp(self.created), "etag": _etag(self.created)}
+        return {
+            "name": self.name,
+            **self.settings,
+            "createTime": _format_timestamp(self.created),
+            "etag": _etag(self.created),
+        }
 
     def add(self, data: bytes, *, checksum_given: bool = False) -> Version:
-        if len(data) > PAYLOAD_LIMIT:
-            raise ApiError("INVALID_ARGUMENT", f"The secret payload must not be larger than {PAYLOAD_LIMIT} bytes.")
+        if len(data) > MAX_PAYLOAD_BYTES:
+            raise ApiError("INVALID_ARGUMENT", f"The secret payload must not be larger than {MAX_PAYLOAD_BYTES} bytes.")
         name = f"{self.name}/versions/{len(self.versions) + 1}"
         self.versions.append(Version(name, data, checksum_given, "/locations/" in name))
         return self.versions[-1]
 
     def version(self, number: str) -> Version:
-        """`latest` is the newest created version, whatever its state: the service does not fall back."""
+        """Return a version; `latest` is the newest one in any state: the service doesn't skip disabled versions."""
         if number == "latest":
             if not self.versions:
                 raise ApiError("NOT_FOUND", f"Secret [{self.name}] not found or has no versions.")
@@ -81,7 +86,7 @@ class StoredSecret:
 
 
 def crc32c(data: bytes) -> int:
-    """The Castagnoli checksum, as gcloud and the service compute it over a payload."""
+    """Return the CRC-32C (Castagnoli) checksum that gcloud and the service use for payloads."""
     remainder = 0xFFFFFFFF
     for byte in data:
         remainder = _table()[(remainder ^ byte) & 0xFF] ^ (remainder >> 8)
@@ -98,8 +103,8 @@ def _table() -> tuple[int, ...]:
     return tuple(entry(byte) for byte in range(256))
 
 
-def _stamp(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
+def _format_timestamp(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
 
 
 def _etag(created: datetime, state: str = "") -> str:

@@ -1,8 +1,8 @@
-"""A stand-in for Google Secret Manager: its REST surface, enough for the official client and for gcloud.
+"""An emulator of Secret Manager's REST API, complete enough for the official client and gcloud.
 
-Names are global (`projects/P/secrets/S`) or regional (`projects/P/locations/L/secrets/S`); P is an id or a number, and
-answers show the number, as the service does. Values live in memory and never reach the journal. Permissions are not
-enforced (see `deny`).
+Names are global (`projects/P/secrets/S`) or regional (`projects/P/locations/L/secrets/S`). P is an ID or a number;
+responses show the number, as in the service. Values are kept in memory and never recorded in the journal. IAM isn't
+enforced (but see `deny`).
 """
 
 import json
@@ -20,7 +20,7 @@ from emulator.core.google_api import (
     api_faults,
     body,
     from_base64,
-    member,
+    message_field,
     page,
     project_number,
 )
@@ -30,23 +30,34 @@ from emulator.secret_manager.model import StoredSecret, crc32c
 
 PAGE_LIMIT = 25_000
 
-FAULTS = api_faults("secretmanager.googleapis.com", "secretmanager.versions.access")
+FAULTS = api_faults(
+    "secretmanager.googleapis.com",
+    "secretmanager.versions.access",
+    {
+        "permission denied": "403: the service account lost its role; the cached value is dropped at once",
+        "not found": "404: the secret or its version doesn't exist",
+        "unauthenticated": "401: the caller isn't authenticated",
+        "rate limited": "429: the cached value stays in use",
+        "internal": "500: the cached value stays in use",
+        "unavailable": "503: the cached value stays in use",
+    },
+)
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _SECRET_NAME = re.compile(r"projects/(?P<project>[^/]+)(/locations/(?P<location>[^/]+))?/secrets/(?P<secret>[^/]+)")
 
 
 class FakeSecretManager(Server):
-    """The stand-in, as a context manager; see FAULTS for what `faults` may be given by name."""
+    """The fake Secret Manager, a context manager; FAULTS are the faults that can be added to `faults`."""
 
     def __init__(self, journal: Journal) -> None:
-        super().__init__("secret_manager", self._app(), journal, redact=without_payload)
+        super().__init__("secret_manager", self._app(), journal, redact=redact_payload)
         self._secrets: dict[str, StoredSecret] = {}
         self._policies = Policies()
         self._lock = threading.RLock()
 
     def put(self, name: str, value: str | bytes) -> int:
-        """Adds a version to the secret called `name` (made when absent) and returns its number."""
+        """Add a version to the secret, which is created if absent, and return the version's number."""
         with self._lock:
             secret = self._secrets.setdefault(_canonical(name), StoredSecret(_canonical(name), _settings(name, {})))
             secret.add(value.encode() if isinstance(value, str) else value)
@@ -54,19 +65,19 @@ class FakeSecretManager(Server):
 
     def disable(self, name: str, version: int | str = "latest") -> None:
         with self._lock:
-            self._secret(name).version(str(version)).change("DISABLED")
+            self._secret(name).version(str(version)).set_state("DISABLED")
 
     def enable(self, name: str, version: int | str = "latest") -> None:
         with self._lock:
-            self._secret(name).version(str(version)).change("ENABLED")
+            self._secret(name).version(str(version)).set_state("ENABLED")
 
     def deny(self, name: str, *, denied: bool = True) -> None:
-        """From now on (until `denied=False`) reading this one secret answers 403, as without the accessor's role."""
+        """Return 403 for reads of this secret, as without the accessor role, until called with `denied=False`."""
         with self._lock:
             self._secret(name).denied = denied
 
     def secrets(self) -> list[StoredSecret]:
-        """All of them, by name; only to look at."""
+        """Return all secrets, sorted by name; don't modify them."""
         with self._lock:
             return [self._secrets[name] for name in sorted(self._secrets)]
 
@@ -78,12 +89,12 @@ class FakeSecretManager(Server):
 
     def _app(self) -> Flask:
         app = api("secret_manager")
-        for place in ("/v1/projects/<project>", "/v1/projects/<project>/locations/<location>"):
-            secret = f"{place}/secrets/<id:secret>"
+        for parent in ("/v1/projects/<project>", "/v1/projects/<project>/locations/<location>"):
+            secret = f"{parent}/secrets/<id:secret>"
             version = f"{secret}/versions/<id:version>"
             for method, rule, view in (
-                ("POST", f"{place}/secrets", self._create),
-                ("GET", f"{place}/secrets", self._list),
+                ("POST", f"{parent}/secrets", self._create),
+                ("GET", f"{parent}/secrets", self._list),
                 ("GET", secret, self._get),
                 ("DELETE", secret, self._delete),
                 ("POST", f"{secret}:addVersion", self._add_version),
@@ -92,9 +103,9 @@ class FakeSecretManager(Server):
                 ("GET", f"{secret}/versions", self._list_versions),
                 ("GET", version, self._get_version),
                 ("GET", f"{version}:access", self._access),
-                ("POST", f"{version}:enable", self._change("ENABLED")),
-                ("POST", f"{version}:disable", self._change("DISABLED")),
-                ("POST", f"{version}:destroy", self._change("DESTROYED")),
+                ("POST", f"{version}:enable", self._set_state("ENABLED")),
+                ("POST", f"{version}:disable", self._set_state("DISABLED")),
+                ("POST", f"{version}:destroy", self._set_state("DESTROYED")),
             ):
                 app.add_url_rule(rule, rule + method, self._locked(view), methods=[method])
         return app
@@ -134,7 +145,7 @@ class FakeSecretManager(Server):
         return jsonify({})
 
     def _add_version(self, **names: str) -> Response:
-        payload = member(body(), "payload")
+        payload = message_field(body(), "payload")
         data, checksum = from_base64(payload.get("data"), "payload.data"), payload.get("dataCrc32c")
         if checksum is not None and str(checksum) != str(crc32c(data)):
             raise ApiError("INVALID_ARGUMENT", "The payload's checksum does not match the given dataCrc32c.")
@@ -148,54 +159,54 @@ class FakeSecretManager(Server):
         return jsonify(self._secret(_name(**names)).version(version).resource())
 
     def _access(self, version: str, **names: str) -> Response:
-        # A missing secret is told like one without versions.
+        # The service reports a missing secret as one without versions.
         secret = self._secrets.get(_name(**names)) or StoredSecret(_name(**names), {})
         if secret.denied:
             raise _denied(request.path.removeprefix("/v1/").removesuffix(":access"))
         return jsonify(secret.version(version).access())
 
-    def _change(self, state: str) -> Callable[..., Response]:
-        def change(version: str, **names: str) -> Response:
-            return jsonify(self._secret(_name(**names)).version(version).change(state))
+    def _set_state(self, state: str) -> Callable[..., Response]:
+        def set_state(version: str, **names: str) -> Response:
+            return jsonify(self._secret(_name(**names)).version(version).set_state(state))
 
-        return change
+        return set_state
 
     def _get_policy(self, **names: str) -> Response:
         return jsonify(self._policies.get(self._secret(_name(**names)).name))
 
     def _set_policy(self, **names: str) -> Response:
-        return jsonify(self._policies.set(self._secret(_name(**names)).name, member(body(), "policy")))
+        return jsonify(self._policies.set(self._secret(_name(**names)).name, message_field(body(), "policy")))
 
 
-def without_payload(text: str) -> str:
-    """`text`, a body either way, with the value of a payload taken out; what is no JSON object is not shown at all."""
+def redact_payload(text: str) -> str:
+    """Redact the payload in a request or response body; a body that isn't a JSON object is redacted entirely."""
     try:
         message = json.loads(text or "{}")
         payload = message.get("payload") or {}
-        hidden = {**payload, **{name: "…" for name in ("data", "dataCrc32c") if name in payload}}
+        redacted = {**payload, **{name: "…" for name in ("data", "dataCrc32c") if name in payload}}
     except (ValueError, AttributeError, TypeError):
         return f"({len(text)} characters)"
-    return json.dumps({**message, "payload": hidden}, ensure_ascii=False) if payload else text
+    return json.dumps({**message, "payload": redacted}, ensure_ascii=False) if payload else text
 
 
 def _name(project: str, secret: str, location: str = "") -> str:
-    """The name that answers show, and that secrets are kept under."""
-    place = f"/locations/{location}" if location else ""
-    return f"projects/{project_number(project)}{place}/secrets/{secret}"
+    """Return the canonical name, with the project number, which responses show and secrets are stored under."""
+    region = f"/locations/{location}" if location else ""
+    return f"projects/{project_number(project)}{region}/secrets/{secret}"
 
 
 def _canonical(name: str) -> str:
-    """Raises ValueError for what is no name of a secret."""
+    """Return the canonical form of a secret's name. Raise ValueError if it isn't one."""
     match = _SECRET_NAME.fullmatch(name)
     if match is None:
-        raise ValueError(f"{name!r} is not projects/P[/locations/L]/secrets/S")
+        raise ValueError(f"{name!r} isn't a secret's name: expected projects/P[/locations/L]/secrets/S")
     return _name(match["project"], match["secret"], match["location"] or "")
 
 
 def _settings(name: str, given: Json) -> Json:
-    """What a secret keeps of what its creator says; a regional one has no replication."""
-    kept = {key: given[key] for key in ("labels", "annotations", "topics", "ttl") if given.get(key)}
-    return kept if "/locations/" in name else {"replication": given.get("replication") or {"automatic": {}}, **kept}
+    """Return the settings that a secret stores; a regional one has no replication."""
+    stored = {key: given[key] for key in ("labels", "annotations", "topics", "ttl") if given.get(key)}
+    return stored if "/locations/" in name else {"replication": given.get("replication") or {"automatic": {}}, **stored}
 
 
 def _denied(name: str) -> ApiError:

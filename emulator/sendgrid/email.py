@@ -1,4 +1,4 @@
-"""One mail that the SendGrid stand-in accepted: what one personalization of a request becomes."""
+"""One email that the SendGrid emulator accepted: one personalization of a request."""
 
 import base64
 import re
@@ -18,11 +18,11 @@ _BINARY_TYPES = ("application", "audio", "font", "image", "video")
 
 @dataclass(frozen=True)
 class Email:
-    """`request` is the JSON as SendGrid got it; `index` says which of its personalizations this mail is."""
+    """An accepted email: the personalization `index` of `request`, the JSON as received."""
 
     id: int
-    message_id: str  # the X-Message-Id of the answer; shared by the mails of one request
-    time: float  # when it was accepted, unix seconds
+    message_id: str  # the X-Message-Id of the response, shared by all emails of one request
+    time: float  # when it was accepted, as Unix time in seconds
     request: Mapping[str, Any]
     index: int = 0
 
@@ -33,7 +33,7 @@ class Email:
 
     @property
     def sender(self) -> Json:
-        """`{"email", "name"?}`, as the recipients below."""
+        """Return the sender as `{"email", "name"?}`, the form of recipients too."""
         sender: Json = self.envelope.get("from", self.request["from"])
         return sender
 
@@ -56,7 +56,7 @@ class Email:
 
     @property
     def subject(self) -> str:
-        """Empty where a template would have one: the stand-in has no templates."""
+        """Return the subject; empty if a template would define it, because the emulator has no templates."""
         return str(self.envelope.get("subject", self.request.get("subject", "")))
 
     @property
@@ -76,13 +76,13 @@ class Email:
         return self._merged("custom_args")
 
     def as_json(self) -> Json:
-        """Everything but `request` is derived from it, for those who only look."""
+        """Return `request` and everything derived from it."""
         names = ("id", "message_id", "time", "to", "cc", "bcc", "reply_to", "subject", "text", "html", "headers")
         derived = {name: getattr(self, name) for name in (*names, "custom_args")}
         return {**derived, "from": self.sender, "request": self.request}
 
     def eml(self) -> bytes:
-        """The mail as RFC 5322 text. Bcc shows nowhere, as in what recipients get."""
+        """Return the email as an RFC 5322 message, without Bcc, as recipients get it."""
         message = EmailMessage(policy=SMTP.clone(header_factory=self._header_factory()))
         message["From"] = _address(self.sender)
         for name, addresses in (("To", self.to), ("Cc", self.cc), ("Reply-To", self.reply_to)):
@@ -109,7 +109,7 @@ class Email:
             _attach(message, attachment)
 
     def _header_factory(self) -> HeaderRegistry:
-        # The sender's own headers are taken as they are: `Date: soon` is no reason to fail here.
+        # Custom headers are accepted unparsed, so that `Date: soon` doesn't raise an error.
         registry = HeaderRegistry()
         for name in self.headers:
             registry.map_to_type(name, UnstructuredHeader)  # type: ignore[arg-type]  # typeshed: a mixin
@@ -122,8 +122,8 @@ class Email:
         blocks = self.request.get("content", [])
         return next((block["value"] for block in blocks if block["type"].lower() == kind), "")
 
-    def _merged(self, member: str) -> dict[str, str]:
-        return {**self.request.get(member, {}), **self.envelope.get(member, {})}
+    def _merged(self, field: str) -> dict[str, str]:
+        return {**self.request.get(field, {}), **self.envelope.get(field, {})}
 
 
 def _address(address: Json) -> Address:
@@ -143,7 +143,7 @@ def _attach(message: EmailMessage, attachment: Json) -> None:
 
 
 def _mime_type(text: str) -> tuple[str, str]:
-    """The two halves; what is no type that a part can have becomes application/octet-stream."""
+    """Return type and subtype; a type that a MIME part can't have becomes application/octet-stream."""
     kind, _, subtype = text.lower().partition("/")
     if kind not in ("text", *_BINARY_TYPES) or not _token(subtype):
         return "application", "octet-stream"
@@ -151,7 +151,7 @@ def _mime_type(text: str) -> tuple[str, str]:
 
 
 def _line(text: str) -> str:
-    """On one line: a header must not end early."""
+    """Replace control characters and line breaks, which would end a header early."""
     return re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", text).strip()
 
 

@@ -1,4 +1,4 @@
-"""How SendGrid says no: its statuses, its sentences, its JSON and its HTML."""
+"""SendGrid's error responses: their statuses, messages, JSON, and HTML."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ SENDER_IDENTITY = (
     "requirements"
 )
 
-# Name: status, message, field.
-REFUSALS: Mapping[str, tuple[int, str, str | None]] = {
+# By name: status, message, field.
+ERRORS: Mapping[str, tuple[int, str, str | None]] = {
     "wrong key": (401, "The provided authorization grant is invalid, expired, or revoked", None),
     "no key": (401, "Permission denied, wrong credentials", None),
     "out of credits": (401, "Maximum credits exceeded", None),
@@ -33,7 +33,7 @@ REFUSALS: Mapping[str, tuple[int, str, str | None]] = {
 
 @dataclass
 class SendGridError(Exception):
-    """What ends a request early: the whole answer."""
+    """An error response that ends a request."""
 
     status: int
     errors: Sequence[Mapping[str, Any]]
@@ -44,9 +44,9 @@ class SendGridError(Exception):
         return compact({"errors": self.errors})
 
 
-def refusal(name: str, headers: Mapping[str, str] | None = None) -> SendGridError:
-    """One of REFUSALS."""
-    status, message, field = REFUSALS[name]
+def sendgrid_error(name: str, headers: Mapping[str, str] | None = None) -> SendGridError:
+    """Return the error named `name` in ERRORS."""
+    status, message, field = ERRORS[name]
     return SendGridError(status, [{"message": message, "field": field, "help": None}], headers or {})
 
 
@@ -58,7 +58,7 @@ _NGINX_PHRASES = {413: "Request Entity Too Large", 503: "Service Temporarily Una
 
 
 def html_page(status: int) -> str:
-    """The page of the proxy in front, which knows no JSON."""
+    """Return the HTML error page of the proxy in front of SendGrid, which doesn't respond with JSON."""
     title = f"{status} {_NGINX_PHRASES.get(status, HTTPStatus(status).phrase)}"
     head = f"<html>\r\n<head><title>{title}</title></head>\r\n"
     return f"{head}<body>\r\n<center><h1>{title}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"

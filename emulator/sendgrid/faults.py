@@ -1,4 +1,4 @@
-"""What can go wrong with SendGrid on purpose, by name."""
+"""The faults of SendGrid that can be injected, by name."""
 
 import math
 import time
@@ -6,62 +6,69 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from emulator.core.faults import Fault
-from emulator.sendgrid.errors import html_page, refusal
+from emulator.sendgrid.errors import html_page, sendgrid_error
 
 _HTML = {"Content-Type": "text/html"}
 _RATE = {"X-RateLimit-Limit": "600", "X-RateLimit-Remaining": "0"}
 
 
-def _refused(name: str, refused: str = "", seconds: float = 0.0, headers: Mapping[str, str] | None = None) -> Fault:
-    answer = refusal(refused or name)
+def _error(
+    name: str, summary: str, error: str = "", seconds: float = 0.0, headers: Mapping[str, str] | None = None
+) -> Fault:
+    response = sendgrid_error(error or name)
     all_headers = {"Content-Type": "application/json", **(headers or {})}
-    return Fault("status", name, status=answer.status, body=answer.body, headers=all_headers, seconds=seconds)
+    fault = Fault("status", name, status=response.status, body=response.body, headers=all_headers)
+    return replace(fault, seconds=seconds, summary=summary)
 
 
-def _page(name: str, status: int) -> Fault:
-    return Fault("status", name, status=status, body=html_page(status), headers=_HTML)
+def _page(name: str, status: int, summary: str) -> Fault:
+    return Fault("status", name, status=status, body=html_page(status), headers=_HTML, summary=summary)
 
 
-# Name: what happens. `seconds` is what `fault` may change, where it is not 0.
+_TOO_MANY = "too many requests"
+
+# `fault` can replace `seconds` where it isn't 0.
 FAULTS: Mapping[str, Fault] = {
     fault.name: fault
     for fault in (
-        _refused("wrong key"),
-        _refused("out of credits"),
-        _refused("missing scope"),
-        _refused("unverified sender"),
-        _page("too large", 413),
-        _refused("too many requests", seconds=1, headers=_RATE),  # Retry-After and X-RateLimit-Reset
-        _refused("too many requests, reset only", "too many requests", seconds=1, headers=_RATE),
-        _refused("too many requests, no hint", "too many requests"),
-        _refused("server error"),
-        _page("bad gateway", 502),
-        _refused("unavailable"),
-        Fault("delay", "delay", seconds=2),
-        Fault("hang", "time-out", seconds=60),
-        Fault("hang", "accepted, never answered", seconds=60, accepted=True),
-        Fault("reset", "reset"),
-        Fault("reset", "accepted, then reset", accepted=True),
-        Fault("slow", "slow answer", seconds=0.1),  # accepted, then each byte after so many seconds
-        Fault("cut", "cut answer", accepted=True),
+        _error("wrong key", "401: the API key is invalid, expired, or revoked"),
+        _error("unverified sender", "403: SENDER_EMAIL isn't a verified sender identity"),
+        _error("missing scope", "403: the API key doesn't have permission to send email"),
+        _error("out of credits", "401: the account has no credits left"),
+        _page("too large", 413, "413: HTML from a proxy"),
+        _error(_TOO_MANY, "429: with Retry-After and X-RateLimit-Reset", seconds=1, headers=_RATE),
+        _error(f"{_TOO_MANY}, reset only", "429: with X-RateLimit-Reset only", _TOO_MANY, seconds=1, headers=_RATE),
+        _error(f"{_TOO_MANY}, no hint", "429: without a retry hint", _TOO_MANY),
+        _error("server error", "500: retried"),
+        _page("bad gateway", 502, "502: HTML from a proxy; retried"),
+        _error("unavailable", "503: retried"),
+        Fault("delay", "delay", seconds=2, summary="responds two seconds late"),
+        Fault("hang", "time-out", seconds=60, summary="never responds; doesn't accept the email"),
+        Fault(
+            "hang", "accepted, never answered", seconds=60, accepted=True, summary="accepts the email, never responds"
+        ),
+        Fault("reset", "reset", summary="resets the connection; doesn't accept the email"),
+        Fault("reset", "accepted, then reset", accepted=True, summary="accepts the email, then resets the connection"),
+        Fault("slow", "slow answer", seconds=0.1, summary="accepts the email, then responds byte by byte"),
+        Fault("cut", "cut answer", accepted=True, summary="accepts the email, then truncates the response"),
     )
 }
 
 
 def fault(name: str, *, count: int | None = 1, seconds: float | None = None) -> Fault:
-    """The fault for the next `count` requests (None: all until cleared).
+    """Return a fault for the next `count` requests (None: for all until cleared).
 
-    `seconds`: how long it waits or, with 429, asks to wait.
+    `seconds` is how long the fault delays or hangs or, with 429, the wait that it asks for.
     """
     preset = FAULTS[name]
     wait = preset.seconds if seconds is None else seconds
-    return replace(preset, count=count, seconds=wait, headers={**preset.headers, **_hints(name, wait)})
+    return replace(preset, count=count, seconds=wait, headers={**preset.headers, **_retry_hints(name, wait)})
 
 
-def _hints(name: str, seconds: float) -> dict[str, str]:
-    """When to come again. X-RateLimit-Reset is a time, so it is made when the fault is."""
+def _retry_hints(name: str, seconds: float) -> dict[str, str]:
+    """Return the headers that say when to retry; X-RateLimit-Reset is relative to the current time."""
     reset = {"X-RateLimit-Reset": str(math.ceil(time.time() + seconds))}
     return {
-        "too many requests": {**reset, "Retry-After": str(math.ceil(seconds))},
-        "too many requests, reset only": reset,
+        _TOO_MANY: {**reset, "Retry-After": str(math.ceil(seconds))},
+        f"{_TOO_MANY}, reset only": reset,
     }.get(name, {})

@@ -1,8 +1,8 @@
-"""A strict stand-in for SendGrid's v3 API: POST /v3/mail/send, GET /v3/scopes, GET /v3/verified_senders.
+"""A strict emulator of SendGrid's v3 API: POST /v3/mail/send, GET /v3/scopes, GET /v3/verified_senders.
 
-Strict: it refuses whatever SendGrid is known to refuse, with SendGrid's own sentences (see `mail_send` for bodies),
-so that a message it takes has no known reason to fail there. A request is checked in this order: size, method, key,
-scope, rate, content type, JSON, the mail, its sender, credits.
+It rejects everything that SendGrid is known to reject, with SendGrid's messages (see `mail_send` for bodies), so that
+SendGrid has no known reason to reject an email accepted here. Checks run in this order: size, method, key, scope,
+rate, content type, JSON, the email, its sender, credits.
 """
 
 import json
@@ -19,23 +19,23 @@ from werkzeug.exceptions import HTTPException
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 from emulator.sendgrid.email import Email
-from emulator.sendgrid.errors import SendGridError, compact, html_page, refusal
+from emulator.sendgrid.errors import SendGridError, compact, html_page, sendgrid_error
 from emulator.sendgrid.mail_send import is_sandboxed, violations
 
-MESSAGE_LIMIT = 30 * 1024 * 1024  # bytes
-RATE_WINDOW = 60  # seconds
-AUTOMATIC_SCOPES = ("2fa_required", "sender_verification_eligible")  # every key has them, asked for or not
+MAX_MESSAGE_BYTES = 30 * 1024 * 1024
+RATE_WINDOW_SECONDS = 60
+AUTOMATIC_SCOPES = ("2fa_required", "sender_verification_eligible")  # granted to every key
 
 _KEY = re.compile(r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}")
 
 
 class FakeSendGrid(Server):
-    """The stand-in, as a context manager; `sendgrid_faults.fault` makes what `faults` may be given.
+    """The fake SendGrid, a context manager; `faults.fault` returns the faults that can be added to `faults`.
 
-    `verified`: the sender identities, as addresses and domains. `clock`: unix seconds. Two numbers may be set at any
-    time, None for no limit: `credits`, how many recipients may still be mailed, and `rate_limit`, how many requests
-    pass each minute. Each accepted mail becomes a `sendgrid.mail` entry and stands in the inbox; one in sandbox mode
-    becomes a `sendgrid.sandbox` entry and stands nowhere.
+    `verified` lists the sender identities: addresses and domains. `clock` returns Unix time in seconds. Two limits can
+    be changed at any time (None: unlimited): `credits`, the number of remaining recipients, and `rate_limit`, the
+    number of requests per minute. Each accepted email is recorded as `sendgrid.mail` and added to the inbox; in
+    sandbox mode it is only recorded, as `sendgrid.sandbox`.
     """
 
     def __init__(
@@ -53,19 +53,19 @@ class FakeSendGrid(Server):
         self._keys: dict[str, tuple[str, ...]] = {}
         self._verified: list[str] = []
         self._inbox: list[Email] = []
-        self._next_mail = 1
+        self._next_id = 1
         self._window, self._requests = 0.0, 0
         self.verify(*verified)
 
     def new_key(self, *scopes: str) -> str:
-        """A new key, with mail.send alone unless scopes are named."""
+        """Create a key with `scopes` (default: mail.send)."""
         key = f"SG.{secrets.token_urlsafe(16)}.{secrets.token_urlsafe(32)}"
         return self.add_key(key, *scopes)
 
     def add_key(self, key: str, *scopes: str) -> str:
-        """Raises ValueError where SendGrid could not have issued the key; the message does not show it."""
+        """Add a key. Raise ValueError, without the key in the message, if it isn't a valid SendGrid key."""
         if not _KEY.fullmatch(key):
-            raise ValueError("a SendGrid key is SG., 22 characters, a dot, and 43 characters of A-Z a-z 0-9 _ -")
+            raise ValueError("malformed SendGrid key: expected SG.<22 characters>.<43 characters> of A-Z a-z 0-9 _ -")
         with self._lock:
             self._keys[key] = (*(scopes or ("mail.send",)), *AUTOMATIC_SCOPES)
         return key
@@ -75,10 +75,10 @@ class FakeSendGrid(Server):
             self._keys.pop(key, None)
 
     def verify(self, *identities: str) -> None:
-        """Addresses (single senders) and domains (authenticated ones). Raises ValueError for what is neither."""
+        """Verify addresses (single senders) and domains (domain authentication). Raise ValueError for other values."""
         for identity in identities:
             if not re.fullmatch(r"([^\s@,]+@)?[^\s@,]+", identity):
-                raise ValueError(f"a sender identity is an address or a domain, not {identity!r}")
+                raise ValueError(f"a sender identity must be an address or a domain, not {identity!r}")
         with self._lock:
             self._verified += [identity.lower() for identity in identities]
 
@@ -87,20 +87,20 @@ class FakeSendGrid(Server):
             self._verified = [known for known in self._verified if known != identity.lower()]
 
     def inbox(self) -> list[Email]:
-        """Oldest first."""
+        """Return the accepted emails, oldest first."""
         with self._lock:
             return list(self._inbox)
 
     def clear(self) -> None:
-        """Empties the inbox; numbers go on."""
+        """Empty the inbox; email IDs continue."""
         with self._lock:
             self._inbox.clear()
 
     def _app(self) -> Flask:
         app = Flask("sendgrid", static_folder=None)
         app.before_request(_check_size)
-        app.register_error_handler(SendGridError, _refused)
-        app.register_error_handler(HTTPException, _refused_by_flask)
+        app.register_error_handler(SendGridError, _handle_error)
+        app.register_error_handler(HTTPException, _handle_http_exception)
         for rule, view, method in (
             ("/v3/mail/send", self._mail_send, "POST"),
             ("/v3/scopes", self._scopes, "GET"),
@@ -112,33 +112,33 @@ class FakeSendGrid(Server):
     def _mail_send(self) -> Response:
         self._check_scope("mail.send")
         self._check_rate()
-        mail = _json_body()
-        found = violations(mail)
+        body = _json_body()
+        found = violations(body)
         if found:
             raise SendGridError(400, found, {})
-        self._check_senders(mail)
-        if is_sandboxed(mail):
-            self.journal.record("sendgrid.sandbox", **Email(0, "", self._clock(), mail).as_json())
+        self._check_senders(body)
+        if is_sandboxed(body):
+            self.journal.record("sendgrid.sandbox", **Email(0, "", self._clock(), body).as_json())
             return Response(status=200, mimetype="text/plain")
-        return self._accept(mail)
+        return self._accept(body)
 
     def _scopes(self) -> Response:
-        return _json({"scopes": self._granted()})
+        return _json_response({"scopes": self._granted_scopes()})
 
     def _verified_senders(self) -> Response:
-        """The single senders; authenticated domains are listed elsewhere."""
+        """List the single senders; SendGrid lists authenticated domains elsewhere."""
         self._check_scope("sender_verification.read")
         addresses = [identity for identity in self._verified if "@" in identity]
-        return _json({"results": [_sender(number, address) for number, address in enumerate(addresses, 1)]})
+        return _json_response({"results": [_sender(number, address) for number, address in enumerate(addresses, 1)]})
 
-    def _accept(self, mail: dict[str, Any]) -> Response:
-        envelopes = mail["personalizations"]
+    def _accept(self, body: dict[str, Any]) -> Response:
+        envelopes = body["personalizations"]
         message_id = secrets.token_urlsafe(16)
         with self._lock:
             self._charge(sum(len(envelope.get(kind, [])) for envelope in envelopes for kind in ("to", "cc", "bcc")))
             for index in range(len(envelopes)):
-                accepted = Email(self._next_mail, message_id, self._clock(), mail, index)
-                self._next_mail += 1
+                accepted = Email(self._next_id, message_id, self._clock(), body, index)
+                self._next_id += 1
                 self._inbox.append(accepted)
                 self.journal.record("sendgrid.mail", **accepted.as_json())
         return Response(status=202, mimetype="text/plain", headers={"X-Message-Id": message_id})
@@ -146,68 +146,68 @@ class FakeSendGrid(Server):
     def _charge(self, recipients: int) -> None:
         if self.credits is not None:
             if recipients > self.credits:
-                raise refusal("out of credits")
+                raise sendgrid_error("out of credits")
             self.credits -= recipients
 
-    def _granted(self) -> tuple[str, ...]:
+    def _granted_scopes(self) -> tuple[str, ...]:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            raise refusal("no key")
+            raise sendgrid_error("no key")
         with self._lock:
             if key not in self._keys:
-                raise refusal("wrong key")
+                raise sendgrid_error("wrong key")
             return self._keys[key]
 
     def _check_scope(self, scope: str) -> None:
-        if scope not in self._granted():
-            raise refusal("missing scope")
+        if scope not in self._granted_scopes():
+            raise sendgrid_error("missing scope")
 
     def _check_rate(self) -> None:
         with self._lock:
-            window = self._clock() // RATE_WINDOW
+            window = self._clock() // RATE_WINDOW_SECONDS
             self._requests = self._requests + 1 if window == self._window else 1
             self._window = window
             if self.rate_limit is not None and self._requests > self.rate_limit:
-                reset = str(int((window + 1) * RATE_WINDOW))
+                reset = str(int((window + 1) * RATE_WINDOW_SECONDS))
                 limit = {"X-RateLimit-Limit": str(self.rate_limit), "X-RateLimit-Remaining": "0"}
-                raise refusal("too many requests", {**limit, "X-RateLimit-Reset": reset})
+                raise sendgrid_error("too many requests", {**limit, "X-RateLimit-Reset": reset})
 
-    def _check_senders(self, mail: dict[str, Any]) -> None:
-        """A domain vouches for its own addresses, not for its subdomains'."""
-        for level in (mail, *mail["personalizations"]):
-            email = level.get("from", mail["from"])["email"].lower()
+    def _check_senders(self, body: dict[str, Any]) -> None:
+        """Raise SendGridError for an unverified sender; a domain verifies its own addresses, not its subdomains'."""
+        for level in (body, *body["personalizations"]):
+            email = level.get("from", body["from"])["email"].lower()
             if not {email, email.rpartition("@")[2]} & set(self._verified):
-                raise refusal("unverified sender")
+                raise sendgrid_error("unverified sender")
 
 
 def _check_size() -> Response | None:
-    if (request.content_length or 0) <= MESSAGE_LIMIT:
+    if (request.content_length or 0) <= MAX_MESSAGE_BYTES:
         return None
     return Response(html_page(413), 413, mimetype="text/html")
 
 
 def _json_body() -> Any:
     if request.mimetype != "application/json":
-        raise refusal("wrong type")
+        raise sendgrid_error("wrong type")
     try:
-        return _decoded(request.get_data().decode())
+        return _decode_json(request.get_data().decode())
     except UnicodeDecodeError:
-        raise refusal("not UTF-8") from None
+        raise sendgrid_error("not UTF-8") from None
     except (ValueError, RecursionError):
-        raise refusal("bad request") from None
+        raise sendgrid_error("bad request") from None
 
 
-def _decoded(text: str) -> Any:
-    value = json.loads(text, parse_constant=_no_number)
+def _decode_json(text: str) -> Any:
+    value = json.loads(text, parse_constant=_reject_constant)
     if "\\ud" not in text.lower():
         return value
-    # Half a character, such as \ud800, becomes U+FFFD, as in Go: what is stored can always be written out again.
-    wide = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
-    return json.loads(wide.decode("utf-16-le", "replace"))
+    # As in Go, a lone surrogate such as \ud800 becomes U+FFFD, so that stored emails can always be encoded.
+    utf16 = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
+    return json.loads(utf16.decode("utf-16-le", "replace"))
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"{name} isn't valid JSON")
 
 
 def _sender(number: int, address: str) -> dict[str, Any]:
@@ -218,15 +218,15 @@ def _sender(number: int, address: str) -> dict[str, Any]:
     return {**known, **unknown, "verified": True, "locked": False}
 
 
-def _json(value: Any) -> Response:
+def _json_response(value: Any) -> Response:
     return Response(compact(value), mimetype="application/json")
 
 
-def _refused(error: SendGridError) -> Response:
+def _handle_error(error: SendGridError) -> Response:
     return Response(error.body, error.status, dict(error.headers), mimetype="application/json")
 
 
-def _refused_by_flask(error: HTTPException) -> Response:
+def _handle_http_exception(error: HTTPException) -> Response:
     if error.code == 405:
-        return _refused(refusal("POST only" if request.path == "/v3/mail/send" else "wrong method"))
-    return _refused(refusal("not found"))
+        return _handle_error(sendgrid_error("POST only" if request.path == "/v3/mail/send" else "wrong method"))
+    return _handle_error(sendgrid_error("not found"))

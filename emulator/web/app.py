@@ -1,4 +1,4 @@
-"""The application: the guard, the API's parts under /api, and the page."""
+"""The emulator's web application: request guard, API under /api, and pages."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,44 +8,44 @@ from werkzeug.exceptions import HTTPException
 
 from emulator.auth0.users import Users
 from emulator.emulator import Emulator
-from emulator.web.api import body, events, mails, passwords, queue, runs, secrets, state, switches
+from emulator.web import pages
+from emulator.web.api import body, emails, events, faults, passwords, queue, runs, secrets, state
 from emulator.web.api.guard import guard
 from emulator.web.language_gallery import LanguageGallery
-from emulator.web.pages import error_page, views
 
 
-def app(emulator: Emulator, *, folders: Sequence[Path] = ()) -> Flask:
-    """`folders` hold a person's own example events."""
+def create_app(emulator: Emulator, *, folders: Sequence[Path] = ()) -> Flask:
+    """Return the application; `folders` contain the developer's own example events."""
     flask = Flask("emulator.web", static_folder=None, template_folder="templates")
     flask.response_class = body.ApiResponse
     guard(flask)
-    flask.register_error_handler(body.RequestError, _refused)
-    flask.register_error_handler(HTTPException, _failed)
-    tenant, sheet = Users(emulator), LanguageGallery(emulator)
-    for part in (
+    flask.register_error_handler(body.RequestError, _handle_request_error)
+    flask.register_error_handler(HTTPException, _handle_http_exception)
+    users, gallery = Users(emulator.run, emulator.send_auth0_email), LanguageGallery(emulator)
+    for blueprint in (
         state.routes(emulator),
         runs.routes(emulator),
         events.routes(folders),
-        mails.routes(emulator, sheet),
-        switches.routes(emulator),
+        emails.routes(emulator, gallery),
+        faults.routes(emulator),
         secrets.routes(emulator),
         queue.routes(emulator),
-        passwords.routes(tenant),
+        passwords.routes(users),
     ):
-        flask.register_blueprint(part, url_prefix="/api")
-    flask.register_blueprint(views(emulator, tenant, folders))
+        flask.register_blueprint(blueprint, url_prefix="/api")
+    flask.register_blueprint(pages.routes(emulator, users, folders))
     return flask
 
 
-def _refused(error: body.RequestError) -> Response:
-    return _told(error.status, str(error))
+def _handle_request_error(error: body.RequestError) -> Response:
+    return _error_response(error.status, str(error))
 
 
-def _failed(error: HTTPException) -> Response:
-    return _told(error.code or 500, error.description or error.name)
+def _handle_http_exception(error: HTTPException) -> Response:
+    return _error_response(error.code or 500, error.description or error.name)
 
 
-def _told(status: int, message: str) -> Response:
+def _error_response(status: int, message: str) -> Response:
     if request.path.startswith("/api"):
-        return body.answer({"error": message}, status)
-    return body.ApiResponse(error_page(status, message), status)
+        return body.json_response({"error": message}, status)
+    return body.ApiResponse(pages.error_page(status, message), status)

@@ -1,4 +1,4 @@
-"""The sheet: the mail of one event in every language, made by the function itself in sandbox mode, when asked for."""
+"""The language gallery: one event's email in every language, rendered by the function in sandbox mode on demand."""
 
 import json
 import re
@@ -11,67 +11,71 @@ import urllib3
 from babel import Locale, UnknownLocaleError
 
 from auth0.callout import OutgoingCallout, build_callout
-from emulator.cloud_run.process import SOURCE
+from emulator.cloud_run.process import PROJECT_ROOT
 from emulator.core.journal import Entry
 from emulator.emulator import Emulator
 
-LANGUAGES = SOURCE / "notice" / "translations"
-ARRIVAL_SECONDS = 10.0
-KEPT = 1000  # mails
+TRANSLATIONS = PROJECT_ROOT / "notice" / "translations"
+EMAIL_TIMEOUT_SECONDS = 10.0
+RESPONSE_TIMEOUT_SECONDS = 20.0
+MAX_CACHED_EMAILS = 1000
 
-_DARK = re.compile(r"@media\s*\(\s*prefers-color-scheme:\s*(dark|light)\s*\)")
+_COLOR_SCHEME = re.compile(r"@media\s*\(\s*prefers-color-scheme:\s*(dark|light)\s*\)")
 
 
 class RenderError(Exception):
-    """The function made no mail; the message says what it said."""
+    """The function rendered no email; the message is its response, or the reason."""
 
 
 class LanguageGallery:
+    """Renders emails and caches them by event, language, and revision of the function."""
+
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
-        self._made: dict[tuple[str, str, int], str] = {}
+        self._cache: dict[tuple[str, str, int], str] = {}
         self._lock = threading.Lock()
 
     def html(self, event: Mapping[str, Any], language: str) -> str:
-        """Raises RenderError."""
+        """Return the HTML of the event's email in `language`. Raises RenderError."""
         revision = self._emulator.function.revision.number
         key = (json.dumps(event, sort_keys=True, default=str), language, revision)
         with self._lock:
-            if key not in self._made:
-                self._made[key] = self._make(event, language)
-            while len(self._made) > KEPT:
-                del self._made[next(iter(self._made))]
-            return self._made[key]
+            if key not in self._cache:
+                self._cache[key] = self._render(event, language)
+            while len(self._cache) > MAX_CACHED_EMAILS:
+                del self._cache[next(iter(self._cache))]
+            return self._cache[key]
 
-    def _make(self, event: Mapping[str, Any], language: str) -> str:
+    def _render(self, event: Mapping[str, Any], language: str) -> str:
         queue = self._emulator.cloud_tasks
         if queue and queue.paused:
-            raise RenderError("The queue is paused: let it go on, and this mail can be made.")
+            raise RenderError("The queue is paused. Resume it to render this email.")
         request = event.get("request")
-        asked = {**(request if isinstance(request, dict) else {}), "language": language}
-        callout = build_callout({**event, "request": asked}, sandbox=True)
+        request_in_language = {**(request if isinstance(request, dict) else {}), "language": language}
+        callout = build_callout({**event, "request": request_in_language}, sandbox=True)
         with self._emulator.undisturbed():
             self._emulator.refresh()
-            answer = self._send(callout)
-            if answer.status not in (200, 202) or answer.json().get("status") == "skipped":
-                raise RenderError(answer.data.decode("utf-8", "replace"))
-            mail = self._emulator.journal.wait(lambda entry: _is_of(entry, callout.id), timeout=ARRIVAL_SECONDS)
-        if mail is None:
-            raise RenderError("The function sends no mail for this event.")
-        return str(mail.data["html"])
+            response = self._send(callout)
+            if response.status not in (200, 202) or response.json().get("status") == "skipped":
+                raise RenderError(response.data.decode("utf-8", "replace"))
+            timeout = EMAIL_TIMEOUT_SECONDS
+            email = self._emulator.journal.wait(lambda entry: _is_email_of(entry, callout.id), timeout=timeout)
+        if email is None:
+            raise RenderError("The function sent no email for this event.")
+        return str(email.data["html"])
 
     def _send(self, callout: OutgoingCallout) -> urllib3.BaseHTTPResponse:
-        headers = callout.headers(self._emulator.keys.signing_key)
-        return urllib3.request("POST", self._emulator.function.url, body=callout.body, headers=headers, timeout=20.0)
+        headers, timeout = callout.headers(self._emulator.keys.signing_key), RESPONSE_TIMEOUT_SECONDS
+        return urllib3.request("POST", self._emulator.function.url, body=callout.body, headers=headers, timeout=timeout)
 
 
-def _is_of(entry: Entry, callout_id: str) -> bool:
+def _is_email_of(entry: Entry, callout_id: str) -> bool:
     return entry.kind == "sendgrid.sandbox" and entry.data["custom_args"].get("webhook_id") == callout_id
 
 
 def languages() -> dict[str, str]:
-    """Each language of the mail, by its tag, with its name in English."""
-    return {file.stem: _name(file.stem) for file in sorted(LANGUAGES.glob("*.toml"))}
+    """Return the English name of each language that the email is translated into, by tag."""
+    return {file.stem: _name(file.stem) for file in sorted(TRANSLATIONS.glob("*.toml"))}
 
 
 @cache
@@ -83,5 +87,5 @@ def _name(tag: str) -> str:
 
 
 def in_theme(html: str, theme: str) -> str:
-    """The mail as a reader with this preference sees it, whatever the preference of the browser that shows it."""
-    return _DARK.sub(lambda match: "@media all" if match[1] == theme else "@media not all", html)
+    """Rewrite the email's color-scheme media queries so that `theme` applies whatever the browser prefers."""
+    return _COLOR_SCHEME.sub(lambda match: "@media all" if match[1] == theme else "@media not all", html)

@@ -1,4 +1,4 @@
-"""The pages, by their addresses."""
+"""The HTML pages and static files, by URL."""
 
 import json
 from collections.abc import Sequence
@@ -10,47 +10,47 @@ from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from emulator.auth0.event_schema import findings
-from emulator.auth0.samples import FIRST, Sample, examples
+from emulator.auth0.samples import DEFAULT, Sample, examples
 from emulator.auth0.users import ADMINISTRATOR, PLACES, Users
 from emulator.emulator import Emulator
 from emulator.fault_toggles import FaultToggle
 from emulator.runs.run import Run
-from emulator.runs.steps import pretty
+from emulator.runs.steps import pretty_json
 from emulator.sendgrid.email_lint import checks, links
 from emulator.web import presenters
-from emulator.web.api import body, mails, queue, runs, secrets, state
+from emulator.web.api import body, emails, queue, runs, secrets, state
 from emulator.web.language_gallery import languages
 
-KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-FORMS = ("html", "text", "source", "headers", "json", "checks")
-RECENT = 12
-COUNTS = ((1, "the next request"), (3, "the next 3"), (10, "the next 10"), (None, "every request"))
+CONTENT_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+EMAIL_VIEWS = ("html", "text", "source", "headers", "json", "checks")
+MAX_RECENT_RUNS = 12
+REQUEST_COUNTS = ((1, "next request"), (3, "next 3 requests"), (10, "next 10 requests"), (None, "every request"))
 
 
-def views(emulator: Emulator, tenant: Users, folders: Sequence[Path]) -> Blueprint:
-    page = Blueprint("page", __name__, template_folder="templates")
-    _Pages(emulator, tenant, folders).register(page)
-    return page
+def routes(emulator: Emulator, users: Users[Run], folders: Sequence[Path]) -> Blueprint:
+    blueprint = Blueprint("pages", __name__, template_folder="templates")
+    _Pages(emulator, users, folders).register(blueprint)
+    return blueprint
 
 
 class _Pages:
-    """Each public method is a page; what all of them show comes with `_page`."""
+    """One public method per page, plus `register`; `_context` adds what every template needs."""
 
-    def __init__(self, emulator: Emulator, tenant: Users, folders: Sequence[Path]) -> None:
-        self._emulator, self._tenant, self._folders = emulator, tenant, folders
+    def __init__(self, emulator: Emulator, users: Users[Run], folders: Sequence[Path]) -> None:
+        self._emulator, self._users, self._folders = emulator, users, folders
 
-    def register(self, page: Blueprint) -> None:
-        page.app_context_processor(self._common)
-        for rule, show in (
+    def register(self, blueprint: Blueprint) -> None:
+        blueprint.app_context_processor(self._context)
+        for rule, page in (
             ("/", self.latest),
             ("/runs/<int:number>", self.run),
             ("/runs/<int:number>/result", self.result),
-            ("/runs/<int:number>/sheet", self.sheet),
+            ("/runs/<int:number>/languages", self.language_gallery),
             ("/test", self.test),
             ("/inbox", self.inbox),
-            ("/inbox/<int:number>", self.mail),
-            ("/inbox/<int:number>/arrived", self.arrived),
-            ("/break", self.breaking),
+            ("/inbox/<int:number>", self.email),
+            ("/inbox/<int:number>/arrived", self.email_arrived),
+            ("/faults", self.faults),
             ("/secrets", self.secrets),
             ("/queue", self.queue),
             ("/login", self.login),
@@ -59,27 +59,25 @@ class _Pages:
             ("/admin", self.admin),
             ("/static/<name>", static),
         ):
-            page.add_url_rule(rule, show.__name__, show, methods=["GET"])
+            blueprint.add_url_rule(rule, page.__name__, page, methods=["GET"])
 
-    def _common(self) -> dict[str, Any]:
-        """For every template."""
+    def _context(self) -> dict[str, Any]:
         entries = self._emulator.journal.entries()
         return {
             "now": state.state(self._emulator),
             "last_entry": entries[-1].number if entries else 0,
             "has_queue": self._emulator.cloud_tasks is not None,
             "function_url": self._emulator.function.url,
-            "switches": self._switches(),
-            "counts": COUNTS,
+            "faults_by_part": self._faults_by_part(),
+            "request_counts": REQUEST_COUNTS,
             "view": presenters,
             "path": request.path,
         }
 
-    def _switches(self) -> dict[str, list[FaultToggle]]:
-        """By part, in the order of the parts."""
+    def _faults_by_part(self) -> dict[str, list[FaultToggle]]:
         parts: dict[str, list[FaultToggle]] = {}
-        for switch in self._emulator.switches.all():
-            parts.setdefault(switch.part, []).append(switch)
+        for fault in self._emulator.fault_toggles.all():
+            parts.setdefault(fault.part, []).append(fault)
         return parts
 
     def latest(self) -> str:
@@ -90,79 +88,84 @@ class _Pages:
         return self._run(runs.find(self._emulator, number))
 
     def _run(self, run: Run) -> str:
-        recent = self._emulator.runs[-RECENT:]
-        event = pretty(run.event)
+        recent = self._emulator.runs[-MAX_RECENT_RUNS:]
+        event = pretty_json(run.event)
         return render_template("run.html", run=run, rows=presenters.rows(run), recent=recent, event=event)
 
     def result(self, number: int) -> str:
         run = runs.find(self._emulator, number)
-        return render_template("result.html", run=run, payload=pretty(runs.result(run)))
+        return render_template("result.html", run=run, payload=pretty_json(runs.result(run)))
 
-    def sheet(self, number: int) -> str:
+    def language_gallery(self, number: int) -> str:
         run = runs.find(self._emulator, number)
-        chosen = {
+        selected = {
             "theme": request.args.get("theme", "both"),
             "width": request.args.get("width", "360"),
             "language": request.args.get("language", "all"),
         }
-        known = languages()
-        shown = known if chosen["language"] == "all" else {chosen["language"]: known.get(chosen["language"], "")}
-        themes = ("light", "dark") if chosen["theme"] == "both" else (chosen["theme"],)
-        widths = ("360", "600") if chosen["width"] == "both" else (chosen["width"],)
+        available, language = languages(), selected["language"]
+        shown = available if language == "all" else {language: available.get(language, "")}
+        themes = ("light", "dark") if selected["theme"] == "both" else (selected["theme"],)
+        widths = ("360", "600") if selected["width"] == "both" else (selected["width"],)
         return render_template(
-            "sheet.html", run=run, languages=known, shown=shown, themes=themes, widths=widths, chosen=chosen
+            "language_gallery.html",
+            run=run,
+            languages=available,
+            shown=shown,
+            themes=themes,
+            widths=widths,
+            selected=selected,
         )
 
     def test(self) -> str:
-        known = examples(self._folders)
-        chosen = self._chosen(known)
-        found = findings(chosen.text)
-        return render_template("test.html", examples=known, chosen=chosen, findings=found)
+        available = examples(self._folders)
+        selected = self._selected_example(available)
+        return render_template("test.html", examples=available, selected=selected, findings=findings(selected.text))
 
-    def _chosen(self, known: Sequence[Sample]) -> Sample:
-        """The example that is asked for, or a run's event, or Auth0's default sample."""
+    def _selected_example(self, available: Sequence[Sample]) -> Sample:
+        """Return the event of the run in the query, the example in the query, or Auth0's default sample."""
         number = request.args.get("run", type=int)
         if number is not None:
             run = runs.find(self._emulator, number)
-            return Sample(f"run {run.number}", pretty(run.event), own=True)
-        name = request.args.get("example", FIRST)
-        return next((example for example in known if example.name == name), known[0])
+            return Sample(f"run {run.number}", pretty_json(run.event), own=True)
+        name = request.args.get("example", DEFAULT)
+        return next((example for example in available if example.name == name), available[0])
 
     def inbox(self) -> str | AnyResponse:
-        mails = self._emulator.sendgrid.inbox()
-        return redirect(f"/inbox/{mails[-1].id}") if mails else render_template("inbox.html", mails=[], mail=None)
+        inbox = self._emulator.sendgrid.inbox()
+        return redirect(f"/inbox/{inbox[-1].id}") if inbox else render_template("inbox.html", emails=[], email=None)
 
-    def mail(self, number: int) -> str:
+    def email(self, number: int) -> str:
         show = request.args.get("show", "html")
-        if show not in FORMS:
-            raise body.RequestError(f"no form {show!r}; there are: {', '.join(FORMS)}", 404)
-        data = mails.entry(self._emulator, number).data
-        source = mails.mail_of(data).eml().decode("utf-8", "replace").replace("\r\n", "\n")
+        if show not in EMAIL_VIEWS:
+            raise body.RequestError(f"unknown view {show!r}; use one of: {', '.join(EMAIL_VIEWS)}", 404)
+        email = emails.entry(self._emulator, number).data
+        source = emails.to_email(email).eml().decode("utf-8", "replace").replace("\r\n", "\n")
         return render_template(
             "inbox.html",
-            mails=self._emulator.sendgrid.inbox()[::-1],
-            mail=data,
+            emails=self._emulator.sendgrid.inbox()[::-1],
+            email=email,
             show=show,
-            forms=FORMS,
+            email_views=EMAIL_VIEWS,
             source=source,
             headers=source.partition("\n\n")[0],
-            json=json.dumps(data["request"], indent=2, ensure_ascii=False),
-            checks=checks(data),
-            links=links(data),
+            json=json.dumps(email["request"], indent=2, ensure_ascii=False),
+            checks=checks(email),
+            links=links(email),
         )
 
-    def arrived(self, number: int) -> str:
-        return render_template("arrived.html", mail=mails.entry(self._emulator, number).data)
+    def email_arrived(self, number: int) -> str:
+        return render_template("email_arrived.html", email=emails.entry(self._emulator, number).data)
 
-    def breaking(self) -> str:
-        return render_template("break.html")
+    def faults(self) -> str:
+        return render_template("faults.html")
 
     def secrets(self) -> str:
-        return render_template("secrets.html", secrets=secrets.shown(self._emulator))
+        return render_template("secrets.html", secrets=secrets.to_dicts(self._emulator))
 
     def queue(self) -> str:
         tasks = self._emulator.cloud_tasks
-        return render_template("queue.html", queue=tasks and queue.shown(tasks))
+        return render_template("queue.html", queue=tasks and queue.to_dict(tasks))
 
     def login(self) -> str:
         return render_template("login.html")
@@ -171,7 +174,7 @@ class _Pages:
         return render_template("forgot.html")
 
     def reset(self) -> str:
-        ticket = self._tenant.ticket(request.args.get("ticket", ""))
+        ticket = self._users.ticket(request.args.get("ticket", ""))
         return render_template("reset.html", ticket=ticket, name=request.args.get("ticket", ""), places=PLACES)
 
     def admin(self) -> str:
@@ -180,10 +183,10 @@ class _Pages:
 
 def static(name: str) -> body.ApiResponse:
     file = files("emulator.web") / "static" / name
-    kind = KINDS.get(Path(name).suffix)
-    if kind is None or not file.is_file():
-        raise body.RequestError(f"no file {name}", 404)
-    return body.ApiResponse(file.read_bytes(), content_type=f"{kind}; charset=utf-8")
+    content_type = CONTENT_TYPES.get(Path(name).suffix)
+    if content_type is None or not file.is_file():
+        raise body.RequestError(f"no static file named {name}", 404)
+    return body.ApiResponse(file.read_bytes(), content_type=f"{content_type}; charset=utf-8")
 
 
 def error_page(status: int, message: str) -> str:

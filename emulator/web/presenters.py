@@ -1,4 +1,4 @@
-"""What the templates are given: a run, a mail, in the words and numbers that a person reads."""
+"""Format runs and emails for the templates."""
 
 import json
 from collections.abc import Mapping
@@ -8,66 +8,66 @@ from typing import Any
 
 from emulator.auth0.runtime import Execution
 from emulator.runs.run import Run
-from emulator.runs.steps import KEPT, Step, steps
-from emulator.runs.timeline import person
+from emulator.runs.steps import MAX_KEPT_CHARACTERS, Step, steps
+from emulator.runs.timeline import format_address
 
-WHY_NO_MAIL = {
-    "skipped": "Nobody was mailed: the user has no e-mail address.",
-    "sandbox": "Nobody was mailed: it ran in sandbox mode.",
-    "queued": "Nobody was mailed yet: Cloud Tasks has it, and tries until it is delivered.",
-    "duplicate": "Nobody was mailed again: it is a repetition.",
+NO_EMAIL_REASONS = {
+    "skipped": "No email sent: the user has no email address.",
+    "sandbox": "No email sent: the function ran in sandbox mode.",
+    "queued": "No email sent yet: the task is in Cloud Tasks, which retries it until it succeeds.",
+    "duplicate": "No second email: this callout was a duplicate.",
 }
 
 
 @dataclass(frozen=True)
 class Row:
-    """A step on the page: when it began, and where its bar stands, in hundredths of the run."""
+    """A step in the timeline; `left` and `width` place its bar, in percent of the run's duration."""
 
     step: Step
     at: str
-    took: str
+    duration: str
     left: float
     width: float
 
 
 def rows(run: Run) -> list[Row]:
     found = steps(run)
-    began = min((step.at for step in found), default=0.0)
-    ended = max((step.at + step.seconds for step in found if step.who != "Auth0"), default=began)
-    whole = max(ended - began, 0.001)
-    return [_row(step, began, whole) for step in found]
+    started = min((step.at for step in found), default=0.0)
+    ended = max((step.at + step.seconds for step in found if step.who != "Auth0"), default=started)
+    total = max(ended - started, 0.001)
+    return [_row(step, started, total) for step in found]
 
 
-def _row(step: Step, began: float, whole: float) -> Row:
+def _row(step: Step, started: float, total: float) -> Row:
     seconds = 0.0 if step.who == "Auth0" else step.seconds
-    width = max(min(seconds / whole, 1.0) * 100, 0.8)
-    left = min(max(step.at - began, 0.0) / whole * 100, 100 - width)
-    took = duration(seconds) if seconds else ""
-    return Row(step, duration(step.at - began), took, round(left, 2), round(width, 2))
+    width = max(min(seconds / total, 1.0) * 100, 0.8)
+    left = min(max(step.at - started, 0.0) / total * 100, 100 - width)
+    duration = format_duration(seconds) if seconds else ""
+    return Row(step, format_duration(step.at - started), duration, round(left, 2), round(width, 2))
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
-def clock(moment: float) -> str:
-    return datetime.fromtimestamp(moment).astimezone().strftime("%H:%M:%S")
+def format_time(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp).astimezone().strftime("%H:%M:%S")
 
 
 def headline(run: Run) -> str:
-    """How it ended, in one sentence."""
-    error, mails = run.execution.error, run.mails
-    if mails:
-        to = ", ".join(person["email"] for entry in mails for person in entry.data["to"])
-        told = f"{to} was told by mail, {duration(mails[0].at - run.started)} after the change."
-        return f"{told} But Auth0 counts it as failed: {error['message']}" if error else told
+    """Return the run's outcome in one or two sentences."""
+    error, emails = run.execution.error, run.emails
+    if emails:
+        to = ", ".join(person["email"] for entry in emails for person in entry.data["to"])
+        sent = f"Email sent to {to}, {format_duration(emails[0].at - run.started)} after the change."
+        return f"{sent} However, Auth0 reports that the Action failed: {error['message']}" if error else sent
     if error:
-        return f"Nobody was told. {error['message']}"
-    return WHY_NO_MAIL.get("queued" if run.waiting else _answered(run), "Nobody was mailed.")
+        return f"No email sent. {error['message']}"
+    return NO_EMAIL_REASONS.get("queued" if run.is_pending else _response_status(run), "No email sent.")
 
 
-def _answered(run: Run) -> str:
-    """The status in the last answer, of the function or of `deliver`."""
+def _response_status(run: Run) -> str:
+    """Return the status in the last response of the function or `deliver`, or an empty string."""
     bodies = [e.data["response"]["body"] for e in run.entries if e.kind in ("function.exchange", "deliver.exchange")]
     try:
         return str(json.loads(bodies[-1])["status"])
@@ -76,24 +76,24 @@ def _answered(run: Run) -> str:
 
 
 def state(run: Run) -> tuple[str, str]:
-    """`fail`, or `ok`; `warn` where it took more than one attempt, or something was broken on purpose; and its name."""
+    """Return the run's state and its label: `warn` if queued, or if a step failed or had a fault injected."""
     if run.execution.error:
         return "fail", "failed"
-    if run.waiting:
-        return "warn", "in the queue"
+    if run.is_pending:
+        return "warn", "queued"
     if any(step.on_purpose or step.state == "fail" for step in steps(run)):
-        return "warn", "success, with trouble"
-    return "ok", "success"
+        return "warn", "succeeded after retries"
+    return "ok", "succeeded"
 
 
 @dataclass(frozen=True)
 class Console:
-    """What an Action wrote, as Auth0 keeps it and as it cuts it."""
+    """An Action's console output: what Auth0 keeps, and what it truncates; `length` and `limit` in characters."""
 
     kept: str
-    cut: str
-    whole: int
-    limit: int = KEPT
+    truncated: str
+    length: int
+    limit: int = MAX_KEPT_CHARACTERS
 
 
 def console(execution: Execution) -> Console:
@@ -102,4 +102,4 @@ def console(execution: Execution) -> Console:
 
 
 def addresses(people: list[Mapping[str, Any]]) -> str:
-    return ", ".join(person(each) for each in people)
+    return ", ".join(format_address(each) for each in people)

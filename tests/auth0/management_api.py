@@ -1,7 +1,7 @@
-"""A stand-in for Auth0's Management API, as far as Actions go, over https on loopback.
+"""A fake of the Actions endpoints of Auth0's Management API, over https on loopback.
 
-Builds take a moment: an Action is `pending` until it was looked at once, as in the recordings of Deploy
-CLI's own tests.
+Builds aren't instant: an Action is `pending` until it has been read once, as in the recordings of Deploy CLI's own
+tests.
 """
 
 import datetime
@@ -21,28 +21,28 @@ from emulator.core.journal import Journal
 from emulator.core.server import Server
 
 Json = dict[str, Any]
-Run = Callable[[Json, dict[str, str]], str]  # an event and the Action's secrets → the error's message, or nothing
+Run = Callable[[Json, dict[str, str]], str]  # event, the Action's secrets → the error's message, empty on success
 TOKEN = "a-management-token"
-STAMP = "2026-11-23T10:15:00.000Z"
+TIMESTAMP = "2026-11-23T10:15:00.000Z"
 
 
-class Management:
-    """A context manager. `domain` is what AUTH0_DOMAIN has to be, `authority` the certificate to trust."""
+class FakeManagementApi:
+    """A context manager. `domain` is the value for AUTH0_DOMAIN, `ca_certificate` is the certificate to trust."""
 
     def __init__(self, folder: Path, run: Run = lambda event, secrets: "") -> None:
         self.actions: list[Json] = []
         self.bindings: list[Json] = []
-        self.values: dict[str, dict[str, str]] = {}  # an Action's id → its secrets
+        self.secrets: dict[str, dict[str, str]] = {}  # by the Action's ID
         self.journal = Journal()
-        self.authority = folder / "authority.pem"
+        self.ca_certificate = folder / "certificate.pem"
         self._run, self._token = run, TOKEN
-        self._server = Server("auth0", self._app(), self.journal)
+        self._server = Server("auth0", self._create_app(), self.journal)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(_certificate(self.authority, folder / "key.pem"), folder / "key.pem")
+        context.load_cert_chain(_write_certificate(self.ca_certificate, folder / "key.pem"), folder / "key.pem")
         self._server._http.socket = context.wrap_socket(self._server._http.socket, server_side=True)
         self.domain = f"localhost:{self._server.port}"
 
-    def __enter__(self) -> "Management":
+    def __enter__(self) -> "FakeManagementApi":
         self._server.__enter__()
         return self
 
@@ -53,17 +53,17 @@ class Management:
         self._token = ""
 
     def bind(self, *names: str) -> None:
-        """Binds further Actions, which are made where there are none of these names."""
+        """Bind Actions, creating those that don't exist."""
         for name in names:
-            action = next((each for each in self.actions if each["name"] == name), None) or self._made({"name": name})
+            action = next((each for each in self.actions if each["name"] == name), None) or self._create({"name": name})
             number = f"{len(self.bindings) + 1:08}-0000-4000-8000-000000000000"
             self.bindings.append(
                 {"id": number, "trigger_id": "post-change-password", "display_name": f"{name}!", "action": action}
             )
 
     def deploy(self, name: str, secrets: dict[str, str]) -> Json:
-        """Makes an Action that is built and deployed, as the editor does."""
-        action = self._made({"name": name, "secrets": [{"name": key, "value": secrets[key]} for key in secrets]})
+        """Create a built and deployed Action, as the editor does."""
+        action = self._create({"name": name, "secrets": [{"name": key, "value": secrets[key]} for key in secrets]})
         action.update(status="built", deployed_version={"number": 1, "deployed": True}, all_changes_deployed=True)
         return action
 
@@ -71,90 +71,90 @@ class Management:
     def bound(self) -> list[tuple[str, str]]:
         return [(binding["action"]["name"], binding["display_name"]) for binding in self.bindings]
 
-    def _made(self, given: Json) -> Json:
-        known = ("name", "code", "runtime", "dependencies", "supported_triggers")
+    def _create(self, body: Json) -> Json:
+        copied = ("name", "code", "runtime", "dependencies", "supported_triggers")
         action: Json = {
             "id": f"{len(self.actions) + 1:08}-1111-4000-8000-000000000000",
-            **{key: given[key] for key in known if key in given},
+            **{key: body[key] for key in copied if key in body},
             "status": "pending",
             "all_changes_deployed": False,
             "installed_integration_id": None,
-            "created_at": STAMP,
-            "updated_at": STAMP,
+            "created_at": TIMESTAMP,
+            "updated_at": TIMESTAMP,
         }
         self.actions.append(action)
-        self._put_secrets(action, given)
+        self._put_secrets(action, body)
         return action
 
-    def _put_secrets(self, action: Json, given: Json) -> None:
-        """Values can only be written; what is not named any more is gone."""
-        if "secrets" not in given:
+    def _put_secrets(self, action: Json, body: Json) -> None:
+        """Store the secrets: a value is write-only, and a secret that isn't listed is deleted."""
+        if "secrets" not in body:
             return
-        old = self.values.get(action["id"], {})
-        self.values[action["id"]] = {
-            each["name"]: each.get("value", old.get(each["name"], "")) for each in given["secrets"]
+        previous = self.secrets.get(action["id"], {})
+        self.secrets[action["id"]] = {
+            each["name"]: each.get("value", previous.get(each["name"], "")) for each in body["secrets"]
         }
-        action["secrets"] = [{"name": each["name"], "updated_at": STAMP} for each in given["secrets"]]
+        action["secrets"] = [{"name": each["name"], "updated_at": TIMESTAMP} for each in body["secrets"]]
 
-    def _app(self) -> Flask:
+    def _create_app(self) -> Flask:
         app = Flask("management")
         base = "/api/v2/actions"
         for rule, method, view in (
             (f"{base}/actions", "GET", self._list),
-            (f"{base}/actions", "POST", lambda: (jsonify(self._made(request.get_json())), 201)),
-            (f"{base}/actions/<action>", "GET", lambda action: jsonify(self._built(action))),
-            (f"{base}/actions/<action>", "PATCH", self._update),
-            (f"{base}/actions/<action>/deploy", "POST", self._deploy),
-            (f"{base}/actions/<action>/test", "POST", self._test),
+            (f"{base}/actions", "POST", lambda: (jsonify(self._create(request.get_json())), 201)),
+            (f"{base}/actions/<action_id>", "GET", lambda action_id: jsonify(self._read(action_id))),
+            (f"{base}/actions/<action_id>", "PATCH", self._update),
+            (f"{base}/actions/<action_id>/deploy", "POST", self._deploy),
+            (f"{base}/actions/<action_id>/test", "POST", self._test),
             (f"{base}/modules", "GET", lambda: jsonify({"modules": [], "total": 0, "page": 0, "per_page": 50})),
             (f"{base}/triggers/<trigger>/bindings", "GET", self._get_bindings),
             (f"{base}/triggers/<trigger>/bindings", "PATCH", self._put_bindings),
         ):
             app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
         app.before_request(self._check_token)
-        app.register_error_handler(404, lambda _: _refusal(404, "Not found."))
+        app.register_error_handler(404, lambda _: _error_response(404, "Not found."))
         return app
 
     def _check_token(self) -> tuple[Response, int] | None:
         if request.headers.get("Authorization") != f"Bearer {self._token}":
-            return _refusal(401, "Invalid token")
+            return _error_response(401, "Invalid token")
         return None
 
-    def _kept(self, identity: str) -> Json:
-        [action] = [each for each in self.actions if each["id"] == identity]
+    def _find(self, action_id: str) -> Json:
+        [action] = [each for each in self.actions if each["id"] == action_id]
         return action
 
-    def _built(self, identity: str) -> Json:
-        """The Action as it is told now; the next look finds it built."""
-        action = self._kept(identity)
-        answer = dict(action)
+    def _read(self, action_id: str) -> Json:
+        """Return the Action's current state; the next read finds it built."""
+        action = self._find(action_id)
+        state = dict(action)
         action["status"] = "built"
-        return answer
+        return state
 
     def _list(self) -> Response:
         name = request.args.get("actionName")
-        found = [self._built(each["id"]) for each in list(self.actions) if name in (None, each["name"])]
+        found = [self._read(each["id"]) for each in list(self.actions) if name in (None, each["name"])]
         start, size = int(request.args.get("page", 0)), int(request.args.get("per_page", 50))
         paged = found[start * size : (start + 1) * size]
         return jsonify({"actions": paged, "total": len(found), "page": start, "per_page": size})
 
-    def _update(self, action: str) -> Response:
-        kept, given = self._kept(action), request.get_json()
-        kept.update({key: value for key, value in given.items() if key != "secrets"}, all_changes_deployed=False)
-        self._put_secrets(kept, given)
-        return jsonify(kept)
+    def _update(self, action_id: str) -> Response:
+        action, body = self._find(action_id), request.get_json()
+        action.update({key: value for key, value in body.items() if key != "secrets"}, all_changes_deployed=False)
+        self._put_secrets(action, body)
+        return jsonify(action)
 
-    def _deploy(self, action: str) -> tuple[Response, int]:
-        kept = self._kept(action)
-        if kept["status"] != "built":
-            return _refusal(400, "A draft must be in the 'built' state before it can be deployed")
-        version = {"id": f"v-{action}", "number": 1, "deployed": True, "status": "built", "code": kept.get("code")}
-        kept.update(deployed_version=version, all_changes_deployed=True)
+    def _deploy(self, action_id: str) -> tuple[Response, int]:
+        action = self._find(action_id)
+        if action["status"] != "built":
+            return _error_response(400, "A draft must be in the 'built' state before it can be deployed")
+        version = {"id": f"v-{action_id}", "number": 1, "deployed": True, "status": "built", "code": action.get("code")}
+        action.update(deployed_version=version, all_changes_deployed=True)
         return jsonify({**version, "deployed": False}), 202
 
-    def _test(self, action: str) -> Response:
-        """Auth0's answer is 200 even when the Action threw."""
-        error = self._run(request.get_json()["payload"]["event"], self.values.get(action, {}))
+    def _test(self, action_id: str) -> Response:
+        """Run the Action. Auth0 responds with 200 even if it throws."""
+        error = self._run(request.get_json()["payload"]["event"], self.secrets.get(action_id, {}))
         return jsonify({"payload": {"error": {"message": error}} if error else {"stats": {"action_duration_ms": 1}}})
 
     def _get_bindings(self, trigger: str) -> Response:
@@ -162,29 +162,33 @@ class Management:
         return jsonify({"bindings": bindings, "total": len(bindings), "page": 0, "per_page": 50})
 
     def _put_bindings(self, trigger: str) -> Any:
-        """The list replaces the whole flow."""
-        kept = []
-        for place, given in enumerate(request.get_json()["bindings"], 1):
-            ref = given["ref"]
+        """Replace all bindings with the list."""
+        bindings = []
+        for position, requested in enumerate(request.get_json()["bindings"], 1):
+            ref = requested["ref"]
             if ref["type"] == "binding_id":
                 [binding] = [each for each in self.bindings if each["id"] == ref["value"]]
             else:
-                member = {"action_id": "id", "action_name": "name"}[ref["type"]]
-                found = [each for each in self.actions if each[member] == ref["value"]]
+                field = {"action_id": "id", "action_name": "name"}[ref["type"]]
+                found = [each for each in self.actions if each[field] == ref["value"]]
                 if not found or not found[0].get("deployed_version"):
-                    return _refusal(400, f"The action {ref['value']} is not deployed yet")
-                binding = {"id": f"{place:08}-2222-4000-8000-000000000000", "trigger_id": trigger, "action": found[0]}
-            kept.append({**binding, "display_name": given["display_name"]})
-        self.bindings = kept
-        return jsonify({"bindings": kept})
+                    return _error_response(400, f"The action {ref['value']} is not deployed yet")
+                binding = {
+                    "id": f"{position:08}-2222-4000-8000-000000000000",
+                    "trigger_id": trigger,
+                    "action": found[0],
+                }
+            bindings.append({**binding, "display_name": requested["display_name"]})
+        self.bindings = bindings
+        return jsonify({"bindings": bindings})
 
 
-def _refusal(status: int, message: str) -> tuple[Response, int]:
+def _error_response(status: int, message: str) -> tuple[Response, int]:
     return jsonify({"statusCode": status, "error": "Error", "message": message}), status
 
 
-def _certificate(file: Path, key_file: Path) -> Path:
-    """A certificate for localhost that vouches for itself, for one day."""
+def _write_certificate(file: Path, key_file: Path) -> Path:
+    """Write a self-signed certificate for localhost, valid for one day, and its key. Return the certificate's path."""
     key, name = (
         ec.generate_private_key(ec.SECP256R1()),
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
@@ -200,6 +204,6 @@ def _certificate(file: Path, key_file: Path) -> Path:
         .sign(key, hashes.SHA256())
     )
     file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    key_file.write_bytes(key.private_bytes(*form))
+    encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key_file.write_bytes(key.private_bytes(*encoding))
     return file

@@ -1,4 +1,4 @@
-"""tenant/: Auth0 Deploy CLI makes the Action of tenant.yaml, and bind.py adds it to what is bound already."""
+"""auth0/: Auth0 Deploy CLI imports tenant.yaml's Action, and bind.py adds it to the trigger's bindings."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.auth0.management_api import TOKEN, Management
+from tests.auth0.management_api import TOKEN, FakeManagementApi
 from tests.support.npm import npm_package
 
 ROOT = Path(__file__).parents[2]
@@ -20,22 +20,24 @@ KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.fixture
-def auth0(tmp_path: Path) -> Iterator[Management]:
-    with Management(tmp_path) as auth0:
+def auth0(tmp_path: Path) -> Iterator[FakeManagementApi]:
+    with FakeManagementApi(tmp_path) as auth0:
         yield auth0
 
 
-def environment(auth0: Management) -> dict[str, str]:
-    trust = {name: str(auth0.authority) for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")}
-    return {**os.environ, **trust, "AUTH0_DOMAIN": auth0.domain, "AUTH0_TOKEN": TOKEN}
+def environment(auth0: FakeManagementApi) -> dict[str, str]:
+    ca_settings = {name: str(auth0.ca_certificate) for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")}
+    return {**os.environ, **ca_settings, "AUTH0_DOMAIN": auth0.domain, "AUTH0_TOKEN": TOKEN}
 
 
-def bind(auth0: Management, *words: str, given: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", str(ROOT / "auth0" / "bind.py"), *words]
+def bind(
+    auth0: FakeManagementApi, *arguments: str, stdin: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", str(ROOT / "auth0" / "bind.py"), *arguments]
     return subprocess.run(
         command,
         env=environment(auth0) | variables,
-        input=given,
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=60,
@@ -43,8 +45,8 @@ def bind(auth0: Management, *words: str, given: str = "", **variables: str) -> s
     )
 
 
-def import_tenant(auth0: Management) -> subprocess.CompletedProcess[str]:
-    """As docs/deploy.md says."""
+def import_tenant(auth0: FakeManagementApi) -> subprocess.CompletedProcess[str]:
+    """Run the import command of docs/deploy.md."""
     assert VERSION is not None
     program = npm_package("auth0-deploy-cli", VERSION[1]) / "auth0-deploy-cli" / "lib" / "index.js"
     variables = {
@@ -61,38 +63,38 @@ def import_tenant(auth0: Management) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_deploy_cli_makes_builds_and_deploys_the_action_and_touches_no_other(auth0: Management) -> None:
+def test_deploy_cli_creates_builds_and_deploys_only_the_action(auth0: FakeManagementApi) -> None:
     auth0.bind("audit")
-    done = import_tenant(auth0)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = import_tenant(auth0)
+    assert result.returncode == 0, result.stdout + result.stderr
     audit, action = auth0.actions
     assert (audit["name"], audit.get("deployed_version")) == ("audit", None)
     assert action["code"] == (ROOT / "auth0" / "action.js").read_text("utf-8")
     assert (action["name"], action["runtime"], action["dependencies"]) == (NAME, "node22", [])
     assert action["supported_triggers"] == [{"id": "post-change-password", "version": "v2"}]
     assert action["deployed_version"]["deployed"]
-    assert auth0.values[action["id"]] == {"FUNCTION_URL": "https://notice.example.com", "CALLOUT_SIGNING_KEY": KEY}
+    assert auth0.secrets[action["id"]] == {"FUNCTION_URL": "https://notice.example.com", "CALLOUT_SIGNING_KEY": KEY}
     assert auth0.bound == [("audit", "audit!")]
 
 
 @pytest.mark.slow
-def test_a_second_import_changes_the_same_action(auth0: Management) -> None:
+def test_a_second_import_updates_the_same_action(auth0: FakeManagementApi) -> None:
     for _ in range(2):
-        done = import_tenant(auth0)
-        assert done.returncode == 0, done.stdout + done.stderr
+        result = import_tenant(auth0)
+        assert result.returncode == 0, result.stdout + result.stderr
     assert [action["name"] for action in auth0.actions] == [NAME]
 
 
-def test_bind_adds_ours_last_and_keeps_the_others_in_order(auth0: Management) -> None:
+def test_bind_appends_the_action_and_keeps_the_order_of_the_others(auth0: FakeManagementApi) -> None:
     auth0.deploy(NAME, {})
     auth0.bind("audit", "crm")
-    done = bind(auth0)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["1. audit!", "2. crm!", f"3. {NAME}"]
+    result = bind(auth0)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["1. audit!", "2. crm!", f"3. {NAME}"]
     assert auth0.bound == [("audit", "audit!"), ("crm", "crm!"), (NAME, NAME)]
 
 
-def test_bind_twice_writes_once(auth0: Management) -> None:
+def test_bind_writes_only_if_the_action_is_unbound(auth0: FakeManagementApi) -> None:
     auth0.deploy(NAME, {})
     for _ in range(2):
         assert bind(auth0).returncode == 0
@@ -101,7 +103,7 @@ def test_bind_twice_writes_once(auth0: Management) -> None:
     assert auth0.bound == [(NAME, NAME)]
 
 
-def test_bind_takes_ours_out_again(auth0: Management) -> None:
+def test_bind_removes_only_the_action(auth0: FakeManagementApi) -> None:
     auth0.deploy(NAME, {})
     auth0.bind("audit", NAME, "crm")
     assert bind(auth0, "--remove").returncode == 0
@@ -109,24 +111,24 @@ def test_bind_takes_ours_out_again(auth0: Management) -> None:
     assert bind(auth0, "--remove").returncode == 0
 
 
-def test_bind_filters_what_the_auth0_cli_reads_and_writes(auth0: Management) -> None:
+def test_bind_filters_the_bindings_piped_through_the_auth0_cli(auth0: FakeManagementApi) -> None:
     auth0.bind("audit")
-    given = json.dumps({"bindings": auth0.bindings})
-    [kept, ours] = json.loads(bind(auth0, "--filter", given=given).stdout)["bindings"]
-    assert kept == {"ref": {"type": "binding_id", "value": auth0.bindings[0]["id"]}, "display_name": "audit!"}
-    assert ours == {"ref": {"type": "action_name", "value": NAME}, "display_name": NAME}
+    current = json.dumps({"bindings": auth0.bindings})
+    [existing, added] = json.loads(bind(auth0, "--filter", stdin=current).stdout)["bindings"]
+    assert existing == {"ref": {"type": "binding_id", "value": auth0.bindings[0]["id"]}, "display_name": "audit!"}
+    assert added == {"ref": {"type": "action_name", "value": NAME}, "display_name": NAME}
 
 
-def test_bind_says_what_the_tenant_said_and_changes_nothing(auth0: Management) -> None:
+def test_bind_reports_errors_of_the_management_api_and_changes_nothing(auth0: FakeManagementApi) -> None:
     auth0.bind("audit")
-    done = bind(auth0)
-    assert (done.returncode, auth0.bound) == (1, [("audit", "audit!")])
-    assert "not deployed yet" in done.stderr
+    result = bind(auth0)
+    assert (result.returncode, auth0.bound) == (1, [("audit", "audit!")])
+    assert "not deployed yet" in result.stderr
     assert "401 Invalid token" in bind(auth0, AUTH0_TOKEN="another").stderr
-    assert "gives no answer" in bind(auth0, AUTH0_DOMAIN="localhost:1").stderr
+    assert "can't reach localhost:1" in bind(auth0, AUTH0_DOMAIN="localhost:1").stderr
 
 
-def test_bind_needs_to_know_the_tenant(auth0: Management) -> None:
-    done = bind(auth0, AUTH0_TOKEN="")
-    assert done.returncode == 2
-    assert "AUTH0_DOMAIN" in done.stderr
+def test_bind_requires_a_domain_and_a_token(auth0: FakeManagementApi) -> None:
+    result = bind(auth0, AUTH0_TOKEN="")
+    assert result.returncode == 2
+    assert "AUTH0_DOMAIN" in result.stderr

@@ -152,7 +152,7 @@ class Gcloud:
             if re.fullmatch(pattern, text):
                 found = method(self.cloud, command)
                 return f"{json.dumps(found)}\n" if READS & set(command.words) else ""
-        raise Refused(f"the stand-in does not know: {text}")
+        raise Refused(f"the fake does not know: {text}")
 
 
 def _command(line: list[str], given: str) -> Command:
@@ -287,7 +287,7 @@ def _add_version(cloud: Cloud, command: Command) -> None:
 
 
 def _version(cloud: Cloud, secret: str, version: str) -> int:
-    """The number of `latest`, or of a version that exists."""
+    """Return the number of `latest`, or of a version that exists."""
     number = len(cloud.secrets.get(secret, [])) if version == "latest" else int(version)
     _need(0 < number <= len(cloud.secrets.get(secret, [])), f"Secret Version [{secret}/{version}] not found.")
     return number

@@ -1,5 +1,4 @@
-"""deploy.sh's package inside the test's own process, with the gcloud that only keeps what it is given: no process is
-started, so that a deployment takes milliseconds."""
+"""Run deploy.sh's package inside the test's process with the fake gcloud: a deployment takes milliseconds."""
 
 import copy
 import io
@@ -28,7 +27,7 @@ class Outcome:
     gcloud: Gcloud
 
     def changes_after(self, number: int) -> list[Command]:
-        """The changes after the read of this number."""
+        """Return the changes after the read of this number."""
         read = self.gcloud.reads[number - 1]
         [at] = [at for at, command in enumerate(self.gcloud.commands) if command is read]
         return [command for command in self.gcloud.commands[at:] if command in self.gcloud.changes]

@@ -34,7 +34,7 @@ def test_help_names_every_command(bench: Bench) -> None:
 
 
 def test_an_unknown_command_shows_the_known_ones(bench: Bench) -> None:
-    done = bench("depoly")
+    done = bench("depploy")
     assert done.returncode == 2
     assert "promote" in done.stderr
     assert bench.gcloud.commands == []
@@ -50,7 +50,7 @@ def test_a_plan_is_what_a_first_run_does(bench: Bench) -> None:
 
 
 def plain(line: str) -> str:
-    """A command's line without what differs from run to run; the secret that was stored first enabled the APIs."""
+    """Return a command's line without what differs from run to run."""
     line = " ".join(shlex.split(line)) if "'" in line else line
     return re.sub(r"/tmp/\S+?/|deployment=[0-9-]+", "", line)
 

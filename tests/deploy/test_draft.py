@@ -6,7 +6,7 @@ from tests.deploy.test_deploy import DELIVER, PUBLIC, deployment, environment
 
 
 def serving(bench: Bench) -> tuple[str, ...]:
-    """The number of the revision that serves, of each side."""
+    """Return the number of the revision that receives traffic, for each service."""
     return tuple(bench.cloud.services[side].serves[-1] for side in sorted(bench.cloud.services))
 
 

@@ -38,7 +38,7 @@ def _serving(cloud: Cloud, name: str) -> tuple[object, ...]:
 
 
 def kill(bench: Bench, step: int, *words: str, given: str = "") -> None:
-    """Runs deploy.sh and kills it, with all that it started, after so many of its changes."""
+    """Run deploy.sh and kill it, with all that it started, after so many of its changes."""
     bench.gcloud.deadly = len(bench.gcloud.changes) + step
     process = bench.start(*words)
     process.communicate(given, timeout=60)

@@ -1,8 +1,8 @@
 """The real gcloud under deploy.sh, from nothing to production and back, against Google on loopback.
 
-What no stand-in can show: that Google's build works, that IAM enforces a grant and when all of it knows a new account,
+What no fake can show: that Google's build works, that IAM enforces a grant and when all of it knows a new account,
 quotas, an organisation's real policies, a revision that does not become healthy, `auth login`. Commands that the whole
-way does not take (other settings, refusals) are held to gcloud's own check of commands and flags.
+way does not take (other settings, rejections) are held to gcloud's own check of commands and flags.
 """
 
 import json
@@ -48,7 +48,7 @@ class Operator:
         self._environment |= {name: os.environ[name] for name in ("CLOUDSDK_PYTHON",) if name in os.environ}
 
     def __call__(self, *words: str, given: str = "") -> list[str]:
-        """The requests that changed something. Raises AssertionError where deploy.sh fails."""
+        """Return the requests that changed something. Raise AssertionError if deploy.sh fails."""
         before = len(self.google.changes)
         command = [str(SOURCE / "deploy.sh"), "-e", str(self._settings), *words]
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What the tests of the doctor share: a whole deployment, played by the emulator, and a tenant and a DNS beside it."""
+"""Fixtures of the doctor's tests: an emulated deployment, a fake FakeManagementApi API, and a fake DNS resolver."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,12 +13,12 @@ from doctor import callout
 from doctor.__main__ import main
 from emulator.core.journal import Journal
 from emulator.core.server import Server
-from emulator.emulator import QUEUE, SENDGRID_KEY, SIGNING_KEY, Emulator
-from tests.auth0.management_api import TOKEN, Management
+from emulator.emulator import QUEUE_NAME, SENDGRID_KEY, SIGNING_KEY, Emulator
+from tests.auth0.management_api import TOKEN, FakeManagementApi
 
 Finding = dict[str, str]
-Examine = Callable[..., list[Finding]]
-GOOD_DNS = {
+RunDoctor = Callable[..., list[Finding]]
+VALID_DNS = {
     "s1._domainkey.example.com": ["s1.domainkey.u42.wl042.sendgrid.net."],
     "_dmarc.example.com": ['"v=DMARC1; p=reject"'],
 }
@@ -26,10 +26,10 @@ GOOD_DNS = {
 
 @dataclass
 class Deployment:
-    """Everything in order, until a test plants a fault in it; `settings` are what the doctor reads as env.yaml."""
+    """A healthy deployment that a test can break; `settings` are what the doctor reads as env.yaml."""
 
     emulator: Emulator
-    tenant: Management
+    tenant: FakeManagementApi
     records: dict[str, list[str]]
     settings: dict[str, str] = field(default_factory=dict)
     url: str = ""
@@ -50,10 +50,10 @@ def running() -> Iterator[Emulator]:
 
 @pytest.fixture
 def deployment(running: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
-    """One that has no fault."""
+    """Return a healthy deployment."""
     running.reset()
-    monkeypatch.setattr(callout, "QUEUED_PAUSE", 0.02)
-    monkeypatch.setattr(callout, "QUEUED_POLLS", 1000)
+    monkeypatch.setattr(callout, "TASK_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(callout, "MAX_TASK_POLLS", 1000)
     assert running.cloud_tasks is not None
 
     def run(event: dict[str, Any], secrets: dict[str, str]) -> str:
@@ -61,36 +61,36 @@ def deployment(running: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         error = running.auth0.run(event).error
         return str(error["message"]) if error else ""
 
-    with Management(tmp_path, run) as tenant:
+    with FakeManagementApi(tmp_path, run) as tenant:
         monkeypatch.setenv("AUTH0_DOMAIN", tenant.domain)
         monkeypatch.setenv("AUTH0_TOKEN", TOKEN)
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tenant.authority))
-        settings = {**running.settings, "TASKS_QUEUE": QUEUE, "CLOUD_TASKS_ENDPOINT": running.cloud_tasks.url}
-        made = Deployment(running, tenant, dict(GOOD_DNS), settings, running.function.url)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tenant.ca_certificate))
+        settings = {**running.settings, "TASKS_QUEUE": QUEUE_NAME, "CLOUD_TASKS_ENDPOINT": running.cloud_tasks.url}
+        healthy = Deployment(running, tenant, dict(VALID_DNS), settings, running.function.url)
         tenant.deploy("password-notice", dict(running.auth0.secrets))
         tenant.bind("password-notice")
-        yield made
+        yield healthy
     running.cloud_tasks.paused = False
     running.secret_manager.deny(SENDGRID_KEY, denied=False)
 
 
 @pytest.fixture
-def examine(deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Examine]:
-    """Runs the doctor as deploy.sh does, and returns its findings; none of them may show a secret."""
+def run_doctor(deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[RunDoctor]:
+    """Run the doctor as deploy.sh does, check that its output contains no secret, and return its findings."""
 
     def run(*checks: str) -> list[Finding]:
         env_yaml = tmp_path / "env.yaml"
         env_yaml.write_text("".join(f'{name}: "{value}"\n' for name, value in deployment.settings.items()), "utf-8")
-        words = ["--json", "--deployed", f"--env={env_yaml}", f"--url={deployment.url}", f"--resolver={dns.url}"]
-        status = main([*words, *checks])
-        said = capsys.readouterr().out
-        assert [secret for secret in secrets(deployment) if secret in said] == []
-        told = json.loads(said)
-        assert told["ok"] == (status == 0) == ("fault" not in {finding["level"] for finding in told["findings"]})
-        findings: list[Finding] = told["findings"]
+        options = ["--json", "--deployed", f"--env={env_yaml}", f"--url={deployment.url}", f"--resolver={dns.url}"]
+        status = main([*options, *checks])
+        output = capsys.readouterr().out
+        assert [secret for secret in secrets(deployment) if secret in output] == []
+        report = json.loads(output)
+        assert report["ok"] == (status == 0) == ("error" not in {finding["level"] for finding in report["findings"]})
+        findings: list[Finding] = report["findings"]
         return findings
 
-    with Server("dns", _dns(deployment.records), Journal()) as dns:
+    with Server("dns", _create_dns_app(deployment.records), Journal()) as dns:
         yield run
 
 
@@ -101,11 +101,11 @@ def secrets(deployment: Deployment) -> list[str]:
         for version in secret.versions
         if version.data
     ]
-    return [word for value in [*values, TOKEN] for word in value.split() if len(word) > 12]
+    return [part for value in [*values, TOKEN] for part in value.split() if len(part) > 12]
 
 
-def _dns(records: dict[str, list[str]]) -> Flask:
-    """DNS over HTTPS, in its JSON form."""
+def _create_dns_app(records: dict[str, list[str]]) -> Flask:
+    """Return an app that serves DNS over HTTPS (JSON API)."""
     app = Flask("dns")
 
     @app.get("/")

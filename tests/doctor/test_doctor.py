@@ -1,4 +1,4 @@
-"""The doctor against the emulator: each fault that is planted is found, and its fix is named."""
+"""The doctor against the emulator: it reports each injected problem, with its fix."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from doctor import callout, env_file, sendgrid
+from deploy import config
+from doctor import callout, sendgrid
 from doctor.__main__ import main
 from doctor.context import CheckContext
 from emulator.core.journal import Journal
@@ -15,16 +16,17 @@ from emulator.core.server import Server
 from emulator.emulator import SENDGRID_KEY, Emulator, new_signing_key
 from emulator.sendgrid.faults import fault as sendgrid_fault
 from emulator.sendgrid.server import FakeSendGrid
+from notice.languages import available
 from runtime.clock import Clock
 from settings import load
-from tests.doctor.conftest import Deployment, Examine, Finding
+from tests.doctor.conftest import Deployment, Finding, RunDoctor
 
 SECRETS = "./deploy.sh secret"
 ROTATE = "./deploy.sh rotate-sendgrid-key"
-Plant = Callable[[Deployment], object]
+Break = Callable[[Deployment], object]
 
 
-def told(findings: list[Finding], *levels: str) -> list[str]:
+def lines(findings: list[Finding], *levels: str) -> list[str]:
     return [
         f"{finding['check']}: {finding['what']} | {finding['fix']}"
         for finding in findings
@@ -32,32 +34,33 @@ def told(findings: list[Finding], *levels: str) -> list[str]:
     ]
 
 
-def the_one(findings: list[Finding], level: str, *words: str) -> Finding:
-    """The only finding of this level that says all of this, in what it saw and in its fix."""
-    [found] = [each for each in findings if each["level"] == level and all(w in " ".join(each.values()) for w in words)]
+def only_finding(findings: list[Finding], level: str, *texts: str) -> Finding:
+    """Return the only finding of this level that contains all of the texts."""
+    matching = [each for each in findings if all(text in " ".join(each.values()) for text in texts)]
+    [found] = [each for each in matching if each["level"] == level]
     assert found["why"]
     assert found["fix"]
     return found
 
 
-def test_a_deployment_in_order_has_no_finding_but_good_ones(examine: Examine) -> None:
-    findings = examine()
-    assert told(findings, "note", "warning", "fault") == []
+def test_a_healthy_deployment_passes_every_check(run_doctor: RunDoctor) -> None:
+    findings = run_doctor()
+    assert lines(findings, "skipped", "warning", "error") == []
     checks = {finding["check"] for finding in findings}
     assert checks == {"settings", "secrets", "sendgrid", "clock", "sender", "domain", "callout", "tenant"}
 
 
-def test_nobody_gets_mail_by_it(examine: Examine, deployment: Deployment) -> None:
-    examine()
+def test_the_doctor_sends_no_email(run_doctor: RunDoctor, deployment: Deployment) -> None:
+    run_doctor()
     assert deployment.emulator.sendgrid.inbox() == []
 
 
-def test_it_looks_at_a_direct_deployment_alike(examine: Examine, deployment: Deployment) -> None:
+def test_a_healthy_direct_mode_deployment_passes(run_doctor: RunDoctor, deployment: Deployment) -> None:
     with Emulator() as direct:
         deployment.settings, deployment.url = direct.settings, direct.function.url
-        findings = examine("secrets", "mail", "callout")
-        assert told(findings, "warning", "fault") == []
-        assert "answered sandbox" in " ".join(told(findings, "ok"))
+        findings = run_doctor("secrets", "mail", "callout")
+        assert lines(findings, "warning", "error") == []
+        assert "responded sandbox" in " ".join(lines(findings, "ok"))
 
 
 # ---- SendGrid's key ----
@@ -75,8 +78,8 @@ def key_without_scope(deployment: Deployment) -> None:
     deployment.put_sendgrid_key(deployment.emulator.sendgrid.new_key("stats.read"))
 
 
-def half_a_key(deployment: Deployment) -> None:
-    deployment.put_sendgrid_key("SG.half-of-a-key-that-is")
+def truncated_key(deployment: Deployment) -> None:
+    deployment.put_sendgrid_key("SG.half-of-a-truncated-key")
 
 
 def unverified_sender(deployment: Deployment) -> None:
@@ -87,7 +90,7 @@ def disabled_version(deployment: Deployment) -> None:
     deployment.emulator.secret_manager.disable(SENDGRID_KEY)
 
 
-def no_right_to_a_secret(deployment: Deployment) -> None:
+def no_permission_for_a_secret(deployment: Deployment) -> None:
     deployment.emulator.secret_manager.deny(SENDGRID_KEY)
 
 
@@ -102,9 +105,9 @@ def no_signing_key(deployment: Deployment) -> None:
     deployment.put_signing_key("secret")
 
 
-def another_key_in_the_action(deployment: Deployment) -> None:
+def different_key_in_the_action(deployment: Deployment) -> None:
     [action] = deployment.tenant.actions
-    deployment.tenant.values[action["id"]]["CALLOUT_SIGNING_KEY"] = new_signing_key()
+    deployment.tenant.secrets[action["id"]]["CALLOUT_SIGNING_KEY"] = new_signing_key()
 
 
 # ---- the tenant ----
@@ -126,74 +129,76 @@ def no_secrets_in_the_action(deployment: Deployment) -> None:
     deployment.tenant.actions[0]["secrets"] = [{"name": "FUNCTION_URL"}]
 
 
-def another_url_in_the_action(deployment: Deployment) -> None:
+def wrong_url_in_the_action(deployment: Deployment) -> None:
     [action] = deployment.tenant.actions
-    deployment.tenant.values[action["id"]]["FUNCTION_URL"] = deployment.emulator.sendgrid.url
+    deployment.tenant.secrets[action["id"]]["FUNCTION_URL"] = deployment.emulator.sendgrid.url
 
 
-def old_token(deployment: Deployment) -> None:
+def revoked_token(deployment: Deployment) -> None:
     deployment.tenant.revoke_token()
 
 
-def nobody_there(deployment: Deployment) -> None:
+def unreachable_function(deployment: Deployment) -> None:
     deployment.url = "http://127.0.0.1:1"
 
 
 @pytest.mark.parametrize(
-    ("plant", "says", "fix"),
+    ("break_it", "what", "fix"),
     [
-        (wrong_key, "SendGrid does not know the key", ROTATE),
-        (revoked_key, "SendGrid does not know the key", ROTATE),
-        (key_without_scope, "the key lacks mail.send", ROTATE),
-        (half_a_key, "SENDGRID_API_KEY has not the form of a key", f"{SECRETS} SENDGRID_API_KEY"),
+        (wrong_key, "SendGrid rejected the key (401)", ROTATE),
+        (revoked_key, "SendGrid rejected the key (401)", ROTATE),
+        (key_without_scope, "the key lacks the permission mail.send", ROTATE),
+        (truncated_key, "SENDGRID_API_KEY is malformed", f"{SECRETS} SENDGRID_API_KEY"),
         (unverified_sender, "does not match a verified Sender Identity", "SENDER_EMAIL"),
-        (disabled_version, "SENDGRID_API_KEY cannot be read", "gcloud secrets versions enable"),
-        (no_right_to_a_secret, "SENDGRID_API_KEY cannot be read", "roles/secretmanager.secretAccessor"),
-        (sendgrid_down, "SendGrid answers 503", "https://status.sendgrid.com"),
+        (disabled_version, "SENDGRID_API_KEY can't be read", "gcloud secrets versions enable"),
+        (no_permission_for_a_secret, "SENDGRID_API_KEY can't be read", "roles/secretmanager.secretAccessor"),
+        (sendgrid_down, "SendGrid responded 503", "https://status.sendgrid.com"),
         (no_signing_key, "key 1 of CALLOUT_SIGNING_KEY", f"{SECRETS} CALLOUT_SIGNING_KEY"),
-        (another_key_in_the_action, "signs with another key than the function has", "CALLOUT_SIGNING_KEY"),
+        (different_key_in_the_action, "the function rejected the Action's callout", "CALLOUT_SIGNING_KEY"),
         (no_action, "the tenant has no Action password-notice", "docs/deploy.md"),
-        (not_bound, "is not bound to post-change-password", "auth0/bind.py"),
-        (not_deployed, "was never deployed", "press Deploy"),
-        (no_secrets_in_the_action, "the Action lacks the secret CALLOUT_SIGNING_KEY", "docs/deploy.md"),
-        (another_url_in_the_action, "Auth0 ran the Action, and it failed", "FUNCTION_URL"),
-        (old_token, "401 Invalid token", "docs/deploy.md"),
-        (nobody_there, "nothing answers at http://127.0.0.1:1", "curl"),
+        (not_bound, "isn't bound to post-change-password", "auth0/bind.py"),
+        (not_deployed, "has never been deployed", "click Deploy"),
+        (no_secrets_in_the_action, "the Action is missing the secret CALLOUT_SIGNING_KEY", "docs/deploy.md"),
+        (wrong_url_in_the_action, "Auth0 ran the Action, and it failed", "FUNCTION_URL"),
+        (revoked_token, "401 Invalid token", "docs/deploy.md"),
+        (unreachable_function, "no response from http://127.0.0.1:1", "curl"),
     ],
 )
-def test_a_fault_is_found_and_its_fix_named(
-    examine: Examine, deployment: Deployment, plant: Plant, says: str, fix: str
+def test_an_error_is_reported_with_its_fix(
+    run_doctor: RunDoctor, deployment: Deployment, break_it: Break, what: str, fix: str
 ) -> None:
-    plant(deployment)
-    the_one(examine(), "fault", says, fix)
+    break_it(deployment)
+    only_finding(run_doctor(), "error", what, fix)
 
 
-def test_deliver_failing_behind_the_queue_is_seen_and_the_sample_taken_back(
-    examine: Examine, deployment: Deployment
+def test_a_failure_of_deliver_is_reported_and_the_sample_task_is_deleted(
+    run_doctor: RunDoctor, deployment: Deployment
 ) -> None:
     unverified_sender(deployment)
-    the_one(examine("callout"), "fault", "deliver fails with on_execute_post_change_password", "gcloud logging read")
+    only_finding(
+        run_doctor("callout"), "error", "deliver failed to run on_execute_post_change_password", "gcloud logging read"
+    )
     assert deployment.emulator.cloud_tasks is not None
     assert deployment.emulator.cloud_tasks.tasks() == []
 
 
-def test_a_queue_that_is_paused_is_told(
-    examine: Examine, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+def test_a_paused_queue_is_reported(
+    run_doctor: RunDoctor, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(callout, "QUEUED_POLLS", 2)
+    monkeypatch.setattr(callout, "MAX_TASK_POLLS", 2)
     assert deployment.emulator.cloud_tasks is not None
     deployment.emulator.cloud_tasks.paused = True
-    the_one(examine("callout"), "fault", "is not dispatched", "gcloud tasks queues")
+    only_finding(run_doctor("callout"), "error", "isn't dispatched", "gcloud tasks queues")
 
 
-# ---- what weakens, and stops nothing ----
+# ---- warnings ----
 
 
 def full_access(deployment: Deployment) -> None:
     deployment.put_sendgrid_key(deployment.emulator.sendgrid.new_key("mail.send", "api_keys.create", "mail.batch.read"))
 
 
-def line_break(deployment: Deployment) -> None:
+def trailing_newline(deployment: Deployment) -> None:
     deployment.put_sendgrid_key(deployment.emulator.sendgrid.new_key() + "\n")
 
 
@@ -209,134 +214,138 @@ def single_sender(deployment: Deployment) -> None:
     deployment.records.clear()
 
 
-def no_policy(deployment: Deployment) -> None:
+def no_dmarc_policy(deployment: Deployment) -> None:
     del deployment.records["_dmarc.example.com"]
 
 
-def providers_address(deployment: Deployment) -> None:
+def email_providers_address(deployment: Deployment) -> None:
     deployment.settings["SENDER_EMAIL"] = "team@gmail.com"
     deployment.emulator.sendgrid.verify("team@gmail.com")
 
 
 @pytest.mark.parametrize(
-    ("plant", "says", "fix"),
+    ("break_it", "what", "fix"),
     [
-        (full_access, "2 things more than mail.send", ROTATE),
-        (line_break, "white space around it", f"{SECRETS} SENDGRID_API_KEY"),
-        (rotation, "a rotation of the signing key is under way", "rotate-signing-key finish"),
-        (changed_action, "has changes that are not deployed", "press Deploy"),
-        (single_sender, "SendGrid does not sign for example.com", "Authenticate Your Domain"),
-        (no_policy, "example.com has no DMARC policy", "v=DMARC1"),
-        (providers_address, "single sender of a mail provider", "Authenticate Your Domain"),
+        (full_access, "2 more permissions than mail.send", ROTATE),
+        (trailing_newline, "surrounded by whitespace", f"{SECRETS} SENDGRID_API_KEY"),
+        (rotation, "a rotation of the signing key is in progress", "rotate-signing-key finish"),
+        (changed_action, "has undeployed changes", "click Deploy"),
+        (single_sender, "example.com has no SendGrid DKIM record", "Authenticate Your Domain"),
+        (no_dmarc_policy, "example.com has no DMARC policy", "v=DMARC1"),
+        (email_providers_address, "an address at an email provider", "Authenticate Your Domain"),
     ],
 )
-def test_a_weakness_is_told_and_is_no_fault(
-    examine: Examine, deployment: Deployment, plant: Plant, says: str, fix: str
+def test_a_warning_is_reported_with_its_fix(
+    run_doctor: RunDoctor, deployment: Deployment, break_it: Break, what: str, fix: str
 ) -> None:
-    plant(deployment)
-    findings = examine("secrets", "mail", "domain", "tenant")
-    the_one(findings, "warning", says, fix)
-    assert told(findings, "fault") == []
+    break_it(deployment)
+    findings = run_doctor("secrets", "mail", "domain", "tenant")
+    only_finding(findings, "warning", what, fix)
+    assert lines(findings, "error") == []
 
 
-def test_a_policy_of_the_domain_above_counts(examine: Examine, deployment: Deployment) -> None:
+def test_a_dmarc_policy_of_the_parent_domain_applies(run_doctor: RunDoctor, deployment: Deployment) -> None:
     deployment.settings["SENDER_EMAIL"] = "security@mail.example.com"
     deployment.records["s2._domainkey.mail.example.com"] = ["s2.domainkey.u42.wl042.sendgrid.net."]
-    assert "SendGrid signs for mail.example.com, and DMARC says p=reject" in " ".join(told(examine("domain"), "ok"))
+    assert "SendGrid signs for mail.example.com, and its DMARC policy is p=reject" in " ".join(
+        lines(run_doctor("domain"), "ok")
+    )
 
 
-def test_a_key_of_the_other_region_is_told_with_its_host(
-    examine: Examine, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+def test_a_key_of_the_other_region_is_reported_with_its_host(
+    run_doctor: RunDoctor, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FakeSendGrid(Journal()) as other:
         monkeypatch.setitem(sendgrid.OTHER_HOST, deployment.settings["SENDGRID_URL"], other.url)
         deployment.put_sendgrid_key(other.new_key())
-        the_one(examine("mail"), "fault", "the key is not one of", f'SENDGRID_URL to "{other.url}"')
+        only_finding(run_doctor("mail"), "error", "the key isn't valid at", f'SENDGRID_URL to "{other.url}"')
 
 
 @pytest.mark.parametrize("seconds", [-400, 400])
-def test_a_clock_that_is_off_is_found_and_what_is_signed_is_right_all_the_same(
+def test_a_skewed_clock_is_reported_and_the_callout_is_signed_with_the_corrected_time(
     deployment: Deployment, seconds: float
 ) -> None:
     real = Clock()
-    clock = Clock(lambda: real.now() + seconds, real.monotonic, real.sleep, real.chance)
+    clock = Clock(lambda: real.now() + seconds, real.monotonic, real.sleep, real.random)
     values = deployment.settings
-    case = CheckContext(values, load(env_file.mailing(values)), deployment.url, clock=clock)
-    case.signing_key = deployment.emulator.keys.signing_key
-    first, *rest = callout.check(case)
-    assert (first.level, first.check) == ("fault", "clock")
+    context = CheckContext(
+        values, load(config.sending_environment(values), languages=available()), deployment.url, clock=clock
+    )
+    context.signing_key = deployment.emulator.keys.signing_key
+    first, *rest = callout.check(context)
+    assert (first.level, first.check) == ("error", "clock")
     assert "ahead" in first.what if seconds > 0 else "behind" in first.what
     assert "timedatectl" in first.fix
     assert [finding.level for finding in rest] == ["ok"]
 
 
-# ---- what answers at the address ----
+# ---- the function's URL ----
 
 
 @pytest.mark.parametrize(
-    ("status", "says", "fix"),
+    ("status", "what", "fix"),
     [
-        (200, "takes a callout without a signature", "FUNCTION_URL"),
-        (403, "it is not public", "./deploy.sh deploy"),
+        (200, "accepts an unsigned callout", "FUNCTION_URL"),
+        (403, "the service isn't public", "./deploy.sh deploy"),
         (404, "not as the function does", "ingress"),
     ],
 )
-def test_what_is_not_the_function_is_told(
-    examine: Examine, deployment: Deployment, status: int, says: str, fix: str
+def test_a_url_that_is_not_the_functions_is_reported(
+    run_doctor: RunDoctor, deployment: Deployment, status: int, what: str, fix: str
 ) -> None:
     app = Flask("another")
     app.add_url_rule("/", view_func=lambda: ("<html>Sign in</html>", status), methods=["POST"])
     with Server("another", app, Journal()) as another:
         deployment.url = another.url
-        the_one(examine("callout"), "fault", says, fix)
+        only_finding(run_doctor("callout"), "error", what, fix)
 
 
-def test_a_function_with_another_key_than_the_secret_is_told(examine: Examine, deployment: Deployment) -> None:
+def test_a_function_with_a_different_signing_key_is_reported(run_doctor: RunDoctor, deployment: Deployment) -> None:
     with Emulator() as other:
         deployment.url = other.function.url
-        the_one(examine("callout"), "fault", "401 invalid_signature", "./deploy.sh")
+        only_finding(run_doctor("callout"), "error", "401 invalid_signature", "./deploy.sh")
 
 
-# ---- the program itself ----
+# ---- the command line ----
 
 
-def test_what_cannot_be_looked_at_is_a_note(
-    examine: Examine, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+def test_a_check_without_its_options_is_skipped(
+    run_doctor: RunDoctor, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AUTH0_TOKEN")
     deployment.url = ""
-    said = " ".join(told(examine(), "note"))
-    assert "the function was not called" in said
-    assert "the tenant was not looked at" in said
+    output = " ".join(lines(run_doctor(), "skipped"))
+    assert "the function wasn't called" in output
+    assert "the Auth0 tenant wasn't checked" in output
 
 
-def test_a_new_key_is_judged_from_standard_input(
-    examine: Examine, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_new_sendgrid_key_is_read_from_standard_input(
+    run_doctor: RunDoctor, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    good, useless = deployment.emulator.sendgrid.new_key(), deployment.emulator.sendgrid.new_key("stats.read")
-    for key, faults in ((good, 0), (useless, 1), ("SG.", 1)):
+    valid, useless = deployment.emulator.sendgrid.new_key(), deployment.emulator.sendgrid.new_key("stats.read")
+    for key, errors in ((valid, 0), (useless, 1), ("SG.", 1)):
         (tmp_path / "key").write_text(f"{key}\n")
-        with (tmp_path / "key").open() as given:
-            monkeypatch.setattr("sys.stdin", given)
-            assert len(told(examine("key"), "fault")) == faults
+        with (tmp_path / "key").open() as stdin:
+            monkeypatch.setattr("sys.stdin", stdin)
+            assert len(lines(run_doctor("key"), "error")) == errors
 
 
-def test_the_faults_of_env_yaml_end_the_examination(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_in_env_yaml_stop_further_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "env.yaml").write_text('SENDER_EMAIL: "nobody"\n')
     assert main([f"--env={tmp_path / 'env.yaml'}"]) == 1
-    said = capsys.readouterr().out
-    assert "fault   settings: SENDER_EMAIL is not one e-mail address" in said
-    assert "fault   settings: SUPPORT_CONTACT is missing" in said
-    assert "secrets" not in said
+    output = capsys.readouterr().out
+    assert "error   settings: SENDER_EMAIL isn't one email address" in output
+    assert "error   settings: SUPPORT_CONTACT is missing" in output
+    assert "secrets" not in output
 
 
-def test_quiet_says_only_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_nothing_if_all_checks_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "env.yaml").write_text('SENDER_EMAIL: "a@example.com"\nSUPPORT_CONTACT: "b@example.com"\n')
     assert main(["settings", "--quiet", f"--env={tmp_path / 'env.yaml'}"]) == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_faults_of_json_are_those_of_the_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_output_has_the_same_findings_as_the_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "env.yaml").write_text("")
     main(["settings", f"--env={tmp_path / 'env.yaml'}"])
     text = capsys.readouterr().out
@@ -345,8 +354,8 @@ def test_the_faults_of_json_are_those_of_the_text(tmp_path: Path, capsys: pytest
         assert f"{finding['what']}\n        why: {finding['why']}\n        fix: {finding['fix']}" in text
 
 
-def test_an_unknown_check_shows_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+def test_an_unknown_check_is_rejected_with_the_list_of_checks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_error:
         main(["weather"])
-    assert ended.value.code == 2
+    assert exit_error.value.code == 2
     assert "settings, secrets, mail, domain, callout, tenant" in capsys.readouterr().err

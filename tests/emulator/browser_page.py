@@ -1,4 +1,4 @@
-"""The emulator with its page, around a copy of the product that a test may edit; and the system's own Chromium."""
+"""Fixtures for tests of the emulator's pages: an emulator with an editable copy of the product, and a browser."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,23 +9,23 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from emulator.cloud_run.process import SOURCE
+from emulator.cloud_run.process import PROJECT_ROOT
 from emulator.cloud_tasks.server import FakeCloudTasks
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 from emulator.emulator import Delivery, Emulator, example
-from emulator.web.app import app
-from scripts.screenshots import ARGUMENTS
+from emulator.web.app import create_app
+from scripts.screenshots import CHROMIUM_ARGUMENTS
 
 CHROMIUM = Path("/usr/bin/chromium")
-PATIENCE_MS = 20_000
-# As a person's own says; HeadlessChrome counts as a program.
+TIMEOUT_MS = 20_000
+# A regular browser's: the function treats HeadlessChrome as a bot.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 
 
 @dataclass(frozen=True)
-class Site:
-    """`folder` holds the product's copy, `events` a person's own examples."""
+class WebHarness:
+    """A running emulator and its pages at `url`; `folder` contains the copy of the product."""
 
     emulator: Emulator
     url: str
@@ -42,107 +42,109 @@ class Site:
 
     @property
     def events(self) -> Path:
+        """The folder with the developer's own example events."""
         return self.folder / "events"
 
 
 @dataclass
-class Visitor:
-    """A page in the browser; `complaints` is what the browser's console said meanwhile."""
+class BrowserPage:
+    """A browser tab on the harness's pages; `console_errors` are the browser console's errors and warnings."""
 
     page: Page
-    site: Site
-    complaints: list[str] = field(default_factory=list)
+    harness: WebHarness
+    console_errors: list[str] = field(default_factory=list)
 
     def open(self, path: str) -> Page:
-        self.page.goto(self.site.url + path)
+        self.page.goto(self.harness.url + path)
         return self.page
 
 
 @pytest.fixture(scope="session")
-def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running(tmp_path_factory.mktemp("product"), "direct") as site:
-        yield site
+def running_web_harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHarness]:
+    with run_harness(tmp_path_factory.mktemp("product"), "direct") as harness:
+        yield harness
 
 
 @pytest.fixture(scope="session")
-def running_queue_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running(tmp_path_factory.mktemp("product"), "queue") as site:
-        yield site
+def running_queue_web_harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHarness]:
+    with run_harness(tmp_path_factory.mktemp("product"), "queue") as harness:
+        yield harness
 
 
 @contextmanager
-def running(folder: Path, delivery: Delivery) -> Iterator[Site]:
+def run_harness(folder: Path, delivery: Delivery) -> Iterator[WebHarness]:
     copy_product(folder)
     with (
         Emulator(delivery=delivery, source=folder / "main.py", action=folder / "auth0" / "action.js") as emulator,
-        Server("page", app(emulator, folders=[folder / "events"]), Journal()) as server,
+        Server("page", create_app(emulator, folders=[folder / "events"]), Journal()) as server,
     ):
-        yield Site(emulator, server.url, folder)
+        yield WebHarness(emulator, server.url, folder)
 
 
 def copy_product(folder: Path) -> None:
+    ignore = shutil.ignore_patterns("__pycache__")
     for name in ("runtime", "notice", "auth0"):
-        shutil.copytree(SOURCE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=ignore, dirs_exist_ok=True)
     for name in ("main.py", "settings.py"):
-        shutil.copy(SOURCE / name, folder / name)
+        shutil.copy(PROJECT_ROOT / name, folder / name)
     (folder / "events").mkdir(exist_ok=True)
 
 
 @pytest.fixture
-def site(running_site: Site) -> Site:
-    """As a person finds it: one finished run, nothing broken."""
-    running_site.emulator.reset()
-    running_site.emulator.run(example())
-    return running_site
+def web_harness(running_web_harness: WebHarness) -> WebHarness:
+    """Reset the emulator to one finished run and no faults, as at `make run`."""
+    running_web_harness.emulator.reset()
+    running_web_harness.emulator.run(example())
+    return running_web_harness
 
 
 @pytest.fixture
-def queue_site(running_queue_site: Site) -> Site:
-    """The same, where Cloud Tasks delivers."""
-    running_queue_site.emulator.reset()
-    running_queue_site.emulator.run(example())
-    assert running_queue_site.queue.wait_until_empty(PATIENCE_MS / 1000)
-    return running_queue_site
+def queue_web_harness(running_queue_web_harness: WebHarness) -> WebHarness:
+    """Reset the emulator like `web_harness`, with delivery through Cloud Tasks."""
+    running_queue_web_harness.emulator.reset()
+    running_queue_web_harness.emulator.run(example())
+    assert running_queue_web_harness.queue.wait_until_empty(TIMEOUT_MS / 1000)
+    return running_queue_web_harness
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Ended with each module: a process can have one Playwright at a time, and other tests have their own."""
+    """Start Chromium for one module: a process can have only one Playwright, and other modules start their own."""
     if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not there: the page is tested in Debian's Chromium")
+        pytest.skip(f"{CHROMIUM} is missing: the pages are tested in Debian's Chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def visitor(browser: Browser, site: Site) -> Iterator[Visitor]:
-    with visiting(browser, site) as visitor:
-        yield visitor
+def browser_page(browser: Browser, web_harness: WebHarness) -> Iterator[BrowserPage]:
+    with open_browser_page(browser, web_harness) as browser_page:
+        yield browser_page
 
 
 @pytest.fixture
-def queue_visitor(browser: Browser, queue_site: Site) -> Iterator[Visitor]:
-    with visiting(browser, queue_site) as visitor:
-        yield visitor
+def queue_browser_page(browser: Browser, queue_web_harness: WebHarness) -> Iterator[BrowserPage]:
+    with open_browser_page(browser, queue_web_harness) as browser_page:
+        yield browser_page
 
 
 @contextmanager
-def visiting(browser: Browser, site: Site) -> Iterator[Visitor]:
-    """Fails where the browser's console complains."""
+def open_browser_page(browser: Browser, harness: WebHarness) -> Iterator[BrowserPage]:
+    """Open a tab, and fail at the end if the browser console has errors or warnings."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, user_agent=USER_AGENT)
-    context.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.url)
-    visitor = Visitor(context.new_page(), site)
-    context.on("console", lambda message: _note(visitor, message.type, message.text))
-    context.on("weberror", lambda error: visitor.complaints.append(str(error.error)))
-    yield visitor
+    context.set_default_timeout(TIMEOUT_MS)
+    expect.set_options(timeout=TIMEOUT_MS)
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=harness.url)
+    browser_page = BrowserPage(context.new_page(), harness)
+    context.on("console", lambda message: _record_error(browser_page, message.type, message.text))
+    context.on("weberror", lambda error: browser_page.console_errors.append(str(error.error)))
+    yield browser_page
     context.close()
-    assert visitor.complaints == []
+    assert browser_page.console_errors == []
 
 
-def _note(visitor: Visitor, kind: str, text: str) -> None:
+def _record_error(browser_page: BrowserPage, kind: str, text: str) -> None:
     if kind in ("error", "warning"):
-        visitor.complaints.append(f"{kind}: {text}")
+        browser_page.console_errors.append(f"{kind}: {text}")

@@ -1,13 +1,21 @@
-"""What the tests of the page share."""
+"""Fixtures shared by the emulator's tests."""
 
 from tests.emulator.browser_page import (
     browser,
-    queue_site,
-    queue_visitor,
-    running_queue_site,
-    running_site,
-    site,
-    visitor,
+    browser_page,
+    queue_browser_page,
+    queue_web_harness,
+    running_queue_web_harness,
+    running_web_harness,
+    web_harness,
 )
 
-__all__ = ["browser", "queue_site", "queue_visitor", "running_queue_site", "running_site", "site", "visitor"]
+__all__ = [
+    "browser",
+    "browser_page",
+    "queue_browser_page",
+    "queue_web_harness",
+    "running_queue_web_harness",
+    "running_web_harness",
+    "web_harness",
+]

@@ -1,4 +1,4 @@
-"""Mails as a client of SendGrid puts them."""
+"""Sample bodies of POST /v3/mail/send."""
 
 from typing import Any
 
@@ -6,19 +6,19 @@ Json = dict[str, Any]
 
 
 def simple(**changes: Any) -> Json:
-    """The least that SendGrid takes; a change to `...` leaves a member out."""
-    mail = {
+    """Return the smallest valid body; a change to `...` removes a field."""
+    body = {
         "personalizations": [{"to": [{"email": "ada@example.org"}]}],
         "from": {"email": "security@example.com"},
         "subject": "Hello",
         "content": [{"type": "text/plain", "value": "Hello."}],
         **changes,
     }
-    return {name: value for name, value in mail.items() if value is not ...}
+    return {name: value for name, value in body.items() if value is not ...}
 
 
 def notice(*, sandbox: bool = False) -> Json:
-    """A security notice with every member that one needs."""
+    """Return a security notice with every field that it uses."""
     off = {"enable": False}
     return {
         "personalizations": [{"to": [{"email": "ada@example.org"}]}],

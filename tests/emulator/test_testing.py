@@ -1,48 +1,48 @@
-"""The pytest fixture: what it promises. The example in docs/testing.md runs in tests/docs/test_docs.py."""
+"""The pytest fixture. The example in docs/testing.md runs in tests/docs/test_docs.py."""
 
 import pytest
 import urllib3
 
-from emulator.testing import Emulated, Fault, emulator  # noqa: F401  (pytest finds fixtures by their names)
+from emulator.testing import EmulatorFixture, Fault, emulator  # noqa: F401  (pytest finds fixtures by name)
 
 
-def test_a_run_by_an_examples_name_brings_its_mail(emulator: Emulated) -> None:  # noqa: F811
+def test_a_run_with_an_example_event_sends_its_email(emulator: EmulatorFixture) -> None:  # noqa: F811
     run = emulator.run("full")
     assert run.execution.status == "success"
-    assert [mail.to[0]["email"] for mail in emulator.inbox()] == ["ada@example.com"]
-    assert emulator.answers(run)[0]["status"] == "sent"
+    assert [email.to[0]["email"] for email in emulator.inbox()] == ["ada@example.com"]
+    assert emulator.responses(run)[0]["status"] == "sent"
 
 
-def test_each_test_begins_with_an_empty_inbox_and_nothing_broken(emulator: Emulated) -> None:  # noqa: F811
-    emulator.breaks("SendGrid", "unverified sender", count=None)
+def test_each_test_starts_with_an_empty_inbox_and_without_faults(emulator: EmulatorFixture) -> None:  # noqa: F811
+    emulator.inject("SendGrid", "unverified sender", count=None)
     assert emulator.run().execution.status == "action_error"
     running = emulator.parts
 
     running.reset()
 
     assert emulator.inbox() == []
-    assert running.switches.waiting() == []
+    assert running.fault_toggles.pending() == []
     assert emulator.run().execution.status == "success"
 
 
-def test_what_is_broken_is_repaired_at_once(emulator: Emulated) -> None:  # noqa: F811
-    emulator.breaks("Callout", "bad signature", count=None)
+def test_faults_can_be_cleared(emulator: EmulatorFixture) -> None:  # noqa: F811
+    emulator.inject("Callout", "bad signature", count=None)
     assert emulator.run().execution.status == "action_error"
-    emulator.repair()
+    emulator.clear_faults()
     assert emulator.run().execution.status == "success"
 
 
-def test_a_part_or_a_name_that_is_none_is_told(emulator: Emulated) -> None:  # noqa: F811
-    with pytest.raises(ValueError, match="no switch 'nonsense'"):
-        emulator.breaks("SendGrid", "nonsense")
+def test_an_unknown_fault_raises_an_error(emulator: EmulatorFixture) -> None:  # noqa: F811
+    with pytest.raises(ValueError, match="unknown fault 'nonsense'"):
+        emulator.inject("SendGrid", "nonsense")
 
 
-def test_a_stand_in_records_and_fails_when_told_to(emulator: Emulated) -> None:  # noqa: F811
-    other = emulator.stand_in("other", answer="fine")
-    other.faults.add(Fault("status", status=503))
-    statuses = [urllib3.request("POST", f"{other.url}/hook?x=1", json={"n": 1}, retries=False).status for _ in "ab"]
+def test_a_stub_records_requests_and_injects_faults(emulator: EmulatorFixture) -> None:  # noqa: F811
+    service = emulator.stub("other", response="fine")
+    service.faults.add(Fault("status", status=503))
+    statuses = [urllib3.request("POST", f"{service.url}/hook?x=1", json={"n": 1}, retries=False).status for _ in "ab"]
     assert statuses == [503, 200]
-    assert [(got.method, got.path, got.json, got.status) for got in other.received] == [
+    assert [(request.method, request.path, request.json, request.status) for request in service.received] == [
         ("POST", "/hook?x=1", {"n": 1}, 503),
         ("POST", "/hook?x=1", {"n": 1}, 200),
     ]

@@ -1,4 +1,4 @@
-"""Events and callouts of a user of whom no other test knows."""
+"""Events and callouts for users that no other test uses."""
 
 import json
 import uuid
@@ -9,25 +9,26 @@ from auth0.callout import OutgoingCallout
 
 
 def new_address() -> str:
-    """Of nobody else in this run, so that its mails can be told from all others."""
+    """Return an address that is unique in this run, so that its emails can be found."""
     return f"reader+{uuid.uuid4().hex}@example.com"
 
 
-def event(address: str | None, **members: Any) -> dict[str, Any]:
-    """An event whose user has `address`; `members` replace or add some of its own."""
-    usual = {
+def make_event(address: str | None, **fields: Any) -> dict[str, Any]:
+    """Return an event whose user has `address`; `fields` add or replace top-level fields."""
+    defaults = {
         "tenant": {"id": "acme"},
         "connection": {"name": "customers"},
         "request": {"ip": "192.0.2.44", "language": "en"},
         "user": {"user_id": "auth0|42", "email": address},
     }
-    return {**usual, **members}
+    return {**defaults, **fields}
 
 
-def callout(of: Mapping[str, Any], **members: Any) -> OutgoingCallout:
-    """The callout that brings the event `of`; `members` stand beside it in the body, such as sandbox."""
-    return OutgoingCallout(json.dumps({"event": of, **members}).encode())
+def make_callout(event: Mapping[str, Any], **fields: Any) -> OutgoingCallout:
+    """Return a callout with the event; `fields` are further fields of the body, such as `sandbox`."""
+    return OutgoingCallout(json.dumps({"event": event, **fields}).encode())
 
 
-def notice_to(address: str, **members: Any) -> OutgoingCallout:
-    return callout(event(address), **members)
+def callout_for(address: str, **fields: Any) -> OutgoingCallout:
+    """Return a callout for a user with `address`."""
+    return make_callout(make_event(address), **fields)

@@ -1,4 +1,4 @@
-"""One function process that most tests share, and the witness that hears every process of the run."""
+"""The harness that most tests share, and the leak checker that watches every process of the run."""
 
 from collections.abc import Iterator
 
@@ -9,21 +9,21 @@ from tests.end_to_end.leak_checker import LeakChecker
 
 
 @pytest.fixture(scope="session")
-def witness() -> Iterator[LeakChecker]:
-    """Its last check comes when every process of the run has ended."""
-    witness = LeakChecker()
-    yield witness
-    witness.check(everything=True)
+def leak_checker() -> Iterator[LeakChecker]:
+    """Check everything once more after every process of the run has ended."""
+    leak_checker = LeakChecker()
+    yield leak_checker
+    leak_checker.check(everything=True)
 
 
 @pytest.fixture(autouse=True)
-def _nothing_leaks(witness: LeakChecker) -> Iterator[None]:
+def _nothing_leaks(leak_checker: LeakChecker) -> Iterator[None]:
     yield
-    witness.check()
+    leak_checker.check()
 
 
 @pytest.fixture(scope="session")
-def stage(witness: LeakChecker) -> Iterator[Harness]:
-    """With the usual settings. A test leaves it as it found it, and uses addresses of its own."""
-    with Harness(witness) as stage:
-        yield stage
+def harness(leak_checker: LeakChecker) -> Iterator[Harness]:
+    """Start the shared harness, with default settings. Tests restore its state and use unique addresses."""
+    with Harness(leak_checker) as harness:
+        yield harness

@@ -1,4 +1,4 @@
-"""The queue's stage: the public function, Cloud Tasks and `deliver`, each a part of its own, over real HTTP."""
+"""The queue-mode test harness: the public function, a fake Cloud Tasks, and `deliver`, over real HTTP."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -8,55 +8,63 @@ from pathlib import Path
 from typing import Any
 
 from auth0.callout import OutgoingCallout
-from emulator.cloud_run.process import SOURCE, FunctionProcess
+from emulator.cloud_run.process import PROJECT_ROOT, FunctionProcess
 from emulator.cloud_tasks.server import FakeCloudTasks
 from emulator.core.faults import Fault
-from emulator.emulator import QUEUE, RETRY, SENDGRID_KEY, SETTINGS, SIGNING_KEY, queued
-from tests.end_to_end.harness import LINE_SECONDS, Answer, Harness, having
+from emulator.emulator import QUEUE_CONFIG, QUEUE_NAME, SENDGRID_KEY, SETTINGS, SIGNING_KEY, queue_environment
+from tests.end_to_end.harness import LOG_TIMEOUT_SECONDS, Harness, Response, injected
 from tests.end_to_end.leak_checker import LeakChecker
 
-SPEED = 50.0  # ten seconds of Cloud Tasks' are a fifth of a real one
-DONE_SECONDS = 60.0
-DELIVER_SECONDS = 60.0  # what Cloud Tasks waits for an answer
-# What Cloud Tasks adds to a request, and anybody else can.
-CLAIMS = {"X-CloudTasks-QueueName": "password-notice", "X-CloudTasks-TaskName": "1", "Authorization": "Bearer x"}
+SPEED = 50.0  # Cloud Tasks time runs 50 times faster: its 10 s backoff takes 0.2 s
+DRAIN_TIMEOUT_SECONDS = 60.0
+DELIVER_TIMEOUT_SECONDS = 60.0  # the tasks' dispatch deadline
+# Cloud Tasks sends these headers, but so can anyone else: they prove nothing.
+CLOUD_TASKS_HEADERS = {
+    "X-CloudTasks-QueueName": "password-notice",
+    "X-CloudTasks-TaskName": "1",
+    "Authorization": "Bearer x",
+}
 
 
-class QueueStage(Harness):
-    """A context manager. `function` is the public side, which has no setting of the mail at all."""
+class QueueHarness(Harness):
+    """A harness for queue mode; `function` is the public service, which has no email settings."""
 
     def __init__(
-        self, witness: LeakChecker, environment: Mapping[str, str] | None = None, *, source: Path = SOURCE / "main.py"
+        self,
+        leak_checker: LeakChecker,
+        environment: Mapping[str, str] | None = None,
+        *,
+        source: Path = PROJECT_ROOT / "main.py",
     ) -> None:
-        super().__init__(witness)
+        super().__init__(leak_checker)
         self.cloud_tasks = FakeCloudTasks(self.journal, speed=SPEED)
-        self.cloud_tasks.create_queue(QUEUE, RETRY)
-        both = {
+        self.cloud_tasks.create_queue(QUEUE_NAME, QUEUE_CONFIG)
+        shared = {
             "THREADS": "32",
             "CALLOUT_SIGNING_KEY_SECRET": SIGNING_KEY,
             "SECRET_MANAGER_ENDPOINT": self.secret_manager.url,
             **(environment or {}),
         }
-        mail = {**SETTINGS, "SENDGRID_API_KEY_SECRET": SENDGRID_KEY, "SENDGRID_URL": self.sendgrid.url}
-        self.deliver = FunctionProcess(self.journal, {**mail, **both}, target="deliver", source=source)
-        self.public_environment = {**queued(self.deliver.url, self.cloud_tasks.url), **both}
+        email_settings = {**SETTINGS, "SENDGRID_API_KEY_SECRET": SENDGRID_KEY, "SENDGRID_URL": self.sendgrid.url}
+        self.deliver = FunctionProcess(self.journal, {**email_settings, **shared}, target="deliver", source=source)
+        self.public_environment = {**queue_environment(self.deliver.url, self.cloud_tasks.url), **shared}
         self.function = FunctionProcess(self.journal, self.public_environment, source=source)
-        self.outside.append(self.cloud_tasks)
+        self.services.append(self.cloud_tasks)
         self.functions = [self.deliver, self.function]
 
-    def finish(self) -> None:
-        """Return when Cloud Tasks has no task any more."""
-        assert self.cloud_tasks.wait_until_empty(DONE_SECONDS), "tasks are left"
+    def drain(self) -> None:
+        """Wait until the queue is empty."""
+        assert self.cloud_tasks.wait_until_empty(DRAIN_TIMEOUT_SECONDS), "the queue isn't empty"
 
     def attempts(self, callout: OutgoingCallout, action: str = "") -> list[int]:
-        """The status of each answer that the tasks of this callout got, or the one of this Action; 0: none came."""
+        """Return the status of each attempt of the callout's tasks, or of one Action's task; 0 means no response."""
         task = f"{callout.idempotency_key}-{action}"
         entries = self.journal.entries(kind="cloud_tasks.attempt")
         return [entry.data["status"] for entry in entries if entry.data["task"].startswith(task)]
 
     def wait_for_attempts(self, callout: OutgoingCallout, count: int) -> list[int]:
-        """Return when its tasks have had that many answers."""
-        until(lambda: len(self.attempts(callout)) >= count)
+        """Wait until the callout's tasks have had at least `count` attempts, and return their statuses."""
+        wait_until(lambda: len(self.attempts(callout)) >= count)
         return self.attempts(callout)
 
     def dispatch(
@@ -67,32 +75,32 @@ class QueueStage(Harness):
         to: FunctionProcess | None = None,
         key: str = "",
         at: float | None = None,
-    ) -> Answer:
-        """What a request straight to `deliver`, or to another function, gets, with all that a stranger could add."""
+    ) -> Response:
+        """Send the callout directly to `deliver`, or to another function, with every header that anyone could add."""
         self._forbid_address(callout.body)
-        headers = {**callout.headers(key or self.signing_key, at), **CLAIMS}
-        connection = HTTPConnection("127.0.0.1", (to or self.deliver).port, timeout=DELIVER_SECONDS)
+        headers = {**callout.headers(key or self.signing_key, at), **CLOUD_TASKS_HEADERS}
+        connection = HTTPConnection("127.0.0.1", (to or self.deliver).port, timeout=DELIVER_TIMEOUT_SECONDS)
         try:
             connection.request("POST", path, callout.body, headers)
-            return self._answer(connection.getresponse())
+            return self._to_response(connection.getresponse())
         finally:
             connection.close()
 
     @contextmanager
-    def another(self) -> Iterator[FunctionProcess]:
-        """A second instance of the public side."""
+    def second_instance(self) -> Iterator[FunctionProcess]:
+        """Start a second instance of the public service."""
         function = FunctionProcess(self.journal, self.public_environment)
-        self._witness.listen(function.url, function.said)
+        self._leak_checker.watch_output(function.url, function.output)
         with function:
             yield function
 
-    def tasks_fault(self, *faults: Fault) -> AbstractContextManager[None]:
-        """Cloud Tasks has them next, where tasks are made; those that are left at the end are cleared."""
-        return having(self.cloud_tasks.faults, faults)
+    def cloud_tasks_faults(self, *faults: Fault) -> AbstractContextManager[None]:
+        """Inject faults into Cloud Tasks' task creation; any left on exit are cleared."""
+        return injected(self.cloud_tasks.faults, faults)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Cloud Tasks takes tasks and sends none."""
+        """Make Cloud Tasks accept tasks without dispatching them."""
         self.cloud_tasks.paused = True
         try:
             yield
@@ -100,9 +108,9 @@ class QueueStage(Harness):
             self.cloud_tasks.paused = False
 
 
-def until(holds: Callable[[], Any]) -> None:
-    """Return when it holds; what it looks at changes outside of this process, and tells nobody."""
-    ends = time.monotonic() + LINE_SECONDS * 3
-    while not holds():
-        assert time.monotonic() < ends, "it did not come to that"
+def wait_until(condition: Callable[[], Any]) -> None:
+    """Poll until the condition is true; raise AssertionError after three times the log timeout."""
+    deadline = time.monotonic() + LOG_TIMEOUT_SECONDS * 3
+    while not condition():
+        assert time.monotonic() < deadline, "the condition didn't become true in time"
         time.sleep(0.01)

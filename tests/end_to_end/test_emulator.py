@@ -1,4 +1,4 @@
-"""`python -m emulator`, as a person runs it and as a pipeline does."""
+"""Tests of `python -m emulator`, run interactively and in a pipeline."""
 
 import os
 import re
@@ -14,83 +14,83 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from emulator.cloud_run.process import SOURCE, free_port
+from emulator.cloud_run.process import PROJECT_ROOT, free_port
 
 SENTENCE = "The password for your Username-Password-Authentication account j+smith@example.com was recently changed."
 
 
 def run(*command: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    everything = {**os.environ, **(environment or {})}
-    return subprocess.run(command, cwd=SOURCE, env=everything, capture_output=True, text=True, timeout=60, check=False)
+    env = {**os.environ, **(environment or {})}
+    return subprocess.run(command, cwd=PROJECT_ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 def check(environment: Mapping[str, str] | None = None, *options: str) -> subprocess.CompletedProcess[str]:
     return run(sys.executable, "-m", "emulator", "--check", *options, environment=environment)
 
 
-def test_check_ends_well_and_shows_the_mail() -> None:
-    done = check()
-    assert done.returncode == 0, done.stderr
-    assert SENTENCE in done.stdout.replace("\n", " ")
-    assert done.stderr == ""
+def test_check_succeeds_and_prints_the_email() -> None:
+    result = check()
+    assert result.returncode == 0, result.stderr
+    assert SENTENCE in result.stdout.replace("\n", " ")
+    assert result.stderr == ""
 
 
-def test_check_fails_where_no_mail_arrives() -> None:
-    done = check({"ALLOWED_TENANTS": "somebody-else"})
-    assert done.returncode == 1
-    assert "No mail was sent." in done.stdout
-    assert "Error sending email to j+smith@example.com: 401 invalid_signature" in done.stdout
+def test_check_fails_if_no_email_is_sent() -> None:
+    result = check({"ALLOWED_TENANTS": "another-tenant"})
+    assert result.returncode == 1
+    assert "No email was sent." in result.stdout
+    assert "Error sending email to j+smith@example.com: 401 invalid_signature" in result.stdout
 
 
-def test_check_fails_where_the_function_does_not_start() -> None:
-    done = check({"SENDER_EMAIL": "security@example.com", "SUPPORT_CONTACT": "nobody"})
-    assert done.returncode == 1
-    assert "SUPPORT_CONTACT" in done.stderr
+def test_check_fails_if_the_function_does_not_start() -> None:
+    result = check({"SENDER_EMAIL": "security@example.com", "SUPPORT_CONTACT": "invalid"})
+    assert result.returncode == 1
+    assert "SUPPORT_CONTACT" in result.stderr
 
 
 @pytest.mark.parametrize(("environment", "options"), [({}, ["--delivery", "queue"]), ({"DELIVERY": "queue"}, [])])
-def test_the_check_goes_through_the_queue_where_asked(environment: dict[str, str], options: list[str]) -> None:
-    done = check(environment, *options)
-    assert done.returncode == 0, done.stderr
-    assert "Cloud Tasks      task delivered after 1 attempt" in done.stdout
-    assert "recently changed." in done.stdout
+def test_check_uses_the_queue_if_requested(environment: dict[str, str], options: list[str]) -> None:
+    result = check(environment, *options)
+    assert result.returncode == 0, result.stderr
+    assert "Cloud Tasks      task delivered after 1 attempt" in result.stdout
+    assert "recently changed." in result.stdout
 
 
-def test_a_delivery_that_is_none_is_told_with_its_fix() -> None:
-    done = check({"DELIVERY": "pigeon"})
-    assert done.returncode == 1
-    assert "use direct or queue" in done.stderr
+def test_an_invalid_delivery_mode_is_reported_with_its_fix() -> None:
+    result = check({"DELIVERY": "invalid"})
+    assert result.returncode == 1
+    assert "use direct or queue" in result.stderr
 
 
-class Running:
-    """The emulator as a terminal runs it, in a process group of its own; a context manager."""
+class EmulatorProcess:
+    """A context manager that runs the emulator in its own process group, as a terminal does."""
 
     def __init__(self) -> None:
         self.port, self.printed = free_port(), ""
 
     def __enter__(self) -> Self:
-        """Return when it has printed how to send another event."""
+        """Start it, and wait until it prints how to send another event."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "emulator", "--port", str(self.port)],
-            cwd=SOURCE,
+            cwd=PROJECT_ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
         self.output = cast(IO[str], self.process.stdout)
-        stuck = threading.Timer(60, self.process.kill)
-        stuck.start()
+        watchdog = threading.Timer(60, self.process.kill)
+        watchdog.start()
         for line in self.output:
             self.printed += line
             if " -m emulator --send " in line:
                 break
-        stuck.cancel()
+        watchdog.cancel()
         self.processes = [self.process.pid, *descendants(self.process.pid)]
         return self
 
     def __exit__(self, *error: object) -> None:
-        for process in self.left():
+        for process in self.remaining():
             os.kill(process, signal.SIGKILL)
         self.process.wait()
         self.output.close()
@@ -103,17 +103,17 @@ class Running:
     def addresses(self) -> list[str]:
         return re.findall(r"^  \w.*\s(http://\S+)$", self.printed, re.MULTILINE)
 
-    def stop(self, how: signal.Signals) -> int:
-        """As a terminal does on Ctrl-C: the signal goes to the whole group."""
-        os.killpg(self.process.pid, how)
+    def stop(self, stop_signal: signal.Signals) -> int:
+        """Signal the whole process group, as a terminal does on Ctrl-C, and return the exit status."""
+        os.killpg(self.process.pid, stop_signal)
         return self.process.wait(30)
 
-    def left(self) -> list[int]:
+    def remaining(self) -> list[int]:
         return [process for process in self.processes if Path(f"/proc/{process}").exists()]
 
 
 def descendants(process: int) -> list[int]:
-    """As Linux's /proc tells them; elsewhere none."""
+    """Return the IDs of all descendant processes, from Linux's /proc; empty on other systems."""
     children = [int(file.parent.name) for file in Path("/proc").glob("[0-9]*/stat") if _parent(file) == process]
     return [*children, *(below for child in children for below in descendants(child))]
 
@@ -121,17 +121,17 @@ def descendants(process: int) -> list[int]:
 def _parent(file: Path) -> int:
     try:
         return int(file.read_text("utf-8", "replace").rpartition(")")[2].split()[1])
-    except OSError:  # it has ended meanwhile
+    except OSError:  # the process has ended in the meantime
         return 0
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Running]:
-    with Running() as running:
+def running() -> Iterator[EmulatorProcess]:
+    with EmulatorProcess() as running:
         yield running
 
 
-def test_it_starts_with_a_mail_and_listens_where_it_says(running: Running) -> None:
+def test_startup_sends_an_email_and_every_printed_address_is_listening(running: EmulatorProcess) -> None:
     assert SENTENCE in running.printed.replace("\n", " ")
     assert len(running.addresses) == 4
     assert running.addresses[-1] == f"http://127.0.0.1:{running.port}"
@@ -140,32 +140,32 @@ def test_it_starts_with_a_mail_and_listens_where_it_says(running: Running) -> No
         socket.create_connection((url.hostname or "", url.port or 0), 5).close()
 
 
-def test_the_printed_command_sends_another_event(running: Running) -> None:
-    done = run("sh", "-c", running.command)
-    assert done.returncode == 0, done.stderr
-    assert "ada@example.com" in done.stdout
+def test_the_printed_command_sends_another_event(running: EmulatorProcess) -> None:
+    result = run("sh", "-c", running.command)
+    assert result.returncode == 0, result.stderr
+    assert "ada@example.com" in result.stdout
 
 
-def test_an_event_that_is_no_json_is_told(running: Running, tmp_path: Path) -> None:
+def test_an_event_file_that_is_not_json_is_reported(running: EmulatorProcess, tmp_path: Path) -> None:
     file = tmp_path / "event.json"
     file.write_text("{", "utf-8")
-    done = run(sys.executable, "-m", "emulator", "--send", str(file), "--port", str(running.port))
-    assert done.returncode == 1
-    assert "the event is not JSON" in done.stderr
+    result = run(sys.executable, "-m", "emulator", "--send", str(file), "--port", str(running.port))
+    assert result.returncode == 1
+    assert "the event is not JSON" in result.stderr
 
 
-def test_without_an_emulator_sending_says_how_to_start_one() -> None:
-    done = run(
+def test_sending_without_a_running_emulator_prints_how_to_start_one() -> None:
+    result = run(
         sys.executable, "-m", "emulator", "--send", "emulator/auth0/samples/full.json", "--port", str(free_port())
     )
-    assert done.returncode == 1
-    assert "make run" in done.stderr
+    assert result.returncode == 1
+    assert "make run" in result.stderr
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found by Linux's /proc")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_it_all(how: signal.Signals) -> None:
-    with Running() as running:
-        assert len(running.left()) >= 4  # itself, the function's two, Node
-        assert running.stop(how) == 0
-        assert not running.left()
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc to find processes")
+@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
+def test_sigint_and_sigterm_stop_every_process(stop_signal: signal.Signals) -> None:
+    with EmulatorProcess() as running:
+        assert len(running.remaining()) >= 4  # the emulator, the function's two processes, Node
+        assert running.stop(stop_signal) == 0
+        assert not running.remaining()

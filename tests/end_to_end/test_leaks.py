@@ -1,13 +1,13 @@
-"""Nothing that is secret or private leaves the function. The witness checks it after every test of this folder."""
+"""Tests that provoke leaks of secrets and addresses; the leak checker runs after every test in this folder."""
 
 import json
 
 import pytest
 
 from emulator.core.faults import Fault
-from tests.end_to_end.callouts import callout, event, new_address, notice_to
+from tests.end_to_end.callouts import callout_for, make_callout, make_event, new_address
 from tests.end_to_end.harness import Harness
-from tests.end_to_end.leak_checker import LeakChecker, is_log_line, spellings
+from tests.end_to_end.leak_checker import LeakChecker, encodings, is_log_line
 
 ADDRESSES = [
     "o'connor+reader/1@example.com",
@@ -21,48 +21,48 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("status", [400, 403, 413, 500])
-def test_a_sendgrid_that_echoes_the_address_and_the_key_is_not_echoed(
-    stage: Harness, address: str, status: int
-) -> None:
-    said = " ".join([*sorted(spellings(address)), stage.sendgrid_key])
-    body = json.dumps({"errors": [{"message": f"no mail for {said}", "field": f"to.{address}", "help": said}]})
-    with stage.fault(Fault("status", status=status, body=body)):
-        stage.send(callout(event(address)))
+def test_an_address_and_key_echoed_by_sendgrid_are_redacted(harness: Harness, address: str, status: int) -> None:
+    echoed = " ".join([*sorted(encodings(address)), harness.sendgrid_key])
+    body = json.dumps({"errors": [{"message": f"no email for {echoed}", "field": f"to.{address}", "help": echoed}]})
+    with harness.sendgrid_faults(Fault("status", status=status, body=body)):
+        harness.send(make_callout(make_event(address)))
 
 
-@pytest.mark.parametrize("member", ["id", "user_id", "username"])
-def test_an_address_in_another_member_is_not_told(stage: Harness, member: str) -> None:
+@pytest.mark.parametrize("field", ["id", "user_id", "username"])
+def test_an_address_in_another_field_is_redacted(harness: Harness, field: str) -> None:
     address = new_address()
-    of = event(address, user={"email": address, member: address}, connection={"name": address}, tenant={"id": address})
-    stage.send(callout(of))
-    stage.send(callout({**of, "request": address, "transaction": {address: address}}))
+    event = make_event(
+        address, user={"email": address, field: address}, connection={"name": address}, tenant={"id": address}
+    )
+    harness.send(make_callout(event))
+    harness.send(make_callout({**event, "request": address, "transaction": {address: address}}))
 
 
-def test_an_address_in_what_is_refused_is_not_told(stage: Harness, witness: LeakChecker) -> None:
+def test_an_address_in_a_rejected_request_is_not_logged(harness: Harness, leak_checker: LeakChecker) -> None:
     address = new_address()
-    witness.forbid_address(address)
-    good = notice_to(address)
-    for body in (good.body[:-3], good.body + good.body, good.body.replace(b'"email"', b'"email": 1, "email"')):
-        stage.request(body, good.headers(stage.signing_key), path=f"/{address}?to={address}")
-        stage.request(body, good.headers(stage.signing_key), method=address.split("@")[0].replace("+", "-").upper())
-    stage.request(good.body, {"Content-Type": address, "webhook-id": address, "webhook-signature": address})
+    leak_checker.forbid_address(address)
+    valid, method = callout_for(address), address.split("@")[0].replace("+", "-").upper()
+    for body in (valid.body[:-3], valid.body + valid.body, valid.body.replace(b'"email"', b'"email": 1, "email"')):
+        harness.request(body, valid.headers(harness.signing_key), path=f"/{address}?to={address}")
+        harness.request(body, valid.headers(harness.signing_key), method=method)
+    harness.request(valid.body, {"Content-Type": address, "webhook-id": address, "webhook-signature": address})
 
 
-def test_a_key_that_a_caller_knows_is_not_told(stage: Harness) -> None:
-    headers = {**notice_to(new_address()).headers(stage.signing_key), "Authorization": stage.sendgrid_key}
-    stage.request(b"{}", {**headers, "webhook-signature": stage.signing_key, "webhook-id": stage.signing_key})
+def test_a_key_sent_by_the_caller_is_not_logged(harness: Harness) -> None:
+    headers = {**callout_for(new_address()).headers(harness.signing_key), "Authorization": harness.sendgrid_key}
+    harness.request(b"{}", {**headers, "webhook-signature": harness.signing_key, "webhook-id": harness.signing_key})
 
 
-# The witness itself
+# The leak checker itself
 
 
 @pytest.fixture
-def strict() -> LeakChecker:
-    strict = LeakChecker()
-    strict.forbid_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-    strict.forbid_secret("SG." + "a1" * 11 + "." + "b2c" * 14 + "d")
-    strict.forbid_address("größe+reader@example.com")
-    return strict
+def checker() -> LeakChecker:
+    checker = LeakChecker()
+    checker.forbid_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    checker.forbid_secret("SG." + "a1" * 11 + "." + "b2c" * 14 + "d")
+    checker.forbid_address("größe+reader@example.com")
+    return checker
 
 
 LEAKS = [
@@ -77,31 +77,31 @@ LEAKS = [
 
 
 @pytest.mark.parametrize("leak", LEAKS)
-def test_the_witness_hears_a_leak_in_an_answer(strict: LeakChecker, leak: str) -> None:
-    strict.hear(f"all is well, {leak}.")
-    with pytest.raises(AssertionError, match="the function told"):
-        strict.check()
+def test_the_leak_checker_finds_a_leak_in_a_response(checker: LeakChecker, leak: str) -> None:
+    checker.add_response(f"a response with {leak}.")
+    with pytest.raises(AssertionError, match="the function leaked"):
+        checker.check()
 
 
-def test_the_witness_hears_a_leak_in_the_output_once_and_at_the_last_check_again(strict: LeakChecker) -> None:
+def test_the_leak_checker_reports_a_leak_in_the_output_once_and_again_in_the_final_check(checker: LeakChecker) -> None:
     lines: list[str] = []
-    strict.listen("a process", lines)
-    strict.check()
+    checker.watch_output("a process", lines)
+    checker.check()
     lines.append(json.dumps({"severity": "INFO", "message": "größe+reader@example.com"}))
     with pytest.raises(AssertionError, match="an address"):
-        strict.check()
-    strict.check()
+        checker.check()
+    checker.check()
     with pytest.raises(AssertionError, match="an address"):
-        strict.check(everything=True)
+        checker.check(everything=True)
 
 
-def test_the_witness_does_not_show_what_it_heard(strict: LeakChecker) -> None:
-    strict.hear("größe+reader@example.com")
+def test_the_leak_checkers_message_does_not_contain_the_leaked_value(checker: LeakChecker) -> None:
+    checker.add_response("größe+reader@example.com")
     with pytest.raises(AssertionError) as raised:
-        strict.check()
+        checker.check()
     assert "größe" not in str(raised.value)
 
 
 @pytest.mark.parametrize("line", ["Traceback (most recent call last):", "[]", "{}", '{"severity": "INFO"}', '{"a'])
-def test_a_line_without_severity_and_message_is_no_log_line(line: str) -> None:
+def test_a_line_without_severity_and_message_is_not_a_log_line(line: str) -> None:
     assert not is_log_line(line)

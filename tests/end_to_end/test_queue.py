@@ -1,4 +1,4 @@
-"""Queue mode: a notice that was queued survives whatever breaks between the queue and SendGrid."""
+"""Tests of queue mode: a queued notice survives failures of every service between the queue and SendGrid."""
 
 import signal
 import time
@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 
 from auth0.callout import OutgoingCallout
-from emulator.cloud_run.process import SOURCE
+from emulator.cloud_run.process import PROJECT_ROOT
 from emulator.cloud_tasks.server import FAULTS
 from emulator.core.faults import Fault
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, new_signing_key
 from emulator.sendgrid.faults import fault
-from tests.end_to_end.callouts import callout, event, new_address, notice_to
-from tests.end_to_end.harness import Answer
+from tests.end_to_end.callouts import callout_for, make_callout, make_event, new_address
+from tests.end_to_end.harness import Response
 from tests.end_to_end.leak_checker import LeakChecker
-from tests.end_to_end.queue_harness import QueueStage, until
+from tests.end_to_end.queue_harness import QueueHarness, wait_until
 
-ACTION = "/on_execute_post_change_password"
+ACTION_PATH = "/on_execute_post_change_password"
 SENDER = "security@example.com"
-DAY = 24 * 3600
-UNAUTHORIZED = {"error": {"code": "invalid_signature", "message": "the signature does not hold"}}
+DAY_SECONDS = 24 * 3600
+INVALID_SIGNATURE = {"error": {"code": "invalid_signature", "message": "invalid signature"}}
 
-# One Action beside the mail, which does as the file `mood` says. `deliver` waits a second for SendGrid instead of 45.
+# A second Action fails if the file `behavior` says so. `deliver` has a deadline of 1 s instead of 45 s.
 MAIN = """
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from runtime import Flow, start
 from notice.compose import password_changed
 from notice.sendgrid import SendGrid
 
-runtime.flow.DELIVER_SECONDS = 1.0
+runtime.flow.DELIVER_TIMEOUT_SECONDS = 1.0
 settings = start()
 flow = Flow(settings)
 sendgrid = SendGrid(settings)
@@ -48,9 +48,9 @@ def on_execute_post_change_password(event, api):
 
 
 @flow.action
-def moody(event, api):
-    if Path(__file__).with_name("mood").read_text() == "raises":
-        raise RuntimeError("in a bad mood")
+def scripted(event, api):
+    if Path(__file__).with_name("behavior").read_text() == "raise":
+        raise RuntimeError("scripted failure")
 
 
 def deliver(request: Request) -> Response:
@@ -59,425 +59,442 @@ def deliver(request: Request) -> Response:
 
 
 @pytest.fixture(scope="module")
-def queue(witness: LeakChecker) -> Iterator[QueueStage]:
-    with QueueStage(witness) as queue:
-        yield queue
+def harness(leak_checker: LeakChecker) -> Iterator[QueueHarness]:
+    with QueueHarness(leak_checker) as harness:
+        yield harness
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("flow")
     (folder / "main.py").write_text(MAIN, "utf-8")
-    (folder / "mood").write_text("fine")
+    (folder / "behavior").write_text("succeed")
     return folder
 
 
 @pytest.fixture(scope="module")
-def flow(witness: LeakChecker, folder: Path) -> Iterator[QueueStage]:
-    environment = {"PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"}
-    with QueueStage(witness, environment, source=folder / "main.py") as flow:
-        yield flow
+def two_actions(leak_checker: LeakChecker, folder: Path) -> Iterator[QueueHarness]:
+    environment = {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    with QueueHarness(leak_checker, environment, source=folder / "main.py") as two_actions:
+        yield two_actions
 
 
-def told(answer: Answer) -> tuple[int, str]:
-    """The status, and the word or the code that goes with it."""
-    return answer.status, str(answer.body.get("status") or answer.code)
+def summary(response: Response) -> tuple[int, str]:
+    """Return the HTTP status and the response's `status` field or error code."""
+    return response.status, str(response.body.get("status") or response.code)
 
 
-# From the callout to the mail
+# From the callout to the email
 
 
-def test_a_callout_is_queued_and_then_mailed(queue: QueueStage) -> None:
+def test_a_callout_is_queued_and_then_the_email_is_sent(harness: QueueHarness) -> None:
     address = new_address()
-    sent = notice_to(address)
-    answer = queue.send(sent)
-    queue.finish()
-    assert told(answer) == (202, "queued")
-    assert answer.body["id"] == sent.id
-    assert [action["status"] for action in answer.body["actions"]] == ["queued"]
-    assert queue.attempts(sent) == [200]
-    assert len(queue.mails(address)) == 1
+    callout = callout_for(address)
+    response = harness.send(callout)
+    harness.drain()
+    assert summary(response) == (202, "queued")
+    assert response.body["id"] == callout.id
+    assert [action["status"] for action in response.body["actions"]] == ["queued"]
+    assert harness.attempts(callout) == [200]
+    assert len(harness.emails_to(address)) == 1
 
 
-def test_the_public_side_reads_the_signing_key_and_no_other_secret(witness: LeakChecker) -> None:
-    with QueueStage(witness) as fresh, fresh.paused():
-        assert told(fresh.send(notice_to(new_address()))) == (202, "queued")
-        asked = {
-            entry.data["path"].partition("?")[0] for entry in fresh.journal.entries(kind="secret_manager.exchange")
+def test_the_public_service_reads_only_the_signing_key(leak_checker: LeakChecker) -> None:
+    with QueueHarness(leak_checker) as fresh_harness, fresh_harness.paused():
+        assert summary(fresh_harness.send(callout_for(new_address()))) == (202, "queued")
+        paths = {
+            entry.data["path"].partition("?")[0]
+            for entry in fresh_harness.journal.entries(kind="secret_manager.exchange")
         }
-        assert asked == {f"/v1/{SIGNING_KEY}/versions/latest:access"}
-        assert SENDGRID_KEY not in fresh.public_environment.values()
+        assert paths == {f"/v1/{SIGNING_KEY}/versions/latest:access"}
+        assert SENDGRID_KEY not in fresh_harness.public_environment.values()
 
 
-def test_the_task_is_the_callout_itself_with_a_token_of_the_invoker(queue: QueueStage) -> None:
-    sent = notice_to(new_address())
-    with queue.paused():
-        queue.send(sent)
-        [task] = queue.cloud_tasks.tasks()
-    queue.finish()
+def test_the_task_is_the_callout_with_an_oidc_token_of_the_invoker(harness: QueueHarness) -> None:
+    callout = callout_for(new_address())
+    with harness.paused():
+        harness.send(callout)
+        [task] = harness.cloud_tasks.tasks()
+    harness.drain()
     request = task["httpRequest"]
-    given = {name.lower(): value for name, value in request["headers"].items()}
-    assert request["url"] == queue.deliver.url + ACTION
-    assert {name: given[name.lower()] for name in sent.headers(queue.signing_key, int(given["webhook-timestamp"]))} == (
-        sent.headers(queue.signing_key, int(given["webhook-timestamp"]))
-    )
+    headers = {name.lower(): value for name, value in request["headers"].items()}
+    assert request["url"] == harness.deliver.url + ACTION_PATH
+    assert {
+        name: headers[name.lower()] for name in callout.headers(harness.signing_key, int(headers["webhook-timestamp"]))
+    } == (callout.headers(harness.signing_key, int(headers["webhook-timestamp"])))
     assert request["oidcToken"] == {
-        "serviceAccountEmail": queue.public_environment["DELIVER_INVOKER"],
-        "audience": queue.deliver.url,
+        "serviceAccountEmail": harness.public_environment["DELIVER_INVOKER"],
+        "audience": harness.deliver.url,
     }
     assert task["dispatchDeadline"] == "60s"
 
 
-def test_a_largest_callout_fits_into_a_task(queue: QueueStage) -> None:
+def test_a_callout_of_the_maximum_size_fits_into_a_task(harness: QueueHarness) -> None:
     address = new_address()
-    filling = 65_536 - len(callout(event(address), filling="").body)
-    sent = callout(event(address), filling="x" * filling)
-    assert told(queue.send(sent)) == (202, "queued")
-    queue.finish()
-    assert len(queue.mails(address)) == 1
+    padding_length = 65_536 - len(make_callout(make_event(address), padding="").body)
+    callout = make_callout(make_event(address), padding="x" * padding_length)
+    assert summary(harness.send(callout)) == (202, "queued")
+    harness.drain()
+    assert len(harness.emails_to(address)) == 1
 
 
-def test_a_user_without_an_address_and_a_sandbox_end_their_tasks_too(queue: QueueStage) -> None:
+def test_tasks_without_an_address_or_in_sandbox_mode_complete(harness: QueueHarness) -> None:
     address = new_address()
-    without, sandbox = callout(event(None)), notice_to(address, sandbox=True)
-    assert [told(queue.send(each)) for each in (without, sandbox)] == [(202, "queued")] * 2
-    queue.finish()
-    assert [queue.attempts(each) for each in (without, sandbox)] == [[200], [200]]
-    assert not queue.mails(address)
+    no_address, sandbox = make_callout(make_event(None)), callout_for(address, sandbox=True)
+    assert [summary(harness.send(callout)) for callout in (no_address, sandbox)] == [(202, "queued")] * 2
+    harness.drain()
+    assert [harness.attempts(callout) for callout in (no_address, sandbox)] == [[200], [200]]
+    assert not harness.emails_to(address)
 
 
-# The same again
+# Duplicates
 
 
-def test_the_same_again_is_a_duplicate_before_and_after_the_mail(queue: QueueStage) -> None:
+def test_a_repeated_callout_is_a_duplicate_before_and_after_the_email(harness: QueueHarness) -> None:
     address = new_address()
-    sent = notice_to(address)
-    with queue.paused():
-        assert [told(queue.send(sent)) for _ in range(2)] == [(202, "queued"), (200, "duplicate")]
-    queue.finish()
-    assert told(queue.send(sent)) == (200, "duplicate")
-    queue.finish()
-    assert len(queue.mails(address)) == 1
+    callout = callout_for(address)
+    with harness.paused():
+        assert [summary(harness.send(callout)) for _ in range(2)] == [(202, "queued"), (200, "duplicate")]
+    harness.drain()
+    assert summary(harness.send(callout)) == (200, "duplicate")
+    harness.drain()
+    assert len(harness.emails_to(address)) == 1
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_the_same_again_is_a_duplicate_for_an_instance_that_never_saw_it(
-    queue: QueueStage, how: signal.Signals
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGKILL])
+def test_a_repeated_callout_is_a_duplicate_on_a_restarted_instance(
+    harness: QueueHarness, stop_signal: signal.Signals
 ) -> None:
     address = new_address()
-    sent = notice_to(address)
-    queue.send(sent)
-    queue.finish()
-    queue.function.stop(how)
-    queue.function.start()
-    assert told(queue.send(sent)) == (200, "duplicate")
-    assert len(queue.mails(address)) == 1
+    callout = callout_for(address)
+    harness.send(callout)
+    harness.drain()
+    harness.function.stop(stop_signal)
+    harness.function.start()
+    assert summary(harness.send(callout)) == (200, "duplicate")
+    assert len(harness.emails_to(address)) == 1
 
 
-def test_twenty_at_the_same_moment_are_one_mail(queue: QueueStage) -> None:
+def test_twenty_concurrent_callouts_send_one_email(harness: QueueHarness) -> None:
     address = new_address()
-    sent = notice_to(address)
-    answers = queue.send_all([sent] * 20)
-    queue.finish()
-    assert {told(answer) for answer in answers} <= {(202, "queued"), (200, "duplicate")}
-    assert len(queue.mails(address)) == 1
+    callout = callout_for(address)
+    responses = harness.send_all([callout] * 20)
+    harness.drain()
+    assert {summary(response) for response in responses} <= {(202, "queued"), (200, "duplicate")}
+    assert len(harness.emails_to(address)) == 1
 
 
-def test_instances_that_get_it_at_the_same_moment_make_one_task(queue: QueueStage) -> None:
+def test_two_instances_that_get_a_callout_concurrently_create_one_task(harness: QueueHarness) -> None:
     address = new_address()
-    sent = notice_to(address)
-    with queue.another() as other, ThreadPoolExecutor(2) as pool, queue.paused():
-        first, second = pool.submit(queue.send, sent), pool.submit(queue.dispatch, sent, "/", to=other)
-        answers = [told(first.result()), told(second.result())]
-        assert len(queue.cloud_tasks.tasks()) == 1
-    queue.finish()
-    assert sorted(answers) == [(200, "duplicate"), (202, "queued")]
-    assert len(queue.mails(address)) == 1
+    callout = callout_for(address)
+    with harness.second_instance() as other, ThreadPoolExecutor(2) as pool, harness.paused():
+        first, second = pool.submit(harness.send, callout), pool.submit(harness.dispatch, callout, "/", to=other)
+        responses = [summary(first.result()), summary(second.result())]
+        assert len(harness.cloud_tasks.tasks()) == 1
+    harness.drain()
+    assert sorted(responses) == [(200, "duplicate"), (202, "queued")]
+    assert len(harness.emails_to(address)) == 1
 
 
-def test_a_task_that_is_sent_twice_is_one_mail(queue: QueueStage) -> None:
+def test_a_task_that_is_dispatched_twice_sends_one_email(harness: QueueHarness) -> None:
     address = new_address()
-    sent = notice_to(address)
-    queue.cloud_tasks.duplicate_next()
-    queue.send(sent)
-    assert queue.wait_for_attempts(sent, 2) == [200, 200]
-    queue.finish()
-    assert len(queue.mails(address)) == 1
+    callout = callout_for(address)
+    harness.cloud_tasks.duplicate_next()
+    harness.send(callout)
+    assert harness.wait_for_attempts(callout, 2) == [200, 200]
+    harness.drain()
+    assert len(harness.emails_to(address)) == 1
 
 
 # SendGrid
 
 
 @pytest.mark.parametrize("name", ["too many requests", "wrong key", "out of credits", "too large"])
-def test_what_lasts_longer_than_any_callout_is_mailed_when_it_is_over(queue: QueueStage, name: str) -> None:
+def test_an_email_blocked_by_a_long_fault_is_sent_when_the_fault_is_cleared(harness: QueueHarness, name: str) -> None:
     address = new_address()
-    sent = notice_to(address)
-    lasting = fault(name, count=None, seconds=60) if name == "too many requests" else fault(name, count=None)
-    with queue.fault(lasting):
-        assert told(queue.send(sent)) == (202, "queued")
-        failed = queue.wait_for_attempts(sent, 3)
-    queue.finish()
+    callout = callout_for(address)
+    persistent = fault(name, count=None, seconds=60) if name == "too many requests" else fault(name, count=None)
+    with harness.sendgrid_faults(persistent):
+        assert summary(harness.send(callout)) == (202, "queued")
+        failed = harness.wait_for_attempts(callout, 3)
+    harness.drain()
     assert set(failed) <= {502, 503}
-    assert queue.attempts(sent)[-1] == 200
-    assert len(queue.mails(address)) == 1
+    assert harness.attempts(callout)[-1] == 200
+    assert len(harness.emails_to(address)) == 1
 
 
-def test_an_outage_that_no_attempt_outlasts_is_outlasted_by_the_queue(flow: QueueStage) -> None:
+def test_an_outage_longer_than_any_attempt_is_survived_by_the_queue(two_actions: QueueHarness) -> None:
     address = new_address()
-    sent = notice_to(address)
-    with flow.fault(fault("bad gateway", count=None)):
-        flow.send(sent)
-        until(lambda: flow.attempts(sent).count(503) >= 2)
-        assert not flow.mails(address)
-    flow.finish()
-    assert len(flow.mails(address)) == 1
+    callout = callout_for(address)
+    with two_actions.sendgrid_faults(fault("bad gateway", count=None)):
+        two_actions.send(callout)
+        wait_until(lambda: two_actions.attempts(callout).count(503) >= 2)
+        assert not two_actions.emails_to(address)
+    two_actions.drain()
+    assert len(two_actions.emails_to(address)) == 1
 
 
-def test_an_unverified_sender_is_tried_until_it_is_verified(queue: QueueStage) -> None:
+def test_an_unverified_sender_is_retried_until_it_is_verified(harness: QueueHarness) -> None:
     address = new_address()
-    sent = notice_to(address)
-    queue.sendgrid.unverify(SENDER)
+    callout = callout_for(address)
+    harness.sendgrid.unverify(SENDER)
     try:
-        queue.send(sent)
-        failed = queue.wait_for_attempts(sent, 3)
+        harness.send(callout)
+        failed = harness.wait_for_attempts(callout, 3)
     finally:
-        queue.sendgrid.verify(SENDER)
-    queue.finish()
+        harness.sendgrid.verify(SENDER)
+    harness.drain()
     assert set(failed) == {502}
-    assert len(queue.mails(address)) == 1
+    assert len(harness.emails_to(address)) == 1
 
 
-def test_a_recipient_that_sendgrid_refuses_ends_the_task_loudly(queue: QueueStage) -> None:
-    sent = callout(event("nobody at all"))
-    assert told(queue.send(sent)) == (202, "queued")
-    queue.finish()
-    line = queue.line(lambda fields: fields.get("callout") == sent.id and fields.get("status") == "abandoned")
-    assert queue.attempts(sent) == [200]
+def test_a_recipient_that_sendgrid_rejects_ends_the_task_and_logs_an_error(harness: QueueHarness) -> None:
+    callout = make_callout(make_event("not an address"))
+    assert summary(harness.send(callout)) == (202, "queued")
+    harness.drain()
+    line = harness.find_log_line(
+        lambda fields: fields.get("callout") == callout.id and fields.get("status") == "abandoned"
+    )
+    assert harness.attempts(callout) == [200]
     assert line is not None
     assert (line.data["fields"]["severity"], line.data["fields"]["reason"]) == ("ERROR", "recipient_refused")
 
 
-def test_deliver_says_that_it_abandoned_a_refused_recipient(queue: QueueStage) -> None:
-    answer = queue.dispatch(callout(event("nobody at all")), ACTION)
-    assert told(answer) == (200, "abandoned")
-    assert answer.body["reason"] == "recipient_refused"
+def test_deliver_returns_abandoned_for_a_rejected_recipient(harness: QueueHarness) -> None:
+    response = harness.dispatch(make_callout(make_event("not an address")), ACTION_PATH)
+    assert summary(response) == (200, "abandoned")
+    assert response.body["reason"] == "recipient_refused"
 
 
-def test_time_outs_that_sendgrid_may_have_accepted_end_after_five(flow: QueueStage) -> None:
+def test_a_task_is_abandoned_after_five_timeouts_that_may_have_been_accepted(two_actions: QueueHarness) -> None:
     address = new_address()
-    sent = notice_to(address)
-    with flow.fault(fault("accepted, never answered", count=None)):
-        flow.send(sent)
-        until(lambda: 200 in notices(flow, sent))
-    flow.finish()
-    assert notices(flow, sent) == [503, 503, 503, 503, 200]
-    assert len(flow.mails(address)) == 5
-    line = flow.line(lambda fields: fields.get("callout") == sent.id and fields.get("status") == "abandoned")
+    callout = callout_for(address)
+    with two_actions.sendgrid_faults(fault("accepted, never answered", count=None)):
+        two_actions.send(callout)
+        wait_until(lambda: 200 in email_attempts(two_actions, callout))
+    two_actions.drain()
+    assert email_attempts(two_actions, callout) == [503, 503, 503, 503, 200]
+    assert len(two_actions.emails_to(address)) == 5
+    line = two_actions.find_log_line(
+        lambda fields: fields.get("callout") == callout.id and fields.get("status") == "abandoned"
+    )
     assert line is not None
     assert (line.data["fields"]["severity"], line.data["fields"]["reason"]) == ("ERROR", "maybe_accepted")
 
 
-def notices(flow: QueueStage, sent: OutgoingCallout) -> list[int]:
-    """The answers to the task of the Action that mails."""
-    return flow.attempts(sent, ACTION.removeprefix("/"))
+def email_attempts(harness: QueueHarness, callout: OutgoingCallout) -> list[int]:
+    """Return the status of each attempt of the task that sends the email."""
+    return harness.attempts(callout, ACTION_PATH.removeprefix("/"))
 
 
 # Two Actions
 
 
-def test_an_action_that_fails_for_hours_does_not_repeat_the_mail_of_the_other(flow: QueueStage, folder: Path) -> None:
+def test_an_action_that_keeps_failing_does_not_repeat_the_other_actions_email(
+    two_actions: QueueHarness, folder: Path
+) -> None:
     address = new_address()
-    sent = notice_to(address)
-    (folder / "mood").write_text("raises")
+    callout = callout_for(address)
+    (folder / "behavior").write_text("raise")
     try:
-        answer = flow.send(sent)
-        until(lambda: flow.attempts(sent).count(500) >= 6)
+        response = two_actions.send(callout)
+        wait_until(lambda: two_actions.attempts(callout).count(500) >= 6)
     finally:
-        (folder / "mood").write_text("fine")
-    flow.cloud_tasks.run_now()
-    flow.finish()
-    assert {action["name"]: action["status"] for action in answer.body["actions"]} == {
+        (folder / "behavior").write_text("succeed")
+    two_actions.cloud_tasks.run_now()
+    two_actions.drain()
+    assert {action["name"]: action["status"] for action in response.body["actions"]} == {
         "on_execute_post_change_password": "queued",
-        "moody": "queued",
+        "scripted": "queued",
     }
-    assert flow.attempts(sent).count(200) == 2
-    assert len(flow.mails(address)) == 1
+    assert two_actions.attempts(callout).count(200) == 2
+    assert len(two_actions.emails_to(address)) == 1
 
 
-def test_a_task_that_could_not_be_made_is_made_by_the_retry_and_the_other_is_not_made_again(flow: QueueStage) -> None:
+def test_a_retry_creates_only_the_task_that_could_not_be_created(two_actions: QueueHarness) -> None:
     address = new_address()
-    sent = notice_to(address)
-    with flow.paused():
-        with flow.tasks_fault(Fault("delay"), replace(FAULTS["permission denied"], count=None)):
-            first = flow.send(sent)
-        again = flow.send(sent)
-    flow.finish()
-    assert told(first) == (503, "queue_unavailable")
+    callout = callout_for(address)
+    with two_actions.paused():
+        with two_actions.cloud_tasks_faults(Fault("delay"), replace(FAULTS["permission denied"], count=None)):
+            first = two_actions.send(callout)
+        retry = two_actions.send(callout)
+    two_actions.drain()
+    assert summary(first) == (503, "queue_unavailable")
     assert [action["status"] for action in first.body["actions"]] == ["queued", "failed"]
-    assert told(again) == (202, "queued")
-    assert flow.attempts(sent) == [200, 200]
-    assert len(flow.mails(address)) == 1
+    assert summary(retry) == (202, "queued")
+    assert two_actions.attempts(callout) == [200, 200]
+    assert len(two_actions.emails_to(address)) == 1
 
 
 # Cloud Tasks
 
 
-BRIEF = {
+TRANSIENT = {
     **{
         name: FAULTS[name]
         for name in ("queue asleep", "rate limited", "unavailable", "internal", "slow", "hang", "reset")
     },
     "slow bytes": Fault("slow", seconds=0.001),
-    "made, then reset": Fault("reset", accepted=True),
-    "made, never answered": Fault("hang", seconds=60, accepted=True),
-    "made, answer cut": Fault("cut"),
+    "created, then reset": Fault("reset", accepted=True),
+    "created, no response": Fault("hang", seconds=60, accepted=True),
+    "created, truncated response": Fault("cut"),
 }
 
 
-@pytest.mark.parametrize("name", BRIEF)
-def test_a_brief_fault_of_cloud_tasks_is_overcome_within_the_callout(queue: QueueStage, name: str) -> None:
+@pytest.mark.parametrize("name", TRANSIENT)
+def test_a_transient_fault_of_cloud_tasks_is_retried_within_the_callout(harness: QueueHarness, name: str) -> None:
     address = new_address()
-    sent = notice_to(address)
-    with queue.tasks_fault(BRIEF[name]):
-        answer = queue.send(sent)
-    queue.finish()
-    # Over a kept connection a reset asks for the very same request again: then the first one's task is a duplicate.
-    assert told(answer) in [(202, "queued"), (200, "duplicate")][: 2 if name == "made, then reset" else 1]
-    assert queue.attempts(sent) == [200]
-    assert len(queue.mails(address)) == 1
+    callout = callout_for(address)
+    with harness.cloud_tasks_faults(TRANSIENT[name]):
+        response = harness.send(callout)
+    harness.drain()
+    # If a pooled connection is reset, the request is sent again, and the first one's task makes it a duplicate.
+    assert summary(response) in [(202, "queued"), (200, "duplicate")][: 2 if name == "created, then reset" else 1]
+    assert harness.attempts(callout) == [200]
+    assert len(harness.emails_to(address)) == 1
 
 
-LASTING = ("queue asleep", "not found", "permission denied", "rate limited", "unavailable", "internal", "reset", "hang")
+PERSISTENT = (
+    "queue asleep",
+    "not found",
+    "permission denied",
+    "rate limited",
+    "unavailable",
+    "internal",
+    "reset",
+    "hang",
+)
 
 
 @pytest.fixture(scope="module")
-def refusals(witness: LeakChecker) -> Mapping[str, tuple[Answer, Answer, int]]:
-    """All at the same time, each at a stage of its own: some of them take the whole deadline."""
-    stages = [QueueStage(witness) for _ in LASTING]  # one by one: Flask's routes need `ast`, no friend of threads
-    with ThreadPoolExecutor(len(LASTING)) as pool:
-        return dict(zip(LASTING, pool.map(refusal, LASTING, stages), strict=True))
+def outcomes(leak_checker: LeakChecker) -> Mapping[str, tuple[Response, Response, int]]:
+    """Run all outages concurrently, each with its own harness: some take the whole deadline."""
+    # Created sequentially: werkzeug compiles routes with `ast`, which isn't thread-safe.
+    harnesses = [QueueHarness(leak_checker) for _ in PERSISTENT]
+    with ThreadPoolExecutor(len(PERSISTENT)) as pool:
+        return dict(zip(PERSISTENT, pool.map(run_outage, PERSISTENT, harnesses), strict=True))
 
 
-def refusal(name: str, stage: QueueStage) -> tuple[Answer, Answer, int]:
-    """The answer while the fault lasts, the one after it, and the mails at last."""
+def run_outage(name: str, harness: QueueHarness) -> tuple[Response, Response, int]:
+    """Return the response during the fault, the response to the retry, and the final number of emails."""
     address = new_address()
-    sent = notice_to(address)
-    with stage:
-        with stage.tasks_fault(replace(FAULTS[name], count=None)):
-            answer = stage.send(sent)
-        again = stage.send(sent)
-        stage.finish()
-        return answer, again, len(stage.mails(address))
+    callout = callout_for(address)
+    with harness:
+        with harness.cloud_tasks_faults(replace(FAULTS[name], count=None)):
+            response = harness.send(callout)
+        retry = harness.send(callout)
+        harness.drain()
+        return response, retry, len(harness.emails_to(address))
 
 
-@pytest.mark.parametrize("name", LASTING)
-def test_a_lasting_fault_of_cloud_tasks_is_told_and_the_retry_is_queued(
-    refusals: Mapping[str, tuple[Answer, Answer, int]], name: str
+@pytest.mark.parametrize("name", PERSISTENT)
+def test_a_persistent_fault_of_cloud_tasks_returns_503_and_the_retry_is_queued(
+    outcomes: Mapping[str, tuple[Response, Response, int]], name: str
 ) -> None:
-    answer, again, mails = refusals[name]
-    assert told(answer) == (503, "queue_unavailable")
-    assert int(answer.headers["retry-after"]) >= 1
-    assert told(again) == (202, "queued")
-    assert mails == 1
+    response, retry, emails = outcomes[name]
+    assert summary(response) == (503, "queue_unavailable")
+    assert int(response.headers["retry-after"]) >= 1
+    assert summary(retry) == (202, "queued")
+    assert emails == 1
 
 
-# Strangers at deliver
+# Unauthenticated callers of deliver
 
 
-def test_a_strangers_task_is_unauthorized(queue: QueueStage) -> None:
+def test_a_task_signed_with_an_unknown_key_is_unauthorized(harness: QueueHarness) -> None:
     address = new_address()
-    answer = queue.dispatch(notice_to(address), ACTION, key=new_signing_key())
-    assert (answer.status, answer.body) == (401, UNAUTHORIZED)
-    assert not queue.mails(address)
+    response = harness.dispatch(callout_for(address), ACTION_PATH, key=new_signing_key())
+    assert (response.status, response.body) == (401, INVALID_SIGNATURE)
+    assert not harness.emails_to(address)
 
 
 @pytest.mark.parametrize("days", [0, 1, 30])
-def test_deliver_takes_a_task_as_old_as_cloud_tasks_keeps_it(queue: QueueStage, days: int) -> None:
+def test_deliver_accepts_tasks_as_old_as_cloud_tasks_keeps_them(harness: QueueHarness, days: int) -> None:
     address = new_address()
-    answer = queue.dispatch(notice_to(address), ACTION, at=time.time() - days * DAY)
-    assert told(answer) == (200, "sent")
-    assert len(queue.mails(address)) == 1
+    response = harness.dispatch(callout_for(address), ACTION_PATH, at=time.time() - days * DAY_SECONDS)
+    assert summary(response) == (200, "sent")
+    assert len(harness.emails_to(address)) == 1
 
 
-@pytest.mark.parametrize("seconds", [-32 * DAY, 305, DAY])
-def test_deliver_refuses_what_is_older_than_any_task_and_what_comes_from_the_future(
-    queue: QueueStage, seconds: float
+@pytest.mark.parametrize("seconds", [-32 * DAY_SECONDS, 305, DAY_SECONDS])
+def test_deliver_rejects_signatures_older_than_any_task_or_from_the_future(
+    harness: QueueHarness, seconds: float
 ) -> None:
-    answer = queue.dispatch(notice_to(new_address()), ACTION, at=time.time() + seconds)
-    assert (answer.status, answer.body) == (401, UNAUTHORIZED)
+    response = harness.dispatch(callout_for(new_address()), ACTION_PATH, at=time.time() + seconds)
+    assert (response.status, response.body) == (401, INVALID_SIGNATURE)
 
 
-def test_the_public_side_takes_no_old_callout_in_queue_mode_either(queue: QueueStage) -> None:
-    answer = queue.send(notice_to(new_address()), at=time.time() - 400)
-    assert (answer.status, answer.body) == (401, UNAUTHORIZED)
+def test_the_public_service_rejects_stale_callouts_in_queue_mode_too(harness: QueueHarness) -> None:
+    response = harness.send(callout_for(new_address()), at=time.time() - 400)
+    assert (response.status, response.body) == (401, INVALID_SIGNATURE)
 
 
-@pytest.mark.parametrize("path", ["/", "/another", f"{ACTION}/x", "/deliver"])
-def test_an_action_that_this_revision_does_not_have_is_tried_again(queue: QueueStage, path: str) -> None:
+@pytest.mark.parametrize("path", ["/", "/another", f"{ACTION_PATH}/x", "/deliver"])
+def test_a_task_for_an_action_that_this_revision_lacks_is_retried(harness: QueueHarness, path: str) -> None:
     address = new_address()
-    answer = queue.dispatch(notice_to(address), path)
-    assert told(answer) == (500, "unknown_action")
-    assert not queue.mails(address)
+    response = harness.dispatch(callout_for(address), path)
+    assert summary(response) == (500, "unknown_action")
+    assert not harness.emails_to(address)
 
 
-def test_the_mail_of_a_task_tells_when_the_password_was_changed_and_not_when_it_was_sent(queue: QueueStage) -> None:
+def test_the_email_states_when_the_password_was_changed_and_not_when_the_task_ran(harness: QueueHarness) -> None:
     address = new_address()
-    sent = notice_to(address)
-    queue.dispatch(sent, ACTION, at=time.time() - 20 * DAY)
-    moment = time.gmtime(time.time() - 20 * DAY)
-    assert time.strftime("%Y", moment) in queue.mails(address)[0].text
-    assert f"{moment.tm_mday}" in queue.mails(address)[0].text
+    callout = callout_for(address)
+    harness.dispatch(callout, ACTION_PATH, at=time.time() - 20 * DAY_SECONDS)
+    changed_at = time.gmtime(time.time() - 20 * DAY_SECONDS)
+    assert time.strftime("%Y", changed_at) in harness.emails_to(address)[0].text
+    assert f"{changed_at.tm_mday}" in harness.emails_to(address)[0].text
 
 
-# Keys that change
+# Key rotation
 
 
 @pytest.fixture
-def fresh(witness: LeakChecker) -> Iterator[QueueStage]:
-    """Processes that no other test has used: what they have read, and when, is known."""
-    with QueueStage(witness) as fresh:
-        yield fresh
+def fresh_harness(leak_checker: LeakChecker) -> Iterator[QueueHarness]:
+    """Start a harness for one test, so that the state of its secret caches is known."""
+    with QueueHarness(leak_checker) as fresh_harness:
+        yield fresh_harness
 
 
-def test_tasks_that_the_old_key_signed_pass_while_both_are_in_the_secret(fresh: QueueStage) -> None:
-    address, old = new_address(), fresh.signing_key
-    sent = notice_to(address)
-    with fresh.paused():
-        fresh.send(sent)
-        fresh.put_signing_key(new_signing_key(), old)
-    fresh.finish()
-    assert fresh.attempts(sent) == [200]
-    assert len(fresh.mails(address)) == 1
+def test_tasks_signed_with_the_old_key_are_accepted_while_both_keys_are_stored(fresh_harness: QueueHarness) -> None:
+    address, old = new_address(), fresh_harness.signing_key
+    callout = callout_for(address)
+    with fresh_harness.paused():
+        fresh_harness.send(callout)
+        fresh_harness.set_signing_keys(new_signing_key(), old)
+    fresh_harness.drain()
+    assert fresh_harness.attempts(callout) == [200]
+    assert len(fresh_harness.emails_to(address)) == 1
 
 
-def test_tasks_whose_key_was_taken_away_too_early_wait_for_it(fresh: QueueStage) -> None:
-    address, old = new_address(), fresh.signing_key
-    sent = notice_to(address)
-    with fresh.paused():
-        fresh.send(sent)
-        fresh.put_signing_key(new_signing_key())
-    assert set(fresh.wait_for_attempts(sent, 2)) == {401}
-    fresh.put_signing_key(fresh.signing_key, old)
-    fresh.deliver.stop()
-    fresh.deliver.start()
-    fresh.finish()
-    assert len(fresh.mails(address)) == 1
+def test_tasks_whose_key_was_removed_too_early_are_retried_until_it_is_restored(fresh_harness: QueueHarness) -> None:
+    address, old = new_address(), fresh_harness.signing_key
+    callout = callout_for(address)
+    with fresh_harness.paused():
+        fresh_harness.send(callout)
+        fresh_harness.set_signing_keys(new_signing_key())
+    assert set(fresh_harness.wait_for_attempts(callout, 2)) == {401}
+    fresh_harness.set_signing_keys(fresh_harness.signing_key, old)
+    fresh_harness.deliver.stop()
+    fresh_harness.deliver.start()
+    fresh_harness.drain()
+    assert len(fresh_harness.emails_to(address)) == 1
 
 
-def test_a_sendgrid_key_that_was_rotated_serves_the_very_task_that_meets_it(fresh: QueueStage) -> None:
-    fresh.send(notice_to(new_address()))
-    fresh.finish()
-    address, old = new_address(), fresh.sendgrid_key
-    sent = notice_to(address)
-    fresh.put_sendgrid_key(fresh.sendgrid.new_key())
-    fresh.sendgrid.revoke(old)
-    fresh.send(sent)
-    fresh.finish()
-    assert fresh.attempts(sent) == [200]
-    assert len(fresh.mails(address)) == 1
+def test_the_first_task_after_a_sendgrid_key_rotation_succeeds(fresh_harness: QueueHarness) -> None:
+    fresh_harness.send(callout_for(new_address()))
+    fresh_harness.drain()
+    address, old = new_address(), fresh_harness.sendgrid_key
+    callout = callout_for(address)
+    fresh_harness.set_sendgrid_key(fresh_harness.sendgrid.new_key())
+    fresh_harness.sendgrid.revoke(old)
+    fresh_harness.send(callout)
+    fresh_harness.drain()
+    assert fresh_harness.attempts(callout) == [200]
+    assert len(fresh_harness.emails_to(address)) == 1
 
 
-# The end of an instance
+# Stopping an instance
 
 
 @pytest.fixture
@@ -486,73 +503,73 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def in_flight(pool: ThreadPoolExecutor, queue: QueueStage, sent: OutgoingCallout) -> Future[Answer]:
-    """The callout, which waits for Cloud Tasks."""
-    answer = pool.submit(queue.send, sent)
-    until(lambda: not queue.cloud_tasks.faults.waiting())
-    return answer
+def in_flight(pool: ThreadPoolExecutor, harness: QueueHarness, callout: OutgoingCallout) -> Future[Response]:
+    """Send the callout, and return once it waits for Cloud Tasks."""
+    response = pool.submit(harness.send, callout)
+    wait_until(lambda: not harness.cloud_tasks.faults.pending())
+    return response
 
 
-def test_an_instance_that_has_to_end_first_answers_the_callout_in_flight(
-    queue: QueueStage, pool: ThreadPoolExecutor
+def test_an_instance_responds_to_the_callout_in_flight_before_it_stops(
+    harness: QueueHarness, pool: ThreadPoolExecutor
 ) -> None:
     address = new_address()
-    sent = notice_to(address)
-    with queue.tasks_fault(replace(FAULTS["slow"], seconds=1)):
-        answer = in_flight(pool, queue, sent)
-        queue.function.stop(signal.SIGTERM)
-    queue.function.start()
-    queue.finish()
-    assert told(answer.result()) == (202, "queued")
-    assert len(queue.mails(address)) == 1
+    callout = callout_for(address)
+    with harness.cloud_tasks_faults(replace(FAULTS["slow"], seconds=1)):
+        response = in_flight(pool, harness, callout)
+        harness.function.stop(signal.SIGTERM)
+    harness.function.start()
+    harness.drain()
+    assert summary(response.result()) == (202, "queued")
+    assert len(harness.emails_to(address)) == 1
 
 
-def test_a_deliver_that_has_to_end_first_sends_the_mail_in_flight(queue: QueueStage) -> None:
+def test_deliver_sends_the_email_in_flight_before_it_stops(harness: QueueHarness) -> None:
     address = new_address()
-    sent = notice_to(address)
-    with queue.fault(fault("delay", seconds=1)):
-        queue.send(sent)
-        until(lambda: not queue.sendgrid.faults.waiting())
-        queue.deliver.stop(signal.SIGTERM)
-    queue.deliver.start()
-    queue.finish()
-    assert queue.attempts(sent) == [200]
-    assert len(queue.mails(address)) == 1
+    callout = callout_for(address)
+    with harness.sendgrid_faults(fault("delay", seconds=1)):
+        harness.send(callout)
+        wait_until(lambda: not harness.sendgrid.faults.pending())
+        harness.deliver.stop(signal.SIGTERM)
+    harness.deliver.start()
+    harness.drain()
+    assert harness.attempts(callout) == [200]
+    assert len(harness.emails_to(address)) == 1
 
 
-def test_a_deliver_that_dies_in_the_middle_loses_nothing(queue: QueueStage) -> None:
+def test_killing_deliver_loses_no_email(harness: QueueHarness) -> None:
     addresses = [new_address() for _ in range(5)]
-    with queue.fault(fault("time-out", count=5)):
-        answers = queue.send_all(map(notice_to, addresses))
-        until(lambda: not queue.sendgrid.faults.waiting())
-        queue.deliver.stop(signal.SIGKILL)
-    queue.deliver.start()
-    queue.finish()
-    assert {told(answer) for answer in answers} == {(202, "queued")}
-    assert [len(queue.mails(address)) for address in addresses] == [1] * 5
+    with harness.sendgrid_faults(fault("time-out", count=5)):
+        responses = harness.send_all(map(callout_for, addresses))
+        wait_until(lambda: not harness.sendgrid.faults.pending())
+        harness.deliver.stop(signal.SIGKILL)
+    harness.deliver.start()
+    harness.drain()
+    assert {summary(response) for response in responses} == {(202, "queued")}
+    assert [len(harness.emails_to(address)) for address in addresses] == [1] * 5
 
 
-def test_a_public_side_that_dies_has_lost_nothing_that_it_acknowledged(queue: QueueStage) -> None:
+def test_killing_the_public_service_loses_no_acknowledged_callout(harness: QueueHarness) -> None:
     addresses = [new_address() for _ in range(5)]
-    with queue.paused():
-        answers = queue.send_all(map(notice_to, addresses))
-        queue.function.stop(signal.SIGKILL)
-        queue.function.start()
-    queue.finish()
-    assert {told(answer) for answer in answers} == {(202, "queued")}
-    assert [len(queue.mails(address)) for address in addresses] == [1] * 5
+    with harness.paused():
+        responses = harness.send_all(map(callout_for, addresses))
+        harness.function.stop(signal.SIGKILL)
+        harness.function.start()
+    harness.drain()
+    assert {summary(response) for response in responses} == {(202, "queued")}
+    assert [len(harness.emails_to(address)) for address in addresses] == [1] * 5
 
 
-def test_a_public_side_that_dies_unanswered_leaves_the_retry_a_duplicate(
-    queue: QueueStage, pool: ThreadPoolExecutor
+def test_killing_the_public_service_before_it_responds_makes_the_retry_a_duplicate(
+    harness: QueueHarness, pool: ThreadPoolExecutor
 ) -> None:
     address = new_address()
-    sent = notice_to(address)
-    with queue.tasks_fault(Fault("hang", seconds=60, accepted=True)):
-        answer = in_flight(pool, queue, sent)
-        queue.finish()
-        queue.function.stop(signal.SIGKILL)
-    queue.function.start()
-    assert isinstance(answer.exception(), OSError)
-    assert told(queue.send(sent)) == (200, "duplicate")
-    assert len(queue.mails(address)) == 1
+    callout = callout_for(address)
+    with harness.cloud_tasks_faults(Fault("hang", seconds=60, accepted=True)):
+        response = in_flight(pool, harness, callout)
+        harness.drain()
+        harness.function.stop(signal.SIGKILL)
+    harness.function.start()
+    assert isinstance(response.exception(), OSError)
+    assert summary(harness.send(callout)) == (200, "duplicate")
+    assert len(harness.emails_to(address)) == 1

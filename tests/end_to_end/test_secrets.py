@@ -1,4 +1,4 @@
-"""Secrets as they live: rotated, disabled, withheld and out of reach, without a restart of the function."""
+"""Tests of secrets that are rotated, disabled, denied, or unavailable while the function runs."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,235 +10,242 @@ import pytest
 from auth0.callout import OutgoingCallout
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, new_signing_key
 from emulator.secret_manager.server import FAULTS
-from tests.end_to_end.callouts import callout, event, new_address, notice_to
-from tests.end_to_end.harness import Answer, Harness
+from tests.end_to_end.callouts import callout_for, make_callout, make_event, new_address
+from tests.end_to_end.harness import Harness, Response
 from tests.end_to_end.leak_checker import LeakChecker
 
 
 @pytest.fixture(scope="module")
-def eager(witness: LeakChecker) -> Iterator[Harness]:
-    """Reads each secret for each callout."""
-    with Harness(witness, {"SECRET_MAX_AGE_SECONDS": "0"}) as eager:
-        yield eager
+def uncached(leak_checker: LeakChecker) -> Iterator[Harness]:
+    """Start a function that reads each secret for each callout."""
+    with Harness(leak_checker, {"SECRET_MAX_AGE_SECONDS": "0"}) as uncached:
+        yield uncached
 
 
 @pytest.fixture
-def fresh(witness: LeakChecker) -> Iterator[Harness]:
-    """A process that no other test has used: what it has read, and when, is known."""
-    with Harness(witness) as fresh:
-        yield fresh
+def fresh_harness(leak_checker: LeakChecker) -> Iterator[Harness]:
+    """Start a harness for one test, so that the state of its secret cache is known."""
+    with Harness(leak_checker) as fresh_harness:
+        yield fresh_harness
 
 
 # Rotation
 
 
-def test_the_callout_that_meets_a_rotated_sendgrid_key_succeeds(fresh: Harness) -> None:
+def test_the_first_callout_after_a_sendgrid_key_rotation_succeeds(fresh_harness: Harness) -> None:
     address = new_address()
-    fresh.send(notice_to(new_address()))
-    fresh.rotate_sendgrid_key()
-    before = fresh.journal.record("test").number
-    assert fresh.send(notice_to(address)).body["status"] == "sent"
-    assert [entry.data["status"] for entry in fresh.journal.entries(before, "sendgrid.exchange")] == [401, 202]
-    assert len(fresh.mails(address)) == 1
+    fresh_harness.send(callout_for(new_address()))
+    fresh_harness.rotate_sendgrid_key()
+    before = fresh_harness.journal.record("test").number
+    assert fresh_harness.send(callout_for(address)).body["status"] == "sent"
+    assert [entry.data["status"] for entry in fresh_harness.journal.entries(before, "sendgrid.exchange")] == [401, 202]
+    assert len(fresh_harness.emails_to(address)) == 1
 
 
-def test_a_rotated_sendgrid_key_that_cannot_be_read_yet_is_asked_for_again(fresh: Harness) -> None:
-    """A final answer would lose the notice, though the new key is there and will be read in a moment."""
-    sent = notice_to(new_address())
-    fresh.send(notice_to(new_address()))
-    fresh.rotate_sendgrid_key()
-    with fresh.secret_fault(replace(FAULTS["unavailable"], count=None)):
-        answer = fresh.send(sent)
-        assert (answer.status, answer.code) == (503, "secret_unavailable")
-    assert fresh.send(sent).body["status"] == "sent"
+def test_an_outage_right_after_a_key_rotation_returns_a_retryable_error(fresh_harness: Harness) -> None:
+    """A permanent error would lose the notice, although the new key is stored and can soon be read."""
+    callout = callout_for(new_address())
+    fresh_harness.send(callout_for(new_address()))
+    fresh_harness.rotate_sendgrid_key()
+    with fresh_harness.secret_manager_faults(replace(FAULTS["unavailable"], count=None)):
+        response = fresh_harness.send(callout)
+        assert (response.status, response.code) == (503, "secret_unavailable")
+    assert fresh_harness.send(callout).body["status"] == "sent"
 
 
-def test_many_callouts_that_meet_a_rotated_sendgrid_key_succeed(fresh: Harness) -> None:
-    fresh.send(notice_to(new_address()))
-    fresh.rotate_sendgrid_key()
+def test_concurrent_callouts_after_a_sendgrid_key_rotation_succeed(fresh_harness: Harness) -> None:
+    fresh_harness.send(callout_for(new_address()))
+    fresh_harness.rotate_sendgrid_key()
     addresses = [new_address() for _ in range(10)]
-    answers = fresh.send_all(map(notice_to, addresses))
-    assert {answer.body["status"] for answer in answers} == {"sent"}
-    assert [len(fresh.mails(address)) for address in addresses] == [1] * 10
+    responses = fresh_harness.send_all(map(callout_for, addresses))
+    assert {response.body["status"] for response in responses} == {"sent"}
+    assert [len(fresh_harness.emails_to(address)) for address in addresses] == [1] * 10
 
 
-def test_a_new_signing_key_works_at_once_and_the_old_one_no_longer(fresh: Harness) -> None:
-    old = fresh.signing_key
-    assert fresh.send(notice_to(new_address())).status == 200
-    fresh.put_signing_key(new_signing_key())
-    assert fresh.send(notice_to(new_address()), key=old).status == 200  # nobody had a reason to read it anew
-    assert fresh.send(notice_to(new_address())).status == 200
-    assert fresh.send(notice_to(new_address()), key=old).status == 401
+def test_a_new_signing_key_works_immediately_and_revokes_the_old_one(fresh_harness: Harness) -> None:
+    old = fresh_harness.signing_key
+    assert fresh_harness.send(callout_for(new_address())).status == 200
+    fresh_harness.set_signing_keys(new_signing_key())
+    assert fresh_harness.send(callout_for(new_address()), key=old).status == 200  # nothing has triggered a re-read yet
+    assert fresh_harness.send(callout_for(new_address())).status == 200
+    assert fresh_harness.send(callout_for(new_address()), key=old).status == 401
 
 
-def test_a_new_signing_key_works_for_many_at_the_same_moment(fresh: Harness) -> None:
-    assert fresh.send(notice_to(new_address())).status == 200
-    fresh.put_signing_key(new_signing_key())
-    answers = fresh.send_all(notice_to(new_address()) for _ in range(10))
-    assert {answer.status for answer in answers} == {200}
+def test_a_new_signing_key_works_for_concurrent_callouts(fresh_harness: Harness) -> None:
+    assert fresh_harness.send(callout_for(new_address())).status == 200
+    fresh_harness.set_signing_keys(new_signing_key())
+    responses = fresh_harness.send_all(callout_for(new_address()) for _ in range(10))
+    assert {response.status for response in responses} == {200}
 
 
-def test_while_signing_keys_are_rotated_both_are_accepted(fresh: Harness) -> None:
-    old, new = fresh.signing_key, new_signing_key()
-    fresh.put_signing_key(new, old)
-    assert [fresh.send(notice_to(new_address()), key=key).status for key in (old, new)] == [200, 200]
+def test_during_a_signing_key_rotation_both_keys_are_accepted(fresh_harness: Harness) -> None:
+    old, new = fresh_harness.signing_key, new_signing_key()
+    fresh_harness.set_signing_keys(new, old)
+    assert [fresh_harness.send(callout_for(new_address()), key=key).status for key in (old, new)] == [200, 200]
 
 
-def test_foreign_signatures_make_it_read_anew_no_more_than_once(fresh: Harness) -> None:
-    fresh.send(notice_to(new_address()))
-    before = fresh.journal.record("test").number
-    answers = fresh.send_all([notice_to(new_address()) for _ in range(10)], key=new_signing_key())
-    assert {answer.status for answer in answers} == {401}
-    assert len(fresh.journal.entries(before, "secret_manager.exchange")) == 1
+def test_unknown_signatures_trigger_at_most_one_re_read_of_the_keys(fresh_harness: Harness) -> None:
+    fresh_harness.send(callout_for(new_address()))
+    before = fresh_harness.journal.record("test").number
+    responses = fresh_harness.send_all([callout_for(new_address()) for _ in range(10)], key=new_signing_key())
+    assert {response.status for response in responses} == {401}
+    assert len(fresh_harness.journal.entries(before, "secret_manager.exchange")) == 1
 
 
-def test_a_malformed_signing_key_beside_a_good_one_is_skipped_and_told(fresh: Harness) -> None:
-    fresh.put_signing_key(fresh.signing_key, "whsec_not+base64+at+all==x", "whsec_c2hvcnQ=")
-    assert fresh.send(notice_to(new_address())).status == 200
+def test_a_malformed_signing_key_next_to_a_valid_one_is_skipped_and_logged(fresh_harness: Harness) -> None:
+    fresh_harness.set_signing_keys(fresh_harness.signing_key, "whsec_not+base64+at+all==x", "whsec_c2hvcnQ=")
+    assert fresh_harness.send(callout_for(new_address())).status == 200
     for number in (2, 3):
-        line = fresh.line(lambda fields, number=number: fields["message"].startswith(f"key {number} of CALLOUT_SIG"))  # type: ignore[misc]
+        line = fresh_harness.find_log_line(
+            lambda fields, number=number: fields["message"].startswith(f"skipping key {number} of ")  # type: ignore[misc]
+        )
         assert line is not None
         assert line.data["fields"]["severity"] == "ERROR"
 
 
-# Withdrawn
+# Disabled, denied, malformed
 
 
 @pytest.mark.parametrize("name", [SIGNING_KEY, SENDGRID_KEY])
-def test_a_disabled_version_stops_working_when_it_is_read(eager: Harness, name: str) -> None:
-    sent = notice_to(new_address())
-    assert eager.send(notice_to(new_address())).status == 200
-    eager.secret_manager.disable(name)
+def test_a_disabled_version_stops_working_when_the_secret_is_next_read(uncached: Harness, name: str) -> None:
+    callout = callout_for(new_address())
+    assert uncached.send(callout_for(new_address())).status == 200
+    uncached.secret_manager.disable(name)
     try:
-        answer = eager.send(sent)
+        response = uncached.send(callout)
     finally:
-        eager.secret_manager.enable(name)
-    assert (answer.status, answer.code) == (503, "secret_unavailable")
-    assert eager.send(sent).body["status"] == "sent"
+        uncached.secret_manager.enable(name)
+    assert (response.status, response.code) == (503, "secret_unavailable")
+    assert uncached.send(callout).body["status"] == "sent"
 
 
 @pytest.mark.parametrize("name", [SIGNING_KEY, SENDGRID_KEY])
-def test_a_right_that_was_taken_away_stops_the_secret(eager: Harness, name: str) -> None:
-    assert eager.send(notice_to(new_address())).status == 200
-    eager.secret_manager.deny(name)
+def test_a_revoked_permission_makes_the_secret_unavailable(uncached: Harness, name: str) -> None:
+    assert uncached.send(callout_for(new_address())).status == 200
+    uncached.secret_manager.deny(name)
     try:
-        answer = eager.send(notice_to(new_address()))
+        response = uncached.send(callout_for(new_address()))
     finally:
-        eager.secret_manager.deny(name, denied=False)
-    assert (answer.status, answer.code) == (503, "secret_unavailable")
+        uncached.secret_manager.deny(name, denied=False)
+    assert (response.status, response.code) == (503, "secret_unavailable")
 
 
 @pytest.mark.parametrize("value", ["", "SG.short", "Bearer SG.x", "SG." + "x" * 22 + "." + "y" * 44, "ключ"])
-def test_a_malformed_sendgrid_key_is_told_and_not_sent(eager: Harness, value: str) -> None:
-    good = eager.sendgrid_key
-    before = eager.journal.record("test").number
-    eager.secret_manager.put(SENDGRID_KEY, value)
+def test_a_malformed_sendgrid_key_returns_503_and_is_not_sent(uncached: Harness, value: str) -> None:
+    valid_key = uncached.sendgrid_key
+    before = uncached.journal.record("test").number
+    uncached.secret_manager.put(SENDGRID_KEY, value)
     try:
-        answer = eager.send(notice_to(new_address()))
+        response = uncached.send(callout_for(new_address()))
     finally:
-        eager.put_sendgrid_key(good)
-    assert (answer.status, answer.code) == (503, "secret_unavailable")
-    assert not eager.journal.entries(before, "sendgrid.exchange")
+        uncached.set_sendgrid_key(valid_key)
+    assert (response.status, response.code) == (503, "secret_unavailable")
+    assert not uncached.journal.entries(before, "sendgrid.exchange")
 
 
-def test_white_space_around_a_key_is_no_part_of_it(eager: Harness) -> None:
-    eager.secret_manager.put(SENDGRID_KEY, f"  {eager.sendgrid_key}\r\n")
-    eager.secret_manager.put(SIGNING_KEY, f"\t{eager.signing_key}\n\n")
-    assert eager.send(notice_to(new_address())).body["status"] == "sent"
+def test_whitespace_around_a_key_is_ignored(uncached: Harness) -> None:
+    uncached.secret_manager.put(SENDGRID_KEY, f"  {uncached.sendgrid_key}\r\n")
+    uncached.secret_manager.put(SIGNING_KEY, f"\t{uncached.signing_key}\n\n")
+    assert uncached.send(callout_for(new_address())).body["status"] == "sent"
 
 
-def test_without_any_usable_signing_key_nobody_is_let_in(eager: Harness) -> None:
-    good = eager.signing_key
-    eager.secret_manager.put(SIGNING_KEY, "whsec_c2hvcnQ=")
+def test_without_a_valid_signing_key_no_callout_is_accepted(uncached: Harness) -> None:
+    valid_key = uncached.signing_key
+    uncached.secret_manager.put(SIGNING_KEY, "whsec_c2hvcnQ=")
     try:
-        answer = eager.send(notice_to(new_address()))
+        response = uncached.send(callout_for(new_address()))
     finally:
-        eager.put_signing_key(good)
-    assert (answer.status, answer.code) == (503, "secret_unavailable")
+        uncached.set_signing_keys(valid_key)
+    assert (response.status, response.code) == (503, "secret_unavailable")
 
 
-# Out of reach
+# Outages
 
 
 OUTAGES = {"unavailable", "hang", "rate limited", "reset", "permission denied", "not found"}
 
 
 @dataclass(frozen=True)
-class Ordeal:
-    first: Answer
-    again: Answer
-    mails: int
+class Outcome:
+    """The responses to a callout during an outage and to its retry, and the total number of emails."""
+
+    response: Response
+    retry: Response
+    emails: int
 
 
 @pytest.fixture(scope="module")
-def ordeals(witness: LeakChecker) -> Mapping[str, Ordeal]:
-    """All at the same time, each at a function of its own: some of them take the whole deadline."""
-    stages = [Harness(witness) for _ in OUTAGES]  # one by one: Flask's routes need `ast`, no friend of threads
+def outcomes(leak_checker: LeakChecker) -> Mapping[str, Outcome]:
+    """Run all outages concurrently, each against its own function: some take the whole deadline."""
+    # Created sequentially: werkzeug compiles routes with `ast`, which isn't thread-safe.
+    harnesses = [Harness(leak_checker) for _ in OUTAGES]
     with ThreadPoolExecutor(len(OUTAGES)) as pool:
-        return dict(zip(OUTAGES, pool.map(ordeal, OUTAGES, stages), strict=True))
+        return dict(zip(OUTAGES, pool.map(run_outage, OUTAGES, harnesses), strict=True))
 
 
-def ordeal(name: str, stage: Harness) -> Ordeal:
+def run_outage(name: str, harness: Harness) -> Outcome:
     address = new_address()
-    sent = notice_to(address)
-    with stage:
-        with stage.secret_fault(replace(FAULTS[name], count=None)):
-            first = stage.send(sent)
-        return Ordeal(first, tried_again(stage, sent), len(stage.mails(address)))
+    callout = callout_for(address)
+    with harness:
+        with harness.secret_manager_faults(replace(FAULTS[name], count=None)):
+            response = harness.send(callout)
+        return Outcome(response, send_with_retries(harness, callout), len(harness.emails_to(address)))
 
 
-def tried_again(stage: Harness, sent: OutgoingCallout) -> Answer:
-    """As the Action does; what still hangs at the first time is over at the third."""
-    answer = stage.send(sent)
+def send_with_retries(harness: Harness, callout: OutgoingCallout) -> Response:
+    """Send the callout up to three times, as the forwarder would; a hanging read may outlast the first attempts."""
+    response = harness.send(callout)
     for _ in range(2):
-        answer = answer if answer.status != 503 else stage.send(sent)
-    return answer
+        response = response if response.status != 503 else harness.send(callout)
+    return response
 
 
 @pytest.mark.parametrize("name", sorted(OUTAGES))
-def test_secrets_that_were_never_read_are_told_as_unavailable(ordeals: Mapping[str, Ordeal], name: str) -> None:
-    answer = ordeals[name].first
-    assert (answer.status, answer.code) == (503, "secret_unavailable")
-    assert int(answer.headers["retry-after"]) >= 1
+def test_an_outage_before_the_first_read_returns_503(outcomes: Mapping[str, Outcome], name: str) -> None:
+    response = outcomes[name].response
+    assert (response.status, response.code) == (503, "secret_unavailable")
+    assert int(response.headers["retry-after"]) >= 1
 
 
 @pytest.mark.parametrize("name", sorted(OUTAGES))
-def test_when_secrets_are_back_the_same_callout_brings_one_mail(ordeals: Mapping[str, Ordeal], name: str) -> None:
-    assert ordeals[name].again.body["status"] == "sent"
-    assert ordeals[name].mails == 1
+def test_after_the_outage_the_same_callout_sends_one_email(outcomes: Mapping[str, Outcome], name: str) -> None:
+    assert outcomes[name].retry.body["status"] == "sent"
+    assert outcomes[name].emails == 1
 
 
 @pytest.mark.parametrize("name", ["unavailable", "hang"])
-def test_what_was_read_once_serves_through_an_outage(witness: LeakChecker, name: str) -> None:
+def test_a_cached_secret_is_served_stale_during_an_outage(leak_checker: LeakChecker, name: str) -> None:
     address = new_address()
-    with Harness(witness, {"SECRET_MAX_AGE_SECONDS": "0"}) as stage:
-        assert stage.send(notice_to(new_address())).status == 200
-        with stage.secret_fault(replace(FAULTS[name], count=None)):
-            assert stage.send(notice_to(address)).body["status"] == "sent"
-        assert len(stage.mails(address)) == 1
-        assert stage.line(lambda fields: fields.get("code") == "secret_old" and fields["severity"] == "WARNING")
+    with Harness(leak_checker, {"SECRET_MAX_AGE_SECONDS": "0"}) as harness:
+        assert harness.send(callout_for(new_address())).status == 200
+        with harness.secret_manager_faults(replace(FAULTS[name], count=None)):
+            assert harness.send(callout_for(address)).body["status"] == "sent"
+        assert len(harness.emails_to(address)) == 1
+        assert harness.find_log_line(
+            lambda fields: fields.get("code") == "stale_secret_served" and fields["severity"] == "WARNING"
+        )
 
 
 # Mounted files
 
 
-def test_mounted_secrets_work_with_the_line_end_that_editors_leave(witness: LeakChecker, tmp_path: Path) -> None:
-    with Harness(witness, mounted=tmp_path) as stage:
+def test_mounted_secrets_work_with_a_trailing_newline(leak_checker: LeakChecker, tmp_path: Path) -> None:
+    with Harness(leak_checker, mounted=tmp_path) as harness:
         assert (tmp_path / "sendgrid-api-key").read_bytes().endswith(b"\n")
-        assert stage.send(notice_to(new_address())).body["status"] == "sent"
-        assert not stage.journal.entries(kind="secret_manager")
+        assert harness.send(callout_for(new_address())).body["status"] == "sent"
+        assert not harness.journal.entries(kind="secret_manager")
 
 
-def test_a_mounted_secret_is_rotated_too(witness: LeakChecker, tmp_path: Path) -> None:
-    with Harness(witness, mounted=tmp_path) as stage:
-        stage.send(notice_to(new_address()))
-        stage.rotate_sendgrid_key()
-        stage.put_signing_key(new_signing_key())
-        assert stage.send(notice_to(new_address())).body["status"] == "sent"
+def test_a_mounted_secret_can_be_rotated(leak_checker: LeakChecker, tmp_path: Path) -> None:
+    with Harness(leak_checker, mounted=tmp_path) as harness:
+        harness.send(callout_for(new_address()))
+        harness.rotate_sendgrid_key()
+        harness.set_signing_keys(new_signing_key())
+        assert harness.send(callout_for(new_address())).body["status"] == "sent"
 
 
-def test_a_mounted_secret_that_is_missing_is_told(witness: LeakChecker, tmp_path: Path) -> None:
-    with Harness(witness, mounted=tmp_path) as stage:
+def test_a_missing_mounted_secret_returns_503(leak_checker: LeakChecker, tmp_path: Path) -> None:
+    with Harness(leak_checker, mounted=tmp_path) as harness:
         (tmp_path / "sendgrid-api-key").unlink()
-        answer = stage.send(callout(event(new_address())))
-    assert (answer.status, answer.code) == (503, "secret_unavailable")
+        response = harness.send(make_callout(make_event(new_address())))
+    assert (response.status, response.code) == (503, "secret_unavailable")

@@ -1,4 +1,4 @@
-"""Events, settings and mails, made from the emulator's examples; and what a reader of a mail sees of its HTML."""
+"""Sample events, settings, and emails based on the emulator's examples, and the visible text of an email's HTML."""
 
 import copy
 import json
@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import settings as product_settings
 from notice.compose import Message, password_changed
-from notice.languages import FOLDER
+from notice.languages import TRANSLATIONS
 from runtime import event as events
 from runtime.callout import Callout
 from runtime.event import Event
@@ -17,8 +17,8 @@ from runtime.secrets import ActionSecrets
 from settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "emulator" / "auth0" / "samples"
-TAGS = sorted(file.stem for file in FOLDER.glob("*.toml"))
-MOMENT = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
+TAGS = sorted(file.stem for file in TRANSLATIONS.glob("*.toml"))
+TIME = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
 REFERENCE = "1A2B-3C4D-5E6F"
 CONTACT = "help@acme.example"
 ENVIRONMENT = {
@@ -35,46 +35,44 @@ def settings(**changes: str) -> Settings:
 
 
 def example(name: str = "full", **changes: Any) -> dict[str, Any]:
-    """The raw event of that name. `request__geoip__cityName=…` changes a member, however deep; `...` takes it away."""
+    """Return the raw example. `request__geoip__cityName=…` sets a field at any depth; the value `...` removes it."""
     raw: dict[str, Any] = copy.deepcopy(json.loads((EXAMPLES / f"{name}.json").read_text()))
     for path, value in changes.items():
         *parents, last = path.split("__")
-        place = raw
+        target = raw
         for parent in parents:
-            place = place[parent]
+            target = target[parent]
         if value is ...:
-            place.pop(last, None)
+            target.pop(last, None)
         else:
-            place[last] = value
+            target[last] = value
     return raw
 
 
-def callout(raw: Any = None, moment: datetime = MOMENT) -> Callout:
+def callout(raw: Any = None, time: datetime = TIME) -> Callout:
     key = f"{REFERENCE.replace('-', '').lower()}{'0' * 52}"
-    return Callout(id="msg_1", key=key, time=moment, sandbox=False, event=raw, deadline=0.0)
+    return Callout(id="msg_1", key=key, time=time, sandbox=False, event=raw, deadline=0.0)
 
 
-def event(name: str = "full", moment: datetime = MOMENT, **changes: Any) -> Event:
-    """As the product reads it."""
-    brought = callout(example(name, **changes), moment)
-    return events.read(brought, cast(ActionSecrets, None), lambda _: None)
+def event(name: str = "full", time: datetime = TIME, **changes: Any) -> Event:
+    """Return the example as the product parses it."""
+    received = callout(example(name, **changes), time)
+    return events.parse(received, cast(ActionSecrets, None), lambda _: None)
 
 
-def mail(
-    name: str = "full", options: dict[str, str] | None = None, moment: datetime = MOMENT, **changes: Any
-) -> Message:
-    """The mail for the event; `options` are settings."""
-    return password_changed(event(name, moment, **changes), settings(**(options or {})))
+def email(name: str = "full", options: dict[str, str] | None = None, time: datetime = TIME, **changes: Any) -> Message:
+    """Return the email for the event; `options` are settings."""
+    return password_changed(event(name, time, **changes), settings(**(options or {})))
 
 
-def mail_in(tag: str, name: str = "full", **changes: Any) -> Message:
-    """The mail for the event in that language alone."""
+def email_in(tag: str, name: str = "full", **changes: Any) -> Message:
+    """Return the email for the event in a single language."""
     changes.setdefault("request__language", tag)
-    return mail(name, {"DEFAULT_LANGUAGE": tag}, **changes)
+    return email(name, {"DEFAULT_LANGUAGE": tag}, **changes)
 
 
 class _Page(HTMLParser):
-    """The lines of text that a reader of the page sees, and its tags."""
+    """Collects a page's visible lines of text, and its tags."""
 
     BLOCKS = frozenset({"br", "div", "h1", "h2", "li", "ol", "p", "ul"})
 
@@ -82,27 +80,27 @@ class _Page(HTMLParser):
         super().__init__()
         self.lines = [""]
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.hidden = False
+        self.is_hidden = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        self._passed(tag, within=True)
+        self._handle_tag(tag, is_start=True)
 
     def handle_endtag(self, tag: str) -> None:
-        self._passed(tag, within=False)
+        self._handle_tag(tag, is_start=False)
 
     def handle_data(self, data: str) -> None:
-        if not self.hidden:
+        if not self.is_hidden:
             self.lines[-1] += data.replace("\n", " ")
 
-    def _passed(self, tag: str, *, within: bool) -> None:
+    def _handle_tag(self, tag: str, *, is_start: bool) -> None:
         if tag in ("style", "title"):
-            self.hidden = within
+            self.is_hidden = is_start
         if tag in self.BLOCKS:
             self.lines.append("")
 
 
-def page(html: str) -> _Page:
+def parse_page(html: str) -> _Page:
     parsed = _Page()
     parsed.feed(html)
     parsed.close()
@@ -110,10 +108,10 @@ def page(html: str) -> _Page:
 
 
 def html_lines(message: Message) -> list[str]:
-    return [line.strip() for line in page(message.html).lines if line.strip()]
+    return [line.strip() for line in parse_page(message.html).lines if line.strip()]
 
 
 def text_lines(message: Message) -> list[str]:
-    """The numbers of the steps are the list's own in HTML."""
+    """Return the lines of the text part without the steps' numbers, which HTML generates."""
     lines = [line.strip() for line in message.text.splitlines() if line.strip()]
     return [line[3:] if line[:3] in ("1. ", "2. ", "3. ") else line for line in lines]

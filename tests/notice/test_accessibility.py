@@ -1,4 +1,4 @@
-"""The mail in a real browser and in mail clients: axe-core's rules in every language, and caniemail's data."""
+"""Check the email's accessibility in Chromium with axe-core, and its features in email clients with caniemail."""
 
 import json
 import shutil
@@ -9,107 +9,107 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from scripts.screenshots import ARGUMENTS
-from tests.notice.sample import TAGS, mail
+from scripts.screenshots import CHROMIUM_ARGUMENTS
+from tests.notice.sample import TAGS, email
 from tests.support.npm import node, npm_package
 
 AXE, CANIEMAIL = "4.14.1", "2.0.2"
 CHROMIUM = shutil.which("chromium")
-# Whole rule set, best practices included; says what is wrong, and how many elements had their contrast measured.
+# Runs all rules, including best practices; returns the violations and the number of elements with measured contrast.
 RUN_AXE = """async () => {
     const results = await axe.run(document, {resultTypes: ['violations', 'incomplete', 'passes']});
     const contrast = results.passes.find(rule => rule.id === 'color-contrast');
     return {
-        wrong: [...results.violations, ...results.incomplete].map(
+        violations: [...results.violations, ...results.incomplete].map(
             rule => rule.id + ': ' + rule.nodes.map(node => node.html + ' ' + node.failureSummary).join('; ')),
         contrasts: contrast ? contrast.nodes.length : 0,
     };
 }"""
-COLORS = "() => [...document.querySelectorAll('.card, .steps')].map(each => getComputedStyle(each).backgroundColor)"
+COLORS = "() => [...document.querySelectorAll('.card, .steps')].map(box => getComputedStyle(box).backgroundColor)"
 
 
 @pytest.fixture(scope="module")
 def browser_page() -> Iterator[Page]:
-    """A page in which axe runs; the next mail replaces the last one."""
+    """Yield a page with axe loaded. Each test replaces the page's content."""
     if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
+        pytest.skip("Chromium isn't installed")
     axe = npm_package("axe-core", AXE) / "axe-core" / "axe.min.js"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         page = browser.new_page(viewport={"width": 600, "height": 900})
         page.evaluate(axe.read_text())
         yield page
         browser.close()
 
 
-def _checked(page: Page, html: str, theme: Any) -> dict[str, Any]:
+def _run_axe(page: Page, html: str, theme: Any) -> dict[str, Any]:
     page.emulate_media(color_scheme=theme)
     page.set_content(html)
-    found: dict[str, Any] = page.evaluate(RUN_AXE)
-    return found
+    results: dict[str, Any] = page.evaluate(RUN_AXE)
+    return results
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("tag", TAGS)
-def test_axe_finds_nothing_wrong(browser_page: Page, tag: str, theme: str) -> None:
-    """With English beside the language, as most tenants send it, and with every part that a mail can have."""
-    html = mail(options={"PRODUCT_NAME": "Acme"}, request__language=tag).html
-    found = _checked(browser_page, html, theme)
-    assert found["wrong"] == []
-    assert found["contrasts"] >= (10 if tag == "en" else 20)
+def test_axe_reports_no_violations(browser_page: Page, tag: str, theme: str) -> None:
+    """Each email also has the English section, as most tenants send it, and every optional part."""
+    html = email(options={"PRODUCT_NAME": "Acme"}, request__language=tag).html
+    results = _run_axe(browser_page, html, theme)
+    assert results["violations"] == []
+    assert results["contrasts"] >= (10 if tag == "en" else 20)
 
 
-def test_axe_measures_the_colors_of_the_dark_theme(browser_page: Page) -> None:
-    html = mail(request__language="en").html
-    seen = []
+def test_axe_measures_contrast_in_the_dark_theme(browser_page: Page) -> None:
+    html = email(request__language="en").html
+    colors = []
     for theme in ("light", "dark"):
-        _checked(browser_page, html, theme)
-        seen.append(browser_page.evaluate(COLORS))
-    light, dark = seen
+        _run_axe(browser_page, html, theme)
+        colors.append(browser_page.evaluate(COLORS))
+    light, dark = colors
     assert light == ["rgb(255, 255, 255)", "rgb(255, 247, 230)"]
     assert dark == ["rgb(30, 34, 38)", "rgb(46, 36, 16)"]
-    faint = html.replace(".text { color: #e8eaed", ".text { color: #3a4149")
-    assert faint != html
-    assert _checked(browser_page, faint, "light")["wrong"] == []
-    assert "color-contrast" in "".join(_checked(browser_page, faint, "dark")["wrong"])
+    low_contrast = html.replace(".text { color: #e8eaed", ".text { color: #3a4149")
+    assert low_contrast != html
+    assert _run_axe(browser_page, low_contrast, "light")["violations"] == []
+    assert "color-contrast" in "".join(_run_axe(browser_page, low_contrast, "dark")["violations"])
 
 
 @pytest.mark.parametrize("width", [320, 600])
 @pytest.mark.parametrize("tag", ["en", "de", "fi", "ta", "ar", "ja"])
-def test_nothing_is_cut_off_at_the_side(browser_page: Page, tag: str, width: int) -> None:
+def test_the_email_fits_the_viewport_width(browser_page: Page, tag: str, width: int) -> None:
     browser_page.set_viewport_size({"width": width, "height": 900})
-    message = mail(options={"PRODUCT_NAME": "x" * 80}, request__language=tag, connection__name="x" * 200)
+    message = email(options={"PRODUCT_NAME": "x" * 80}, request__language=tag, connection__name="x" * 200)
     browser_page.set_content(message.html)
     assert browser_page.evaluate("() => document.documentElement.scrollWidth") <= width
 
 
-# Mail clients ---------------------------------------------------------------------------------------------------------
+# Email clients --------------------------------------------------------------------------------------------------------
 
 CLIENTS = ["gmail.*", "outlook.*", "apple-mail.*"]
-# What some of these clients do not support, or in part, and why the mail does not need it there.
-DISPENSABLE = {
-    # The dark theme: without it the mail is the light one, or inverted by the client.
-    "color-scheme CSS property": "asks for the dark theme",
-    "color-scheme meta tag": "asks for the dark theme",
-    "<style> element": "holds the dark theme alone; all else is inline",
-    "@media": "chooses the dark theme; no other condition is asked",
+# Features that some of these clients support partly or not at all, and why the email doesn't need them there.
+OPTIONAL_FEATURES = {
+    # The dark theme. Without it, the client shows the light theme or inverts the colors.
+    "color-scheme CSS property": "enables the dark theme",
+    "color-scheme meta tag": "enables the dark theme",
+    "<style> element": "contains only the dark theme; all other styles are inline",
+    "@media": "selects the dark theme; no other media query is used",
     # Decoration.
-    "border-radius": "round corners",
-    "border": "unreliable on a <div> in Outlook for Windows: color and headings tell the boxes apart too",
-    "background": "color alone is used, which is supported",
-    "max-width": "long lines in Outlook for Windows",
-    "padding": "ignored on a <div> by Outlook for Windows: the text stands at the edge of the box",
-    "margin": "no negative one is used; without auto the column stands at the side",
-    "line-height": "off by a little in Outlook for Windows",
-    "font-size": "the missing units are not used",
-    "font-weight": "bold alone is used, which is supported",
-    "word-break": "breaks a word that is longer than the screen is wide, in one way or another",
-    "white-space": "keeps the reference on one line; broken, it reads the same",
-    "list-style": "an image for it is not used",
+    "border-radius": "rounded corners",
+    "border": "unreliable on a <div> in Outlook for Windows; color and headings also separate the boxes",
+    "background": "only color is used, which is supported",
+    "max-width": "lines are longer in Outlook for Windows",
+    "padding": "ignored on a <div> by Outlook for Windows; the text touches the edge of the box",
+    "margin": "no negative values are used; without auto, the column isn't centered",
+    "line-height": "slightly different in Outlook for Windows",
+    "font-size": "no unsupported units are used",
+    "font-weight": "only bold is used, which is supported",
+    "word-break": "only affects words wider than the screen",
+    "white-space": "keeps the reference on one line; it is readable without",
+    "list-style": "no list image is used",
     # Structure.
-    "<body> element": "replaced by a <div>: language and direction stand on each part too",
-    "<ul>, <ol> and <dl>": "its unsupported attributes are not used",
-    "dir attribute": "on the contact's <a> alone it is unreliable in Outlook for Windows; an address reads the same",
+    "<body> element": "replaced by a <div>; each section also sets language and direction",
+    "<ul>, <ol> and <dl>": "no unsupported attributes are used",
+    "dir attribute": "unreliable only on the contact's <a> in Outlook for Windows; an address is readable without",
 }
 SCRIPT = """
 import('caniemail').then(({caniemail}) => {
@@ -121,9 +121,9 @@ import('caniemail').then(({caniemail}) => {
 """
 
 
-def test_mail_clients_support_all_that_the_mail_needs(tmp_path: Path) -> None:
-    file = tmp_path / "mail.html"
-    file.write_text(mail(options={"PRODUCT_NAME": "Acme"}, request__language="ar").html)
+def test_email_clients_support_every_required_feature(tmp_path: Path) -> None:
+    file = tmp_path / "email.html"
+    file.write_text(email(options={"PRODUCT_NAME": "Acme"}, request__language="ar").html)
     done = node(SCRIPT, str(file), json.dumps(CLIENTS), modules=npm_package("caniemail", CANIEMAIL))
     assert done.returncode == 0, done.stderr
-    assert set(json.loads(done.stdout)) == set(DISPENSABLE), "what is new needs a thought, what is gone leaves the list"
+    assert set(json.loads(done.stdout)) == set(OPTIONAL_FEATURES), "review new features, and delete obsolete ones"

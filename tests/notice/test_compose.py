@@ -1,6 +1,6 @@
-"""The mail: the same in text and HTML, in one or two languages, unharmed by what comes from outside."""
+"""The email: identical content in text and HTML, one or two languages, and safety against hostile input."""
 
-# ruff: noqa: RUF001  (letters of other scripts are among what this is about)
+# ruff: noqa: RUF001  (the tests contain letters of other scripts)
 
 import os
 import re
@@ -18,20 +18,20 @@ from notice.compose import Message
 from notice.sendgrid import payload
 from tests.notice.sample import (
     CONTACT,
-    MOMENT,
     REFERENCE,
     TAGS,
+    TIME,
     callout,
+    email,
+    email_in,
     html_lines,
-    mail,
-    mail_in,
-    page,
+    parse_page,
     text_lines,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
-REGENERATE = "REGENERATE_GOLDEN"  # set to 1, the frozen mails are written anew, to be read as a diff
-LARGEST_HTML = 24 * 1024
+REGENERATE = "REGENERATE_GOLDEN"  # set to 1 to regenerate the golden emails; review the diff
+MAX_HTML_BYTES = 24 * 1024
 EXAMPLES = ["auth0-default-sample", "full", "minimal", "unusual-but-legal", "no-email"]
 NAMES = ["connection__name", "user__email", "request__geoip__cityName", "request__geoip__countryName"]
 HEADERS = [
@@ -58,24 +58,24 @@ HOSTILE = {
 }
 
 
-# What it says ---------------------------------------------------------------------------------------------------------
+# Content --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_english_sentence_and_subject_are_the_walk_throughs() -> None:
-    message = mail_in("en")
+def test_the_english_subject_and_sentence_match_auth0s_sample_action() -> None:
+    message = email_in("en")
     assert message.subject == "Your password was changed"
     sentence = "The password for your Username-Password-Authentication account ada@example.com was recently changed."
     assert message.text.splitlines().count(sentence) == 1
     assert html_lines(message).count(sentence) == 1
 
 
-def test_a_connection_without_a_name_goes_unmentioned() -> None:
-    message = mail_in("en", connection__name=...)
+def test_a_connection_without_a_name_is_not_mentioned() -> None:
+    message = email_in("en", connection__name=...)
     assert "The password for your account ada@example.com was recently changed." in text_lines(message)
 
 
-def test_the_facts_stand_one_to_a_line() -> None:
-    lines = text_lines(mail_in("en"))
+def test_each_fact_is_on_its_own_line() -> None:
+    lines = text_lines(email_in("en"))
     first = lines.index("Details of the request")
     assert [line.replace("\u00a0", " ") for line in lines[first + 1 : first + 5]] == [
         "When: November 23, 2026, 1:05 PM UTC (2:05 PM Central European Standard Time)",
@@ -86,25 +86,25 @@ def test_the_facts_stand_one_to_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tag", "said"),
+    ("tag", "expected"),
     [
         ("vi", "13:05 UTC 23 tháng 11, 2026 (14:05 Giờ chuẩn Trung Âu)"),
         ("eu", "2026(e)ko azaroaren 23(a) (13:05 UTC) / 14:05 "),
         ("he", "14:05\u2069 שעון מרכז אירופה (חורף)\u2069\n"),
     ],
 )
-def test_utc_stands_at_the_time_wherever_the_date_stands(tag: str, said: str) -> None:
-    assert said in mail_in(tag).text
+def test_utc_follows_the_time_in_every_date_order(tag: str, expected: str) -> None:
+    assert expected in email_in(tag).text
 
 
-def test_a_local_time_of_another_day_has_its_date() -> None:
-    message = mail_in("de", moment=datetime(2026, 12, 31, 23, 30, tzinfo=UTC))
-    said = "31. Dezember 2026, 23:30 UTC (1. Januar 2027, 00:30 Mitteleuropäische Normalzeit)"
-    assert f"Zeitpunkt: {said}" in text_lines(message)
+def test_a_local_time_on_another_day_includes_the_date() -> None:
+    message = email_in("de", time=datetime(2026, 12, 31, 23, 30, tzinfo=UTC))
+    expected = "31. Dezember 2026, 23:30 UTC (1. Januar 2027, 00:30 Mitteleuropäische Normalzeit)"
+    assert f"Zeitpunkt: {expected}" in text_lines(message)
 
 
-def test_utc_alone_is_named_where_the_zone_is_unknown() -> None:
-    lines = text_lines(mail_in("de", request__geoip__timeZone="../etc/passwd"))
+def test_only_utc_is_shown_if_the_zone_is_unknown() -> None:
+    lines = text_lines(email_in("de", request__geoip__timeZone="../etc/passwd"))
     assert "Zeitpunkt: 23. November 2026, 13:05 UTC" in lines
 
 
@@ -118,8 +118,8 @@ def test_utc_alone_is_named_where_the_zone_is_unknown() -> None:
         ({"request__geoip__countryCode": "XX", "request__geoip__countryName": ...}, "Ort: Stockholm (ungefähr)"),
     ],
 )
-def test_a_place_is_told_as_far_as_it_is_known(changes: dict[str, Any], where: str) -> None:
-    assert where in text_lines(mail_in("de", **changes))
+def test_a_partly_known_place_is_shown(changes: dict[str, Any], where: str) -> None:
+    assert where in text_lines(email_in("de", **changes))
 
 
 @pytest.mark.parametrize(
@@ -129,19 +129,19 @@ def test_a_place_is_told_as_far_as_it_is_known(changes: dict[str, Any], where: s
         ("Mozilla/5.0 (PlayStation 5) AppleWebKit/605.1.15 (KHTML, like Gecko) Chrome/142.0 Safari/605.1.15", "Chrome"),
     ],
 )
-def test_a_device_is_told_as_far_as_it_is_known(agent: str, device: str) -> None:
-    assert f"Device: {device}" in text_lines(mail_in("en", request__user_agent=agent))
+def test_a_partly_known_device_is_shown(agent: str, device: str) -> None:
+    assert f"Device: {device}" in text_lines(email_in("en", request__user_agent=agent))
 
 
-def test_without_any_fact_there_is_no_heading_over_them() -> None:
-    message = mail_in("en", "minimal", user__email="ada@example.com")
+def test_the_details_heading_is_omitted_without_facts() -> None:
+    message = email_in("en", "minimal", user__email="ada@example.com")
     assert "Details of the request" in message.text  # the time is always known
-    silent = mail("minimal", {"CONTEXT": "place"}, user__email="ada@example.com")
-    assert "Details of the request" not in silent.text + silent.html
+    without_time = email("minimal", {"CONTEXT": "place"}, user__email="ada@example.com")
+    assert "Details of the request" not in without_time.text + without_time.html
 
 
-def test_steps_the_contact_and_the_reference_follow() -> None:
-    lines = text_lines(mail_in("en"))
+def test_the_steps_contact_and_reference_end_the_email() -> None:
+    lines = text_lines(email_in("en"))
     assert lines[-6:] == [
         "Wasn’t you?",
         "Set a new password now: open the website or app the way you always do and choose “Forgot password?”.",
@@ -152,27 +152,27 @@ def test_steps_the_contact_and_the_reference_follow() -> None:
     ]
 
 
-def test_the_product_is_named_first() -> None:
-    message = mail(options={"PRODUCT_NAME": "Acme <Shop>"})
+def test_the_product_name_comes_first() -> None:
+    message = email(options={"PRODUCT_NAME": "Acme <Shop>"})
     assert text_lines(message)[0] == html_lines(message)[0] == "Acme <Shop>"
-    assert "Acme" not in mail().text + mail().html
+    assert "Acme" not in email().text + email().html
 
 
-def test_an_address_as_contact_is_where_replies_go() -> None:
-    message = mail()
+def test_a_contact_address_is_the_reply_to_address() -> None:
+    message = email()
     assert message.reply_to == CONTACT
     assert _links(message) == {f"mailto:{CONTACT}"}
 
 
-def test_a_page_as_contact_is_a_link_and_no_reply_address() -> None:
-    message = mail(options={"SUPPORT_CONTACT": "https://acme.example/help?a=1&b=2"})
+def test_a_contact_url_is_linked_without_a_reply_to_address() -> None:
+    message = email(options={"SUPPORT_CONTACT": "https://acme.example/help?a=1&b=2"})
     assert message.reply_to == ""
     assert _links(message) == {"https://acme.example/help?a=1&b=2"}
     assert "https://acme.example/help?a=1&b=2" in message.text
 
 
-def test_the_sender_and_the_recipient_are_whole() -> None:
-    message = mail()
+def test_the_sender_and_recipient_are_unchanged() -> None:
+    message = email()
     assert (message.to, message.sender_email, message.sender_name) == (
         "ada@example.com",
         "security@acme.example",
@@ -180,41 +180,43 @@ def test_the_sender_and_the_recipient_are_whole() -> None:
     )
 
 
-# In two languages -----------------------------------------------------------------------------------------------------
+# Two languages --------------------------------------------------------------------------------------------------------
 
 
-def test_the_requesters_language_comes_first_and_the_default_follows() -> None:
-    message = mail(options={"DEFAULT_LANGUAGE": "ar"}, request__language="sv-SE,sv;q=0.9")
+def test_the_requested_language_comes_first_and_the_default_follows() -> None:
+    message = email(options={"DEFAULT_LANGUAGE": "ar"}, request__language="sv-SE,sv;q=0.9")
     assert message.subject == "Ditt lösenord har ändrats"
-    parts = [attributes for tag, attributes in page(message.html).tags if tag == "div" and "lang" in attributes]
-    assert [(part["lang"], part["dir"]) for part in parts] == [("sv", "ltr"), ("ar", "rtl")]
-    swedish, arabic = mail_in("sv"), mail_in("ar")
+    sections = [
+        attributes for tag, attributes in parse_page(message.html).tags if tag == "div" and "lang" in attributes
+    ]
+    assert [(section["lang"], section["dir"]) for section in sections] == [("sv", "ltr"), ("ar", "rtl")]
+    swedish, arabic = email_in("sv"), email_in("ar")
     assert text_lines(message) == text_lines(swedish) + text_lines(arabic)
     assert html_lines(message) == html_lines(swedish) + html_lines(arabic)
 
 
 @pytest.mark.parametrize("tag", TAGS)
-def test_the_page_says_its_language_and_direction(tag: str) -> None:
+def test_the_html_declares_its_language_and_direction(tag: str) -> None:
     direction = "rtl" if tag in ("ar", "fa", "he", "ur") else "ltr"
-    root = page(mail_in(tag).html).tags[0]
+    root = parse_page(email_in(tag).html).tags[0]
     assert root == ("html", {"lang": tag, "dir": direction})
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 @pytest.mark.parametrize("tag", TAGS)
-def test_every_language_renders_every_example_and_sendgrid_takes_it(tag: str, name: str) -> None:
-    message = mail(name, request__language=tag, user__email="søren+konto@bücher.example")
+def test_sendgrid_accepts_every_example_in_every_language(tag: str, name: str) -> None:
+    message = email(name, request__language=tag, user__email="søren+konto@bücher.example")
     assert violations(payload(message, callout())) == []
-    _assert_nothing_is_missing(message)
+    _assert_complete(message)
     assert text_lines(message) == html_lines(message)
 
 
 @pytest.mark.parametrize("zone", sorted(available_timezones()))
 def test_every_zone_has_a_name(zone: str) -> None:
     for tag in ("en", "ja", "ur"):
-        message = mail_in(tag, request__geoip__timeZone=zone)
-        _assert_nothing_is_missing(message)
-        assert "∅" not in message.text  # Babel's mark for a name that a language has not
+        message = email_in(tag, request__geoip__timeZone=zone)
+        _assert_complete(message)
+        assert "∅" not in message.text  # Babel's marker for a missing name
 
 
 @pytest.mark.parametrize(
@@ -228,13 +230,13 @@ def test_every_zone_has_a_name(zone: str) -> None:
         ("Etc/GMT+5", "8:05 AM GMT-05:00"),
     ],
 )
-def test_a_zone_goes_by_its_present_or_its_former_name(zone: str, name: str) -> None:
-    text = mail_in("en", request__geoip__timeZone=zone).text.replace("\u00a0", " ")
+def test_current_and_former_zone_identifiers_have_a_name(zone: str, name: str) -> None:
+    text = email_in("en", request__geoip__timeZone=zone).text.replace("\u00a0", " ")
     assert f"({name})" in text
 
 
 @pytest.mark.parametrize(
-    ("moment", "zone", "said"),
+    ("time", "zone", "expected"),
     [
         (datetime(2026, 7, 15, 12, 15, tzinfo=UTC), "Europe/Dublin", "1:15 PM Irish Standard Time"),
         (datetime(2026, 7, 15, 12, 15, tzinfo=UTC), "Europe/London", "1:15 PM British Summer Time"),
@@ -245,14 +247,12 @@ def test_a_zone_goes_by_its_present_or_its_former_name(zone: str, name: str) -> 
         (datetime(1900, 7, 15, 12, 15, tzinfo=UTC), "Africa/Casablanca", "11:44 AM GMT-00:30"),
     ],
 )
-def test_a_zone_is_called_as_its_people_call_it_at_that_time_of_the_year(
-    moment: datetime, zone: str, said: str
-) -> None:
-    text = mail_in("en", moment=moment, request__geoip__timeZone=zone).text.replace("\u00a0", " ")
-    assert f"({said})" in text
+def test_the_zone_name_reflects_daylight_saving_time(time: datetime, zone: str, expected: str) -> None:
+    text = email_in("en", time=time, request__geoip__timeZone=zone).text.replace("\u00a0", " ")
+    assert f"({expected})" in text
 
 
-def _assert_nothing_is_missing(message: Message) -> None:
+def _assert_complete(message: Message) -> None:
     for part in (message.subject, message.text, message.html):
         assert not re.search(
             r"\bNone\b|\bnull\b|unknown|undefined|[{}]\w|\(\)|: *$", part.split("<body")[-1], re.MULTILINE
@@ -263,23 +263,23 @@ def _assert_nothing_is_missing(message: Message) -> None:
 
 
 @pytest.mark.parametrize("tag", TAGS)
-def test_text_and_html_say_the_same(tag: str) -> None:
-    message = mail_in(tag)
+def test_text_and_html_have_the_same_content(tag: str) -> None:
+    message = email_in(tag)
     assert text_lines(message) == html_lines(message)
     assert message.subject == text_lines(message)[0]
 
 
-def test_text_has_no_markup_and_no_escapes() -> None:
-    message = mail_in("en", connection__name="R&D <eu>")
+def test_the_text_part_has_no_html_escapes() -> None:
+    message = email_in("en", connection__name="R&D <eu>")
     assert "R&D <eu> account" in message.text
     assert "R&amp;D &lt;eu&gt; account" in message.html
 
 
 @pytest.mark.parametrize("tag", TAGS)
-def test_nothing_is_loaded_and_the_contact_is_the_only_link(tag: str) -> None:
-    message = mail_in(tag)
+def test_no_resources_are_loaded_and_the_contact_is_the_only_link(tag: str) -> None:
+    message = email_in(tag)
     assert _links(message) == {f"mailto:{CONTACT}"}
-    used = {name for name, _ in page(message.html).tags}
+    used = {name for name, _ in parse_page(message.html).tags}
     assert used <= {
         *("html", "head", "meta", "title", "style", "body", "main", "div"),
         *("h1", "h2", "p", "br", "ul", "ol", "li", "a", "span"),
@@ -288,50 +288,52 @@ def test_nothing_is_loaded_and_the_contact_is_the_only_link(tag: str) -> None:
 
 
 def _links(message: Message) -> set[str | None]:
-    return {attributes["href"] for name, attributes in page(message.html).tags if "href" in attributes}
+    return {attributes["href"] for name, attributes in parse_page(message.html).tags if "href" in attributes}
 
 
 @pytest.mark.parametrize("tag", TAGS)
 def test_two_languages_with_the_longest_names_stay_under_24_kb(tag: str) -> None:
-    """The rarest, widest characters: four bytes each, and HTML's five-character escapes."""
+    """Test the largest characters: four bytes in UTF-8, and five as an HTML escape."""
     for widest in ("𝕏", "&"):
         long: dict[str, Any] = dict.fromkeys(NAMES, widest * 10_000)
         for default in ("en", "my", "ta"):
-            message = mail(
+            message = email(
                 "full", {"DEFAULT_LANGUAGE": default, "PRODUCT_NAME": widest * 100}, request__language=tag, **long
             )
-            assert len(message.html.encode()) < LARGEST_HTML
+            assert len(message.html.encode()) < MAX_HTML_BYTES
 
 
-# What comes from outside ----------------------------------------------------------------------------------------------
+# Untrusted input ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tag", ["en", "de", "ar", "ja"])
-@pytest.mark.parametrize("member", NAMES + HEADERS)
+@pytest.mark.parametrize("field", NAMES + HEADERS)
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_name_stays_text(kind: str, member: str, tag: str) -> None:
-    changes: dict[str, Any] = {member: HOSTILE[kind]}
-    if member == "request__geoip__countryName":
+def test_hostile_input_is_rendered_as_text(kind: str, field: str, tag: str) -> None:
+    changes: dict[str, Any] = {field: HOSTILE[kind]}
+    if field == "request__geoip__countryName":
         changes["request__geoip__countryCode"] = "XX"
-    message = mail("full", {"DEFAULT_LANGUAGE": tag}, **{"request__language": tag, **changes})
-    _assert_unharmed(message, mail_in(tag))
-    if kind == "emoji" and member == "connection__name":
+    message = email("full", {"DEFAULT_LANGUAGE": tag}, **{"request__language": tag, **changes})
+    _assert_intact(message, email_in(tag))
+    if kind == "emoji" and field == "connection__name":
         assert "🏳️‍🌈" in message.text
 
 
 @given(st.dictionaries(st.sampled_from(NAMES + HEADERS), st.text(max_size=200)), st.sampled_from(["en", "ar", "ja"]))
-def test_whatever_the_names_are_the_mail_is_whole(changes: dict[str, str], tag: str) -> None:
+def test_arbitrary_input_leaves_the_email_intact(changes: dict[str, str], tag: str) -> None:
     changes.pop("request__language", None)
-    _assert_unharmed(mail_in(tag, **changes), mail_in(tag))
+    _assert_intact(email_in(tag, **changes), email_in(tag))
 
 
-def _assert_unharmed(message: Message, usual: Message) -> None:
+def _assert_intact(message: Message, usual: Message) -> None:
     assert message.subject == usual.subject
     assert _links(message) == _links(usual)
-    # As many lines as can be: at most the usual ones, each a fact less where one is unknown.
+    # Unknown facts are omitted, so there may be fewer lines than usual.
     assert text_lines(message) == html_lines(message)
     assert len(text_lines(message)) <= len(text_lines(usual))
-    shapes = [[(name, sorted(attributes)) for name, attributes in page(each.html).tags] for each in (message, usual)]
+    shapes = [
+        [(name, sorted(attributes)) for name, attributes in parse_page(each.html).tags] for each in (message, usual)
+    ]
     facts = ("li", "span")
     assert [shape for shape in shapes[0] if shape[0] not in facts] == [
         shape for shape in shapes[1] if shape[0] not in facts
@@ -341,53 +343,53 @@ def _assert_unharmed(message: Message, usual: Message) -> None:
         assert "www." not in part.lower()
         assert not re.search("[\u202a-\u202e\u200e\u200f\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", part)
         assert part.count("\u2069") == len(re.findall("[\u2066-\u2068]", part))
-    assert len(message.html.encode()) < LARGEST_HTML
+    assert len(message.html.encode()) < MAX_HTML_BYTES
 
 
-@pytest.mark.parametrize("member", ["connection__name", "request__geoip__cityName", "request__geoip__countryName"])
-def test_a_domain_as_a_name_is_taken_apart(member: str) -> None:
-    """Mail clients make links of bare domains."""
-    message = mail_in("en", request__geoip__countryCode="XX", **{member: HOSTILE["domain"]})
-    told = "evil. example/login, evil . example, evil. example, evil. example"
-    assert told in message.text
-    assert told in message.html
+@pytest.mark.parametrize("field", ["connection__name", "request__geoip__cityName", "request__geoip__countryName"])
+def test_a_domain_in_a_name_is_split_at_its_dots(field: str) -> None:
+    """Email clients turn bare domains into links."""
+    message = email_in("en", request__geoip__countryCode="XX", **{field: HOSTILE["domain"]})
+    expected = "evil. example/login, evil . example, evil. example, evil. example"
+    assert expected in message.text
+    assert expected in message.html
 
 
-def test_an_address_with_nothing_printable_still_makes_a_mail() -> None:
-    """SendGrid refuses the address; that is its answer to give."""
-    message = mail_in("en", user__email="\u202e")
+def test_an_address_without_printable_characters_still_yields_an_email() -> None:
+    """SendGrid, not this function, rejects the address."""
+    message = email_in("en", user__email="\u202e")
     assert message.to == "\u202e"
     assert "The password for your Username-Password-Authentication account  was recently changed." in message.text
 
 
-def test_the_recipient_is_the_address_as_it_came() -> None:
-    assert mail(user__email="www.ada@example.com").to == "www.ada@example.com"
+def test_the_recipient_is_the_unchanged_address() -> None:
+    assert email(user__email="www.ada@example.com").to == "www.ada@example.com"
 
 
-def test_values_keep_their_direction_among_text_of_the_other() -> None:
-    arabic = mail_in("ar").text
+def test_values_keep_their_direction_in_text_of_the_opposite_direction() -> None:
+    arabic = email_in("ar").text
     assert "\u2068ada@example.com\u2069" in arabic
     assert "\u2068Stockholm\u2069، \u2068السويد\u2069" in arabic
     assert "، \u20681:05 م\u2069 UTC\u2069 (\u2067\u20682:05 م\u2069" in arabic.replace("\u00a0", " ")
-    assert "\u20681:05 PM\u2069 UTC\u2069" in mail_in("ur").text.replace("\u00a0", " ")
-    assert "your \u2068שלום (עולם)\u2069 account" in mail_in("en", connection__name=HOSTILE["Hebrew"]).text
-    assert not re.search("[\u2066-\u2069]", mail_in("en", connection__name="Zoë").text)
+    assert "\u20681:05 PM\u2069 UTC\u2069" in email_in("ur").text.replace("\u00a0", " ")
+    assert "your \u2068שלום (עולם)\u2069 account" in email_in("en", connection__name=HOSTILE["Hebrew"]).text
+    assert not re.search("[\u2066-\u2069]", email_in("en", connection__name="Zoë").text)
 
 
-# Frozen mails ---------------------------------------------------------------------------------------------------------
+# Golden emails --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "tag"), [*((name, "en") for name in EXAMPLES), ("full", "de"), ("full", "ja"), ("full", "ar")]
 )
-def test_the_text_is_the_frozen_one(name: str, tag: str) -> None:
-    message = mail_in(tag, name, **({} if name == "full" else {"user__email": "ada@example.com"}))
+def test_the_text_matches_the_golden_email(name: str, tag: str) -> None:
+    message = email_in(tag, name, **({} if name == "full" else {"user__email": "ada@example.com"}))
     file = GOLDEN / f"{name}.{tag}.txt"
     if os.environ.get(REGENERATE):
         file.write_text(f"Subject: {message.subject}\n\n{message.text}")
-    wanted = "after a wanted change: REGENERATE_GOLDEN=1 .venv/bin/python -m pytest tests/notice, and read the diff"
-    assert file.read_text() == f"Subject: {message.subject}\n\n{message.text}", wanted
+    hint = "if intended, run REGENERATE_GOLDEN=1 .venv/bin/python -m pytest tests/notice and review the diff"
+    assert file.read_text() == f"Subject: {message.subject}\n\n{message.text}", hint
 
 
-def test_the_moment_of_the_frozen_mails_is_the_callouts() -> None:
-    assert callout().time == MOMENT
+def test_golden_emails_use_the_callouts_time() -> None:
+    assert callout().time == TIME

@@ -1,6 +1,6 @@
-"""What the notice says of the request, and what it leaves out."""
+"""The facts that the notice shows about the request, and those that it omits."""
 
-# ruff: noqa: RUF001  (look-alikes of a dot are among what this is about)
+# ruff: noqa: RUF001  (the tests contain look-alikes of a dot)
 
 import re
 from datetime import UTC, datetime
@@ -10,26 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.context import LONGEST_NAME, Context, clean, context, name
-from tests.notice.sample import MOMENT, event, settings
+from notice.context import MAX_NAME_LENGTH, Context, build_context, clean_name, clean_text
+from tests.notice.sample import TIME, event, settings
 
-NOTHING_BUT_TIME = Context(MOMENT, None, None, None, None, None, None)
-FIRST, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, tzinfo=UTC)
-EVERYTHING = "time,place,device,ip"
-
-
-def _context(options: dict[str, str] | None = None, moment: datetime = MOMENT, **changes: Any) -> Context:
-    return context(event("full", moment, **changes), settings(**(options or {})))
+ONLY_TIME = Context(TIME, None, None, None, None, None, None)
+MIN_TIME, MAX_TIME = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, tzinfo=UTC)
+ALL_FACTS = "time,place,device,ip"
 
 
-def test_a_persons_request_is_told_in_full() -> None:
-    told = _context()
-    assert told.time == MOMENT
-    assert told.local_time is not None
-    assert told.local_time.isoformat() == "2026-11-23T14:05:00+01:00"
-    assert (told.city, told.country_code, told.country_name) == ("Stockholm", "SE", "Sweden")
-    assert told.device == ("Firefox", "Linux")
-    assert told.ip == "192.0.2.44"
+def _context(options: dict[str, str] | None = None, time: datetime = TIME, **changes: Any) -> Context:
+    return build_context(event("full", time, **changes), settings(**(options or {})))
+
+
+def test_a_request_made_in_person_shows_every_fact() -> None:
+    context = _context()
+    assert context.time == TIME
+    assert context.local_time is not None
+    assert context.local_time.isoformat() == "2026-11-23T14:05:00+01:00"
+    assert (context.city, context.country_code, context.country_name) == ("Stockholm", "SE", "Sweden")
+    assert context.device == ("Firefox", "Linux")
+    assert context.ip == "192.0.2.44"
 
 
 @pytest.mark.parametrize(
@@ -44,17 +44,19 @@ def test_a_persons_request_is_told_in_full() -> None:
         {"user__email_verified": "true"},
     ],
 )
-def test_where_the_user_did_not_surely_act_in_person_there_is_only_the_time(changes: dict[str, Any]) -> None:
-    assert _context(**changes) == NOTHING_BUT_TIME
-
-
-@pytest.mark.parametrize("own", ["192.0.2.0/24", "198.51.100.0/24, 192.0.2.44/32", "2001:db8::/32,192.0.2.44"])
-def test_a_request_from_ones_own_addresses_tells_only_the_time(own: str) -> None:
-    assert _context({"OWN_ADDRESSES": own}) == NOTHING_BUT_TIME
+def test_only_the_time_is_shown_unless_the_user_acted_in_person(changes: dict[str, Any]) -> None:
+    assert _context(**changes) == ONLY_TIME
 
 
 @pytest.mark.parametrize(
-    ("address", "own"),
+    "own_addresses", ["192.0.2.0/24", "198.51.100.0/24, 192.0.2.44/32", "2001:db8::/32,192.0.2.44"]
+)
+def test_only_the_time_is_shown_for_own_addresses(own_addresses: str) -> None:
+    assert _context({"OWN_ADDRESSES": own_addresses}) == ONLY_TIME
+
+
+@pytest.mark.parametrize(
+    ("address", "own_addresses"),
     [
         ("::ffff:192.0.2.44", "192.0.2.0/24"),
         ("::FFFF:C000:22C", "192.0.2.0/24"),
@@ -62,16 +64,16 @@ def test_a_request_from_ones_own_addresses_tells_only_the_time(own: str) -> None
         ("2001:0DB8:0000::0017", "2001:db8::/32"),
     ],
 )
-def test_ones_own_addresses_are_known_however_they_are_written(address: str, own: str) -> None:
-    assert _context({"OWN_ADDRESSES": own}, request__ip=address) == NOTHING_BUT_TIME
+def test_own_addresses_match_in_any_notation(address: str, own_addresses: str) -> None:
+    assert _context({"OWN_ADDRESSES": own_addresses}, request__ip=address) == ONLY_TIME
 
 
-def test_another_address_is_nobody_of_ours() -> None:
+def test_other_addresses_do_not_match_own_addresses() -> None:
     assert _context({"OWN_ADDRESSES": "198.51.100.0/24,2001:db8::/32"}) == _context()
 
 
 @pytest.mark.parametrize(
-    ("written", "shown"),
+    ("address", "expected"),
     [
         ("192.0.2.44", "192.0.2.44"),
         ("2001:0DB8::0017", "2001:db8::17"),
@@ -85,22 +87,22 @@ def test_another_address_is_nobody_of_ours() -> None:
         (3221225516, None),
     ],
 )
-def test_an_address_is_shown_in_its_usual_form_or_not_at_all(written: Any, shown: str | None) -> None:
-    assert _context(request__ip=written).ip == shown
+def test_an_ip_address_is_normalized_or_omitted(address: Any, expected: str | None) -> None:
+    assert _context(request__ip=address).ip == expected
 
 
-@pytest.mark.parametrize("wanted", ["time", "place", "device", "ip", "time,ip", "place device", EVERYTHING])
-def test_context_says_which_facts_are_told(wanted: str) -> None:
-    full, told = _context(), _context({"CONTEXT": wanted})
-    place = "place" in wanted
-    assert told == Context(
-        time=full.time if "time" in wanted else None,
-        local_time=full.local_time if "time" in wanted else None,
-        city=full.city if place else None,
-        country_code=full.country_code if place else None,
-        country_name=full.country_name if place else None,
-        device=full.device if "device" in wanted else None,
-        ip=full.ip if "ip" in wanted else None,
+@pytest.mark.parametrize("selected", ["time", "place", "device", "ip", "time,ip", "place device", ALL_FACTS])
+def test_the_context_setting_selects_the_facts(selected: str) -> None:
+    full, context = _context(), _context({"CONTEXT": selected})
+    has_place = "place" in selected
+    assert context == Context(
+        time=full.time if "time" in selected else None,
+        local_time=full.local_time if "time" in selected else None,
+        city=full.city if has_place else None,
+        country_code=full.country_code if has_place else None,
+        country_name=full.country_name if has_place else None,
+        device=full.device if "device" in selected else None,
+        ip=full.ip if "ip" in selected else None,
     )
 
 
@@ -113,45 +115,45 @@ def test_context_says_which_facts_are_told(wanted: str) -> None:
             "Africa/Abidjan",
             "Europe/London",
             "Atlantic/Reykjavik",
-        ],  # clocks that show UTC, in November
+        ],  # same time as UTC in November
         *["Nowhere/Town", "../etc/passwd", "/etc/localtime", "Europe", "Europe/", "..", "", " ", "A" * 10_000],
         *["Europe/Stockholm\x00", "Europe/Stockholm\n", "Européen/Paris", "tzdata.zi", "zone.tab", ..., 5],
     ],
 )
-def test_no_local_time_where_clocks_show_utc_or_there_is_no_such_zone(zone: Any) -> None:
+def test_local_time_is_omitted_for_utc_or_unknown_zones(zone: Any) -> None:
     assert _context(request__geoip__timeZone=zone).local_time is None
 
 
-def test_local_time_follows_the_season() -> None:
-    told = _context(moment=datetime(2026, 7, 1, 12, tzinfo=UTC), request__geoip__timeZone="Europe/London")
-    assert told.local_time is not None
-    assert told.local_time.isoformat() == "2026-07-01T13:00:00+01:00"
+def test_local_time_includes_daylight_saving() -> None:
+    context = _context(time=datetime(2026, 7, 1, 12, tzinfo=UTC), request__geoip__timeZone="Europe/London")
+    assert context.local_time is not None
+    assert context.local_time.isoformat() == "2026-07-01T13:00:00+01:00"
 
 
 @pytest.mark.parametrize(
-    ("moment", "zone"),
-    [(FIRST, "America/Los_Angeles"), (LAST, "Asia/Tokyo"), (LAST, "Etc/GMT-14")],
+    ("time", "zone"),
+    [(MIN_TIME, "America/Los_Angeles"), (MAX_TIME, "Asia/Tokyo"), (MAX_TIME, "Etc/GMT-14")],
 )
-def test_the_ends_of_the_calendar_have_no_local_time(moment: datetime, zone: str) -> None:
-    told = _context(moment=moment, request__geoip__timeZone=zone)
-    assert told.time == moment
-    assert told.local_time is None
+def test_local_time_is_omitted_if_out_of_range(time: datetime, zone: str) -> None:
+    context = _context(time=time, request__geoip__timeZone=zone)
+    assert context.time == time
+    assert context.local_time is None
 
 
 @pytest.mark.parametrize(
-    ("code", "read"), [("se", "SE"), ("SE", "SE"), ("SWE", None), ("S", None), ("<b", None), ("åä", None)]
+    ("code", "expected"), [("se", "SE"), ("SE", "SE"), ("SWE", None), ("S", None), ("<b", None), ("åä", None)]
 )
-def test_a_country_is_known_by_two_letters(code: str, read: str | None) -> None:
-    assert _context(request__geoip__countryCode=code).country_code == read
+def test_a_country_code_has_two_letters(code: str, expected: str | None) -> None:
+    assert _context(request__geoip__countryCode=code).country_code == expected
 
 
 @pytest.mark.parametrize("name", ["minimal", "unusual-but-legal", "no-email", "auth0-default-sample"])
-def test_these_examples_tell_only_the_time(name: str) -> None:
-    assert context(event(name), settings()) == NOTHING_BUT_TIME
+def test_these_examples_show_only_the_time(name: str) -> None:
+    assert build_context(event(name), settings()) == ONLY_TIME
 
 
 @pytest.mark.parametrize(
-    ("text", "line"),
+    ("text", "expected"),
     [
         (None, None),
         ("", None),
@@ -169,17 +171,17 @@ def test_these_examples_tell_only_the_time(name: str) -> None:
         ("می‌خواهم", "می‌خواهم"),
         ("São Paulo 🏙️", "São Paulo 🏙️"),
         ("{0.__class__} {{7*7}} %s ${x}", "{0.__class__} {{7*7}} %s ${x}"),
-        ("x" * LONGEST_NAME, "x" * LONGEST_NAME),
-        ("x" * 10_000, "x" * (LONGEST_NAME - 1) + "…"),
+        ("x" * MAX_NAME_LENGTH, "x" * MAX_NAME_LENGTH),
+        ("x" * 10_000, "x" * (MAX_NAME_LENGTH - 1) + "…"),
         (" " * 10_000 + "x", None),
     ],
 )
-def test_a_name_from_outside_becomes_one_short_line_that_is_no_link(text: str | None, line: str | None) -> None:
-    assert clean(text) == line
+def test_untrusted_text_becomes_one_short_line_without_links(text: str | None, expected: str | None) -> None:
+    assert clean_text(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("name", "expected"),
     [
         (None, None),
         ("evil.example", "evil. example"),
@@ -197,24 +199,24 @@ def test_a_name_from_outside_becomes_one_short_line_that_is_no_link(text: str | 
         ("Username-Password-Authentication", "Username-Password-Authentication"),
     ],
 )
-def test_a_name_holds_no_domain_that_a_mail_client_could_make_a_link_of(text: str | None, told: str | None) -> None:
-    assert name(text) == told
+def test_domains_in_names_are_split_so_that_clients_do_not_link_them(name: str | None, expected: str | None) -> None:
+    assert clean_name(name) == expected
 
 
 @given(
     st.text() | st.lists(st.sampled_from([".", "．", "。", "a", "evil", "com", "\u200c", "\u200b", " "])).map("".join)
 )
-def test_no_name_has_two_letters_after_a_dot(text: str) -> None:
-    assert not re.search(r"[.．。｡][^\s.]{2}", name(text) or "")
+def test_a_clean_name_never_has_two_characters_after_a_dot(text: str) -> None:
+    assert not re.search(r"[.．。｡][^\s.]{2}", clean_name(text) or "")
 
 
 @given(
     st.text() | st.lists(st.sampled_from(["://", "www.", "w", ":", "/", ".", "\u202e", "a", " ", "\n"])).map("".join)
 )
-def test_a_cleaned_name_is_harmless_whatever_it_was(text: str) -> None:
-    line = clean(text)
+def test_clean_text_is_safe_for_arbitrary_input(text: str) -> None:
+    line = clean_text(text)
     if line is not None:
-        assert 0 < len(line) <= LONGEST_NAME
+        assert 0 < len(line) <= MAX_NAME_LENGTH
         assert "://" not in line
         assert "www." not in line.lower()
         assert line == " ".join(line.split())

@@ -1,30 +1,34 @@
-"""The choice of the language: a tag or an Accept-Language list, then the default."""
+"""Language negotiation: a tag or an Accept-Language header, then the default."""
 
 import pytest
 from babel.core import get_global
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.languages import LONGEST_WISHES, MOST_WISHES, _choose, choose, language, tags
+from notice.languages import MAX_ENTRIES, MAX_LENGTH, _negotiate, available, load_language, negotiate
 from tests.notice.sample import TAGS
 
 
-def _chosen(wish: str | None, default: str = "en") -> list[str]:
-    return [each.tag for each in choose(wish, default)]
+def _tags(header: str | None, default: str = "en") -> list[str]:
+    return [language.tag for language in negotiate(header, default)]
 
 
-def _wished(wish: str) -> str:
-    return _chosen(wish, "cy")[0]
+def _requested_tag(header: str) -> str:
+    return _tags(header, "cy")[0]
+
+
+def test_the_available_tags_are_sorted() -> None:
+    assert available() == TAGS
 
 
 @pytest.mark.parametrize("tag", TAGS)
-def test_every_file_is_chosen_by_its_own_name(tag: str) -> None:
-    assert _chosen(tag, tag) == [tag]
-    assert _chosen(tag.replace("-", "_").upper(), tag) == [tag]
+def test_every_tag_selects_its_own_language(tag: str) -> None:
+    assert _tags(tag, tag) == [tag]
+    assert _tags(tag.replace("-", "_").upper(), tag) == [tag]
 
 
 @pytest.mark.parametrize(
-    ("wish", "tag"),
+    ("header", "tag"),
     [
         *[("pt-PT", "pt-PT"), ("pt-BR", "pt-BR"), ("pt", "pt-BR"), ("pt-AO", "pt-PT"), ("pt-MZ", "pt-PT")],
         *[
@@ -53,12 +57,12 @@ def test_every_file_is_chosen_by_its_own_name(tag: str) -> None:
         ],
     ],
 )
-def test_a_wish_finds_the_nearest_file(wish: str, tag: str) -> None:
-    assert _wished(wish) == tag
+def test_a_tag_selects_the_nearest_language(header: str, tag: str) -> None:
+    assert _requested_tag(header) == tag
 
 
 @pytest.mark.parametrize(
-    ("wish", "tag"),
+    ("header", "tag"),
     [
         ("fr-CH, fr;q=0.9, en;q=0.8, de;q=0.7, *;q=0.5", "fr"),
         ("en;q=0.2,de;q=0.9", "de"),
@@ -74,31 +78,31 @@ def test_a_wish_finds_the_nearest_file(wish: str, tag: str) -> None:
         (",,sv,", "sv"),
     ],
 )
-def test_a_list_is_followed_by_weight_and_then_by_order(wish: str, tag: str) -> None:
-    assert _wished(wish) == tag
+def test_a_list_is_ordered_by_weight_then_position(header: str, tag: str) -> None:
+    assert _requested_tag(header) == tag
 
 
-def test_a_long_list_is_read_in_part() -> None:
-    assert _wished(",".join(["xx"] * MOST_WISHES + ["de"])) == "cy"
+def test_a_long_list_is_truncated() -> None:
+    assert _requested_tag(",".join(["xx"] * MAX_ENTRIES + ["de"])) == "cy"
 
 
-def test_what_is_remembered_of_wishes_is_bounded() -> None:
-    before = _choose.cache_info().misses
-    for rest in ("x", "y"):
-        assert _wished("de," + "-" * LONGEST_WISHES + rest) == "de"
-    assert _choose.cache_info().misses == before + 1
-    assert _choose.cache_info().maxsize == 1024
+def test_the_negotiation_cache_is_bounded() -> None:
+    misses = _negotiate.cache_info().misses
+    for suffix in ("x", "y"):
+        assert _requested_tag("de," + "-" * MAX_LENGTH + suffix) == "de"
+    assert _negotiate.cache_info().misses == misses + 1
+    assert _negotiate.cache_info().maxsize == 1024
 
 
 @pytest.mark.parametrize(
-    "wish", [None, "", " ", "*", "xx", "tlh", "de;q=0", "../../etc/passwd", "en/../de", "\x00", "🇸🇪"]
+    "header", [None, "", " ", "*", "xx", "tlh", "de;q=0", "../../etc/passwd", "en/../de", "\x00", "🇸🇪"]
 )
-def test_what_names_no_language_of_ours_leaves_the_default_alone(wish: str | None) -> None:
-    assert _chosen(wish, "fi") == ["fi"]
+def test_unavailable_languages_leave_only_the_default(header: str | None) -> None:
+    assert _tags(header, "fi") == ["fi"]
 
 
 @pytest.mark.parametrize(
-    ("wish", "default", "both"),
+    ("header", "default", "expected"),
     [
         ("sv", "en", ["sv", "en"]),
         ("en-GB", "en", ["en"]),
@@ -110,35 +114,34 @@ def test_what_names_no_language_of_ours_leaves_the_default_alone(wish: str | Non
         ("de", "zz", ["de", "en"]),
     ],
 )
-def test_the_default_follows_where_it_is_another(wish: str, default: str, both: list[str]) -> None:
-    assert _chosen(wish, default) == both
+def test_the_default_follows_if_it_differs(header: str, default: str, expected: list[str]) -> None:
+    assert _tags(header, default) == expected
 
 
-def test_a_language_is_read_once() -> None:
-    assert language("de") is language("de")
-    assert choose("de", "en")[0] is choose("de-AT", "en")[0]
+def test_a_language_is_loaded_once() -> None:
+    assert load_language("de") is load_language("de")
+    assert negotiate("de", "en")[0] is negotiate("de-AT", "en")[0]
 
 
-def test_no_other_file_can_be_read() -> None:
+def test_a_path_outside_the_translations_is_not_loaded() -> None:
     with pytest.raises(FileNotFoundError):
-        language("../../settings")
+        load_language("../../settings")
 
 
 @given(st.text(max_size=60) | st.lists(st.text(alphabet="abzhtwDEpt-_;q=0.19, *", max_size=12)).map(",".join))
-def test_any_wish_ends_with_the_default(wish: str) -> None:
-    chosen = _chosen(wish, "fi")
-    assert chosen[-1] == "fi"
-    assert len(chosen) == len(set(chosen)) <= 2
-    assert set(chosen) <= set(TAGS)
+def test_any_header_ends_with_the_default(header: str) -> None:
+    tags = _tags(header, "fi")
+    assert tags[-1] == "fi"
+    assert len(tags) == len(set(tags)) <= 2
+    assert set(tags) <= set(TAGS)
 
 
 @given(st.sampled_from(sorted(get_global("likely_subtags"))))
-def test_every_tag_that_unicode_knows_is_answered(tag: str) -> None:
-    found = _wished(tag.replace("_", "-"))
-    assert found in tags().values()
+def test_every_cldr_tag_selects_an_available_language(tag: str) -> None:
+    assert _requested_tag(tag.replace("_", "-")) in available()
 
 
 @given(st.text(max_size=30))
-def test_any_default_is_answered(default: str) -> None:
-    """Settings refuse what is no language; the mail goes out all the same."""
-    assert set(_chosen(None, default)) <= set(TAGS)
+def test_any_default_selects_an_available_language(default: str) -> None:
+    """The settings reject unknown languages, but composing must not fail on one."""
+    assert set(_tags(None, default)) <= set(TAGS)

@@ -1,3 +1,5 @@
+"""The SendGrid client: results, errors, retries, and the payload."""
+
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -44,23 +46,21 @@ def message(*, to: str = ADDRESS, sender_name: str = "Example", reply_to: str = 
 MESSAGE = message()
 CALLOUT = Callout("msg_1", "0" * 64, datetime(2026, 11, 23, tzinfo=UTC), sandbox=False, event={}, deadline=0)
 
-Answers = Callable[..., None]
-
 
 class Keys:
-    """A secret whose value changes with each reading; counts the readings."""
+    """A secret whose value changes with each read. Counts the reads."""
 
     def __init__(self, *texts: str) -> None:
-        self.texts, self.read = list(texts), 0
+        self.texts, self.reads = list(texts), 0
 
     def get(self) -> Secret:
-        self.read += 1
-        return Secret(self.texts[min(self.read, len(self.texts)) - 1], self.get)
+        self.reads += 1
+        return Secret(self.texts[min(self.reads, len(self.texts)) - 1], self.get)
 
 
 @pytest.fixture
 def mock() -> Iterator[responses.RequestsMock]:
-    """SendGrid: each registered answer once, then the last for ever."""
+    """Yield a fake SendGrid. Each registered response is used once, the last one repeatedly."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         yield mock
 
@@ -74,13 +74,13 @@ def callout(time: FakeTime) -> Callout:
 def send(
     settings: Settings, time: FakeTime, callout: Callout, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Result]:
-    """Send the message with these keys; the network's time is the test's."""
+    """Send the email with these keys. The HTTP client uses the test's time."""
     monkeypatch.setattr("runtime.http_client.time", time.clock)
 
     def run(keys: Keys | None = None, **changes: Any) -> Result:
         sendgrid = SendGrid(settings, clock=time.clock)
-        with log.scope():
-            log.hide_address(MESSAGE.to, "user 0123")
+        with log.context():
+            log.redact_address(MESSAGE.to, "user 0123")
             return sendgrid.send(MESSAGE, key=(keys or Keys(KEY)).get(), callout=callout._replace(**changes))
 
     return run
@@ -93,10 +93,10 @@ def errors(*pairs: tuple[str, str | None]) -> dict[str, Any]:
     return {"errors": [{"message": message, "field": field, "help": None} for message, field in pairs]}
 
 
-# Accepted
+# Accepted emails
 
 
-def test_accepted_mail_is_sent(mock: responses.RequestsMock, send: Send) -> None:
+def test_an_accepted_email_is_sent(mock: responses.RequestsMock, send: Send) -> None:
     mock.post(URL, status=202, headers={"X-Message-Id": "m" * 22})
 
     assert send() == Result("sent", message_id="m" * 22, attempts=1)
@@ -108,7 +108,7 @@ def test_accepted_mail_is_sent(mock: responses.RequestsMock, send: Send) -> None
 
 
 @pytest.mark.parametrize("status", [200, 202])
-def test_valid_mail_in_sandbox_mode_is_no_mail_sent(mock: responses.RequestsMock, send: Send, status: int) -> None:
+def test_a_valid_email_in_sandbox_mode_is_not_sent(mock: responses.RequestsMock, send: Send, status: int) -> None:
     mock.post(URL, status=status)
 
     assert send(sandbox=True) == Result("sandbox", attempts=1)
@@ -116,8 +116,10 @@ def test_valid_mail_in_sandbox_mode_is_no_mail_sent(mock: responses.RequestsMock
 
 
 @pytest.mark.parametrize("status", [200, 201])
-def test_success_that_is_no_acceptance_is_none(mock: responses.RequestsMock, send: Send, status: int) -> None:
-    """A login page behind a mistaken SENDGRID_URL answers 200."""
+def test_a_success_status_other_than_202_is_a_permanent_error(
+    mock: responses.RequestsMock, send: Send, status: int
+) -> None:
+    """For example, a login page at a wrong SENDGRID_URL responds with 200."""
     mock.post(URL, status=status, body="<html>")
 
     with pytest.raises(Rejected, match=f"{status}.* SENDGRID_URL"):
@@ -125,7 +127,7 @@ def test_success_that_is_no_acceptance_is_none(mock: responses.RequestsMock, sen
     assert len(mock.calls) == 1
 
 
-def test_account_in_the_eu_is_asked_there(
+def test_the_eu_endpoint_is_used_if_configured(
     mock: responses.RequestsMock, make_settings: MakeSettings, callout: Callout
 ) -> None:
     mock.post("https://api.eu.sendgrid.com/v3/mail/send", status=202)
@@ -137,16 +139,16 @@ def test_account_in_the_eu_is_asked_there(
     assert result.status == "sent"
 
 
-# Refused for good
+# Permanent errors
 
-ODD: list[Any] = [{"errors": None}, {"errors": ["text"]}, {"errors": 5}, {}, [], "[" * 60_000, b"\xff"]
-FIELDS = "The fields that SendGrid names say what to mend."
+MALFORMED_BODIES: list[Any] = [{"errors": None}, {"errors": ["text"]}, {"errors": 5}, {}, [], "[" * 60_000, b"\xff"]
+FIELDS = "Fix the fields that SendGrid names."
 UNVERIFIED = "Verify SENDER_EMAIL as a sender identity: https://app.sendgrid.com/settings/sender_auth"
 CREDITS = "The SendGrid account is out of credits: https://app.sendgrid.com/account/billing"
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "expected"),
     [
         (
             400,
@@ -156,15 +158,15 @@ CREDITS = "The SendGrid account is out of credits: https://app.sendgrid.com/acco
         (403, errors(("access forbidden", None)), "access forbidden). Give the API key the scope mail.send."),
         (403, errors(("Not a verified Sender.", "from")), f"Not a verified Sender. [from]). {UNVERIFIED}"),
         (401, errors(("Maximum credits exceeded", None)), f"Maximum credits exceeded). {CREDITS}"),
-        (413, "<html>413", "a page that is not JSON). The mail is larger than SendGrid takes."),
+        (413, "<html>413", "unexpected response body). The email exceeds SendGrid's size limit."),
         (405, errors(("POST method allowed only", None)), "POST method allowed only)."),
         (415, "", "no reason given)."),
         (404, {"errors": []}, "no reason given)."),
-        *((400, odd, f"a page that is not JSON). {FIELDS}") for odd in ODD),
+        *((400, body, f"unexpected response body). {FIELDS}") for body in MALFORMED_BODIES),
     ],
 )
-def test_refusal_is_final_and_says_what_to_do(
-    mock: responses.RequestsMock, send: Send, status: int, body: Any, said: str
+def test_a_rejection_is_permanent_and_says_what_to_do(
+    mock: responses.RequestsMock, send: Send, status: int, body: Any, expected: str
 ) -> None:
     mock.post(URL, status=status, body=body if isinstance(body, str | bytes) else json.dumps(body))
 
@@ -172,13 +174,13 @@ def test_refusal_is_final_and_says_what_to_do(
         send()
 
     assert (caught.value.status, caught.value.code) == (502, "mail_rejected")
-    assert caught.value.message == f"SendGrid refused the mail ({status}: {said}"
-    assert not caught.value.recipient_refused
+    assert caught.value.message == f"SendGrid rejected the email ({status}: {expected}"
+    assert not caught.value.recipient_rejected
     assert len(mock.calls) == 1
 
 
 @pytest.mark.parametrize(
-    ("fields", "refused"),
+    ("fields", "recipient_rejected"),
     [
         (["personalizations.0.to.0.email"], True),
         (["personalizations.0.to.0.email", "personalizations.0.to.0.name"], True),
@@ -192,21 +194,21 @@ def test_refusal_is_final_and_says_what_to_do(
         ([], False),
     ],
 )
-def test_recipient_is_to_blame_only_where_every_error_is_about_it(
-    mock: responses.RequestsMock, send: Send, fields: list[str | None], refused: bool
+def test_the_recipient_is_rejected_only_if_every_error_is_about_it(
+    mock: responses.RequestsMock, send: Send, fields: list[str | None], recipient_rejected: bool
 ) -> None:
     mock.post(URL, status=400, json=errors(*(("no", field) for field in fields)))
 
     with pytest.raises(Rejected) as caught:
         send()
 
-    assert caught.value.recipient_refused is refused
+    assert caught.value.recipient_rejected is recipient_rejected
 
 
 @pytest.mark.parametrize(
     "echo", [ADDRESS, ADDRESS.upper(), "j%2Bsmith%40example.com", "other@example.org", "<security@example.com>"]
 )
-def test_address_that_sendgrid_echoes_is_repeated_nowhere(mock: responses.RequestsMock, send: Send, echo: str) -> None:
+def test_an_address_in_sendgrids_response_is_redacted(mock: responses.RequestsMock, send: Send, echo: str) -> None:
     mock.post(URL, status=400, json=errors((f"The address {echo} is bad", "personalizations.0.to")))
 
     with pytest.raises(Rejected) as caught:
@@ -216,18 +218,18 @@ def test_address_that_sendgrid_echoes_is_repeated_nowhere(mock: responses.Reques
     assert "smith" not in caught.value.message.lower()
 
 
-def test_reason_is_one_line_of_bounded_length(mock: responses.RequestsMock, send: Send) -> None:
+def test_the_reason_is_one_line_of_bounded_length(mock: responses.RequestsMock, send: Send) -> None:
     mock.post(URL, status=400, json=errors(("two\r\nlines\u202e\0" + "x" * 1000, None)))
 
     with pytest.raises(Rejected) as caught:
         send()
 
-    said = "two  lines  " + "x" * 488
-    assert caught.value.message == f"SendGrid refused the mail (400: {said}). {FIELDS}"
+    reason = "two  lines  " + "x" * 488
+    assert caught.value.message == f"SendGrid rejected the email (400: {reason}). {FIELDS}"
 
 
-def test_long_reason_without_an_address_is_searched_quickly(mock: responses.RequestsMock, send: Send) -> None:
-    """Time that grew with the square of 60,000 characters would be minutes."""
+def test_a_long_reason_is_redacted_in_linear_time(mock: responses.RequestsMock, send: Send) -> None:
+    """With quadratic time, 60,000 characters would take minutes."""
     mock.post(URL, status=400, json=errors(("x" * 60_000, None)))
 
     with pytest.raises(Rejected):
@@ -238,7 +240,7 @@ def test_long_reason_without_an_address_is_searched_quickly(mock: responses.Requ
 
 
 @pytest.mark.parametrize("body", [errors(("The provided authorization grant is invalid", None)), "<html>", ""])
-def test_refused_key_is_read_anew_and_works_within_the_same_callout(
+def test_a_rejected_key_is_refreshed_within_the_same_callout(
     mock: responses.RequestsMock, send: Send, body: Any
 ) -> None:
     mock.post(URL, status=401, body=body if isinstance(body, str) else json.dumps(body))
@@ -246,31 +248,31 @@ def test_refused_key_is_read_anew_and_works_within_the_same_callout(
 
     assert send(keys := Keys(KEY, FRESH_KEY)).status == "sent"
     assert [call.request.headers["Authorization"] for call in mock.calls] == [f"Bearer {KEY}", f"Bearer {FRESH_KEY}"]
-    assert keys.read == 2
+    assert keys.reads == 2
 
 
-def test_key_that_is_still_the_same_is_not_tried_again(mock: responses.RequestsMock, send: Send) -> None:
+def test_an_unchanged_key_is_not_retried(mock: responses.RequestsMock, send: Send) -> None:
     mock.post(URL, status=401)
 
     with pytest.raises(Rejected) as caught:
         send(keys := Keys(KEY, KEY))
 
     assert caught.value.message == (
-        "SendGrid refused the mail (401: the API key is not valid). "
-        "Put a valid API key into the secret that SENDGRID_API_KEY_SECRET names."
+        "SendGrid rejected the email (401: API key rejected). "
+        "Store a valid API key in the secret that SENDGRID_API_KEY_SECRET names."
     )
-    assert (len(mock.calls), keys.read) == (1, 2)
+    assert (len(mock.calls), keys.reads) == (1, 2)
 
 
-def test_fresh_key_that_is_refused_too_ends_it(mock: responses.RequestsMock, send: Send) -> None:
+def test_a_rejected_fresh_key_is_a_permanent_error(mock: responses.RequestsMock, send: Send) -> None:
     mock.post(URL, status=401)
 
-    with pytest.raises(Rejected, match="the API key is not valid"):
+    with pytest.raises(Rejected, match="API key rejected"):
         send(keys := Keys(KEY, FRESH_KEY))
-    assert (len(mock.calls), keys.read) == (2, 2)
+    assert (len(mock.calls), keys.reads) == (2, 2)
 
 
-def test_fresh_key_gets_the_answers_of_any_key(mock: responses.RequestsMock, send: Send) -> None:
+def test_other_errors_with_the_fresh_key_are_reported(mock: responses.RequestsMock, send: Send) -> None:
     mock.post(URL, status=401)
     mock.post(URL, status=403, json=errors(("access forbidden", None)))
 
@@ -282,48 +284,44 @@ MALFORMED = ["", "SG.short.key", KEY + "x", KEY[:-1], KEY + "\n", f"SG.{'ä' * 2
 
 
 @pytest.mark.parametrize("malformed", MALFORMED)
-def test_malformed_key_is_read_anew_before_anything_is_sent(
-    mock: responses.RequestsMock, send: Send, malformed: str
-) -> None:
+def test_a_malformed_key_is_refreshed_before_sending(mock: responses.RequestsMock, send: Send, malformed: str) -> None:
     mock.post(URL, status=202)
 
     assert send(keys := Keys(malformed, KEY)).status == "sent"
-    assert (len(mock.calls), keys.read) == (1, 2)
+    assert (len(mock.calls), keys.reads) == (1, 2)
 
 
 @pytest.mark.parametrize("malformed", MALFORMED)
-def test_key_that_stays_malformed_is_never_sent_and_never_shown(
-    mock: responses.RequestsMock, send: Send, malformed: str
-) -> None:
+def test_a_malformed_key_is_neither_sent_nor_logged(mock: responses.RequestsMock, send: Send, malformed: str) -> None:
     with pytest.raises(Unavailable) as caught:
         send(keys := Keys(malformed, malformed))
 
     assert caught.value.code == "secret_unavailable"
-    assert (len(mock.calls), keys.read) == (0, 2)
+    assert (len(mock.calls), keys.reads) == (0, 2)
     assert not malformed or malformed not in caught.value.message + caught.value.cause
 
 
-def test_fresh_key_that_is_malformed_is_unavailable(mock: responses.RequestsMock, send: Send) -> None:
+def test_a_malformed_fresh_key_is_a_temporary_error(mock: responses.RequestsMock, send: Send) -> None:
     mock.post(URL, status=401)
 
     with pytest.raises(Unavailable, match="a secret is malformed"):
         send(Keys(KEY, "SG.nonsense"))
 
 
-def test_key_stands_in_no_error(mock: responses.RequestsMock, send: Send) -> None:
+def test_errors_never_contain_the_key(mock: responses.RequestsMock, send: Send) -> None:
     for body in (errors((f"bad key {KEY}", None)), KEY):
-        log.hide_secret(KEY)
+        log.redact_secret(KEY)
         mock.post(URL, status=400, json=body)
         with pytest.raises(Rejected) as caught:
             send()
-        assert "a" * 22 not in log.error_text(caught.value)
+        assert "a" * 22 not in log.format_error(caught.value)
 
 
-# Tried again
+# Retries
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 408, 300, 302])
-def test_fault_on_their_side_is_tried_again_after_a_pause(
+def test_a_temporary_error_is_retried_after_a_delay(
     mock: responses.RequestsMock, send: Send, time: FakeTime, status: int
 ) -> None:
     mock.post(URL, status=status, body="<html>a page</html>")
@@ -333,7 +331,7 @@ def test_fault_on_their_side_is_tried_again_after_a_pause(
     assert time.slept == [0.4]
 
 
-def test_pauses_grow_to_a_bound_and_end_with_the_deadline(
+def test_backoff_grows_to_a_maximum_and_stops_at_the_deadline(
     mock: responses.RequestsMock, send: Send, time: FakeTime
 ) -> None:
     mock.post(URL, status=503, json=errors(("down", None)))
@@ -343,23 +341,23 @@ def test_pauses_grow_to_a_bound_and_end_with_the_deadline(
 
     assert time.slept == [0.4, 0.8, 1.5, 1.5]
     assert (caught.value.code, caught.value.status) == ("mail_unavailable", 503)
-    assert caught.value.message == "SendGrid answered 503"
+    assert caught.value.message == "SendGrid responded with status 503"
     assert caught.value.cause == "attempt 5: 503 down"
     assert caught.value.retry_after == 0
     assert not caught.value.maybe_accepted
 
 
-def test_pause_is_less_by_up_to_a_random_half(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
+def test_backoff_is_reduced_by_up_to_half_at_random(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
     mock.post(URL, status=503)
     mock.post(URL, status=202)
-    time.chance = 0.5
+    time.random = 0.5
 
     send()
 
     assert time.slept == pytest.approx([0.3])
 
 
-def test_attempts_are_eight_at_most(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
+def test_at_most_eight_attempts_are_made(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
     mock.post(URL, status=503)
 
     with pytest.raises(Unavailable, match="503"):
@@ -368,20 +366,20 @@ def test_attempts_are_eight_at_most(mock: responses.RequestsMock, send: Send, ti
     assert len(mock.calls) == 8
 
 
-@pytest.mark.parametrize(("left", "attempts"), [(0.69, 1), (0.71, 2)])
-def test_attempt_that_could_not_end_is_not_begun(
-    mock: responses.RequestsMock, send: Send, time: FakeTime, left: float, attempts: int
+@pytest.mark.parametrize(("seconds_left", "attempts"), [(0.69, 1), (0.71, 2)])
+def test_no_attempt_starts_without_enough_time_left(
+    mock: responses.RequestsMock, send: Send, time: FakeTime, seconds_left: float, attempts: int
 ) -> None:
     mock.post(URL, status=503)
 
     with pytest.raises(Unavailable):
-        send(deadline=time.monotonic + left)
+        send(deadline=time.monotonic + seconds_left)
 
     assert len(mock.calls) == attempts
 
 
 @pytest.mark.parametrize(
-    ("headers", "asked"),
+    ("headers", "delay"),
     [
         ({"Retry-After": "1"}, 1),
         ({"Retry-After": "3"}, 3),
@@ -390,18 +388,18 @@ def test_attempt_that_could_not_end_is_not_begun(
         ({"Retry-After": "1", "X-RateLimit-Reset": "1800000003"}, 1),
     ],
 )
-def test_wait_that_sendgrid_asks_for_is_kept(
-    mock: responses.RequestsMock, send: Send, time: FakeTime, headers: dict[str, str], asked: float
+def test_the_wait_that_sendgrid_requests_is_honored(
+    mock: responses.RequestsMock, send: Send, time: FakeTime, headers: dict[str, str], delay: float
 ) -> None:
     mock.post(URL, status=429, headers=headers)
     mock.post(URL, status=202)
 
     send()
 
-    assert time.slept == [asked]
+    assert time.slept == [delay]
 
 
-def test_wait_may_be_asked_for_with_any_retryable_answer(
+def test_retry_after_is_honored_for_any_temporary_error(
     mock: responses.RequestsMock, send: Send, time: FakeTime
 ) -> None:
     mock.post(URL, status=503, headers={"Retry-After": "2"})
@@ -425,7 +423,7 @@ def test_wait_may_be_asked_for_with_any_retryable_answer(
         (503, {"X-RateLimit-Reset": "1800000030"}),
     ],
 )
-def test_wait_that_is_none_leaves_the_own_pause(
+def test_an_invalid_or_past_retry_after_leaves_the_backoff(
     mock: responses.RequestsMock, send: Send, time: FakeTime, status: int, headers: dict[str, str]
 ) -> None:
     mock.post(URL, status=status, headers=headers)
@@ -445,7 +443,7 @@ def test_wait_that_is_none_leaves_the_own_pause(
         ({"X-RateLimit-Reset": "999999999999"}, 3600),
     ],
 )
-def test_wait_past_the_deadline_is_handed_on_and_not_waited(
+def test_a_wait_past_the_deadline_is_returned_without_waiting(
     mock: responses.RequestsMock, send: Send, time: FakeTime, headers: dict[str, str], retry_after: int
 ) -> None:
     mock.post(URL, status=429, headers=headers)
@@ -457,8 +455,8 @@ def test_wait_past_the_deadline_is_handed_on_and_not_waited(
     assert time.slept == []
 
 
-def test_wait_is_rounded_up_to_whole_seconds(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
-    time.go_on(0.25)
+def test_the_wait_is_rounded_up_to_whole_seconds(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
+    time.advance(0.25)
     mock.post(URL, status=429, headers={"X-RateLimit-Reset": "1800000060"})
 
     with pytest.raises(Unavailable) as caught:
@@ -468,63 +466,61 @@ def test_wait_is_rounded_up_to_whole_seconds(mock: responses.RequestsMock, send:
 
 
 @given(st.text(st.characters(exclude_characters="\r\n", max_codepoint=0xFF)), st.text(max_size=20))
-def test_any_header_is_a_bounded_wait(asked: str, reset: str) -> None:
+def test_any_header_yields_a_bounded_wait(retry_after: str, reset: str) -> None:
     sendgrid = SendGrid.__new__(SendGrid)
     sendgrid._clock = CLOCK
-    wait = sendgrid._retry_after(HttpResponse(429, {"Retry-After": asked, "X-RateLimit-Reset": reset}, b""))
+    wait = sendgrid._retry_after(HttpResponse(429, {"Retry-After": retry_after, "X-RateLimit-Reset": reset}, b""))
 
     assert 0 <= wait <= 3600
 
 
 @given(st.binary(), st.integers(200, 599))
-def test_any_answer_is_an_error_of_the_family(body: bytes, status: int) -> None:
+def test_any_response_yields_a_known_error(body: bytes, status: int) -> None:
     sendgrid = SendGrid.__new__(SendGrid)
     sendgrid._clock = CLOCK
 
-    error = sendgrid._refusal(HttpResponse(status, {}, body), 1)
+    error = sendgrid._to_error(HttpResponse(status, {}, body), 1)
 
-    assert isinstance(error, Rejected | Unavailable | module._KeyRefused)
-
-
-# No answer
+    assert isinstance(error, Rejected | Unavailable | module._KeyRejected)
 
 
-def test_missing_answer_is_tried_again(mock: responses.RequestsMock, send: Send) -> None:
+# No response
+
+
+def test_a_missing_response_is_retried(mock: responses.RequestsMock, send: Send) -> None:
     mock.post(URL, body=requests.ConnectionError("reset"))
     mock.post(URL, status=202)
 
     assert send() == Result("sent", attempts=2)
 
 
-class Lost:
-    """In place of the network: what each attempt comes to."""
+class FakeHttpClient:
+    """An HTTP client with a given outcome for each attempt."""
 
-    def __init__(self, *ends: NoResponse | HttpResponse) -> None:
-        self.ends = list(ends)
+    def __init__(self, *outcomes: NoResponse | HttpResponse) -> None:
+        self.outcomes = list(outcomes)
 
     def post(self, *_: object, **__: object) -> HttpResponse:
-        end = self.ends.pop(0)
-        if isinstance(end, NoResponse):
-            raise end
-        return end
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, NoResponse):
+            raise outcome
+        return outcome
 
 
-def test_attempts_that_may_have_been_accepted_are_four_at_most(
-    settings: Settings, time: FakeTime, callout: Callout
-) -> None:
-    lost: Any = Lost(*[NoResponse("ConnectionResetError: reset", maybe_accepted=True)] * 5)
+def test_at_most_four_ambiguous_attempts_are_made(settings: Settings, time: FakeTime, callout: Callout) -> None:
+    http: Any = FakeHttpClient(*[NoResponse("ConnectionResetError: reset", maybe_accepted=True)] * 5)
     sendgrid = SendGrid(settings, clock=time.clock)
-    sendgrid._network = lost
+    sendgrid._http = http
 
     with pytest.raises(Unavailable) as caught:
         sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=callout._replace(deadline=time.monotonic + 45))
 
-    assert len(lost.ends) == 1
+    assert len(http.outcomes) == 1
     assert caught.value.maybe_accepted
 
 
 @pytest.mark.parametrize(
-    ("ends", "maybe_accepted"),
+    ("outcomes", "maybe_accepted"),
     [
         ([NoResponse("refused", maybe_accepted=False)], False),
         ([NoResponse("slow", maybe_accepted=True)], True),
@@ -532,38 +528,42 @@ def test_attempts_that_may_have_been_accepted_are_four_at_most(
         ([HttpResponse(503, {}, b""), NoResponse("refused", maybe_accepted=False)], False),
     ],
 )
-def test_error_says_whether_any_attempt_may_have_been_accepted(
-    settings: Settings, time: FakeTime, callout: Callout, ends: list[NoResponse | HttpResponse], maybe_accepted: bool
+def test_the_error_reports_whether_any_attempt_was_ambiguous(
+    settings: Settings,
+    time: FakeTime,
+    callout: Callout,
+    outcomes: list[NoResponse | HttpResponse],
+    maybe_accepted: bool,
 ) -> None:
     sendgrid = SendGrid(settings, clock=time.clock)
-    lost: Any = Lost(*ends)
-    sendgrid._network = lost
-    deadline = time.monotonic + (0.5 if len(ends) == 1 else 1)
+    http: Any = FakeHttpClient(*outcomes)
+    sendgrid._http = http
+    deadline = time.monotonic + (0.5 if len(outcomes) == 1 else 1)
 
     with pytest.raises(Unavailable) as caught:
         sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=callout._replace(deadline=deadline))
 
     assert caught.value.maybe_accepted is maybe_accepted
     assert caught.value.code == "mail_unavailable"
-    assert lost.ends == []
+    assert http.outcomes == []
 
 
-def test_missing_answer_says_its_cause_in_the_log_alone(settings: Settings, time: FakeTime, callout: Callout) -> None:
+def test_the_cause_of_a_missing_response_is_only_logged(settings: Settings, time: FakeTime, callout: Callout) -> None:
     sendgrid = SendGrid(settings, clock=time.clock)
-    lost: Any = Lost(NoResponse("ConnectionResetError: reset", maybe_accepted=True))
-    sendgrid._network = lost
+    http: Any = FakeHttpClient(NoResponse("ConnectionResetError: reset", maybe_accepted=True))
+    sendgrid._http = http
 
     with pytest.raises(Unavailable) as caught:
         sendgrid.send(MESSAGE, key=Keys(KEY).get(), callout=callout._replace(deadline=time.monotonic))
 
-    assert caught.value.message == "SendGrid did not answer"
+    assert caught.value.message == "SendGrid didn't respond"
     assert caught.value.cause == "attempt 1: ConnectionResetError: reset"
 
 
 # Payload
 
 
-def test_payload_is_a_security_notice() -> None:
+def test_the_payload_is_a_security_notice() -> None:
     assert payload(MESSAGE, CALLOUT) == {
         "personalizations": [{"to": [{"email": ADDRESS}]}],
         "from": {"email": "security@example.com", "name": "Example"},
@@ -588,11 +588,11 @@ def test_payload_is_a_security_notice() -> None:
     }
 
 
-def test_payload_leaves_out_what_is_not_set() -> None:
-    made = payload(message(sender_name="", reply_to=""), CALLOUT)
+def test_the_payload_omits_unset_fields() -> None:
+    body = payload(message(sender_name="", reply_to=""), CALLOUT)
 
-    assert made["from"] == {"email": "security@example.com"}
-    assert "reply_to" not in made
+    assert body["from"] == {"email": "security@example.com"}
+    assert "reply_to" not in body
 
 
 @pytest.mark.parametrize(
@@ -609,15 +609,15 @@ def test_payload_leaves_out_what_is_not_set() -> None:
         ("@ü", "@xn--tda"),
     ],
 )
-def test_domain_beyond_ascii_goes_out_in_its_xn_form(address: str, sent: str) -> None:
-    """faß.example and fass.example may have two owners."""
-    made = payload(message(to=address), CALLOUT)
+def test_an_internationalized_domain_is_sent_in_its_xn_form(address: str, sent: str) -> None:
+    """faß.example and fass.example are different domains."""
+    body = payload(message(to=address), CALLOUT)
 
-    assert made["personalizations"] == [{"to": [{"email": sent}]}]
+    assert body["personalizations"] == [{"to": [{"email": sent}]}]
 
 
-def test_address_stands_in_the_payload_as_recipient_alone() -> None:
-    made = payload(MESSAGE, CALLOUT)
-    del made["personalizations"]
+def test_the_payload_contains_the_address_only_as_recipient() -> None:
+    body = payload(MESSAGE, CALLOUT)
+    del body["personalizations"]
 
-    assert ADDRESS not in json.dumps(made)
+    assert ADDRESS not in json.dumps(body)

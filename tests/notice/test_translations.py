@@ -1,6 +1,6 @@
-"""The wording: what holds for every file in notice/languages."""
+"""Rules for every file in notice/translations."""
 
-# ruff: noqa: RUF001  (letters of other scripts are what this is about)
+# ruff: noqa: RUF001  (the tests contain letters of other scripts)
 
 import re
 import string
@@ -10,26 +10,26 @@ from typing import Any
 
 import pytest
 
-from notice.languages import FOLDER, language
+from notice.languages import TRANSLATIONS, load_language
 from tests.notice.sample import TAGS
 
 
 def _read(tag: str) -> dict[str, Any]:
-    return tomllib.loads((FOLDER / f"{tag}.toml").read_text())
+    return tomllib.loads((TRANSLATIONS / f"{tag}.toml").read_text())
 
 
 ALL: dict[str, dict[str, Any]] = {tag: _read(tag) for tag in TAGS}
-WORDS: dict[str, dict[str, str]] = {tag: file["notice"] for tag, file in ALL.items()}
-ENGLISH = WORDS["en"]
-# What may read as in English: patterns with nothing to translate, and words that are the same in the language.
-PATTERNS = frozenset({"line", "two_times", "place"})
-SAME_WORD = {
+STRINGS: dict[str, dict[str, str]] = {tag: file["notice"] for tag, file in ALL.items()}
+ENGLISH = STRINGS["en"]
+# Strings that may be the same as in English: patterns without words, and words that both languages share.
+WORDLESS = frozenset({"line", "two_times", "place"})
+SAME_STRINGS = {
     ("da", "reference"): "Danish has the same word",
     ("fil", "ip_address"): "Filipino uses the English term",
 }
-WRITTEN_FROM_RIGHT = {"ar", "fa", "he", "ur"}
-FEWEST = 40
-# Outer quotation marks by language, where they are not the English ones.
+RIGHT_TO_LEFT = {"ar", "fa", "he", "ur"}
+MIN_LANGUAGES = 40
+# Outer quotation marks by language, if different from English.
 QUOTES = {
     **dict.fromkeys(["de", "bg", "cs", "et", "is", "ka", "lt", "mk", "sk", "sl", "sr"], ("„", "“")),
     **dict.fromkeys(["bs", "hr", "hu", "lv", "pl", "ro"], ("„", "”")),
@@ -50,37 +50,37 @@ ENGLISH_QUOTES = ("“", "”")
 ALL_QUOTES = re.compile(r"[„“”«»「」‘]")
 
 
-def _names(pattern: str) -> list[str]:
+def _placeholders(pattern: str) -> list[str]:
     return sorted(name for _, name, _, _ in string.Formatter().parse(pattern) if name is not None)
 
 
-def test_there_are_forty_languages_at_least() -> None:
-    assert len(TAGS) >= FEWEST
+def test_there_are_at_least_forty_languages() -> None:
+    assert len(TAGS) >= MIN_LANGUAGES
 
 
 @pytest.mark.parametrize("tag", TAGS)
 class TestEveryLanguage:
-    def test_says_what_it_is_and_how_it_was_made_and_reviewed(self, tag: str) -> None:
+    def test_states_its_name_origin_and_review(self, tag: str) -> None:
         about = ALL[tag]["about"]
         assert set(ALL[tag]) == {"about", "notice"}
         assert set(about) == {"name", "made", "reviewed"}
         assert about["made"] in ("written by hand", "machine-drafted")
         assert (about["made"] == "written by hand") == (tag == "en"), (
-            "who translates by hand says so in README.md and docs/email.md too, and here"
+            "for a human translation, also update README.md, docs/email.md, and this test"
         )
         assert all(about.values())
 
     def test_has_the_keys_and_placeholders_of_the_english_file(self, tag: str) -> None:
-        assert {key: _names(text) for key, text in WORDS[tag].items()} == {
-            key: _names(text) for key, text in ENGLISH.items()
+        assert {key: _placeholders(text) for key, text in STRINGS[tag].items()} == {
+            key: _placeholders(text) for key, text in ENGLISH.items()
         }
 
-    def test_leaves_nothing_in_english_by_accident(self, tag: str) -> None:
-        same = {key for key, text in WORDS[tag].items() if tag != "en" and text == ENGLISH[key]}
-        assert same - PATTERNS - {key for where, key in SAME_WORD if where == tag} == set()
+    def test_has_no_untranslated_strings(self, tag: str) -> None:
+        same = {key for key, text in STRINGS[tag].items() if tag != "en" and text == ENGLISH[key]}
+        assert same - WORDLESS - {key for same_tag, key in SAME_STRINGS if same_tag == tag} == set()
 
-    def test_is_in_unicodes_composed_form_without_stray_characters(self, tag: str) -> None:
-        for key, text in WORDS[tag].items():
+    def test_is_in_nfc_without_stray_characters(self, tag: str) -> None:
+        for key, text in STRINGS[tag].items():
             assert unicodedata.normalize("NFC", text) == text, key
             assert text == text.strip(), key
             assert "  " not in text, key
@@ -88,17 +88,17 @@ class TestEveryLanguage:
             assert all(char.isprintable() or char in allowed for char in text), key
 
     def test_uses_its_own_typography(self, tag: str) -> None:
-        for key, text in WORDS[tag].items():
-            assert not re.search(r"[\"'`´]", text), f"{key}: a typewriter's quotation mark"
+        for key, text in STRINGS[tag].items():
+            assert not re.search(r"[\"'`´]", text), f"{key}: straight quotation mark or accent"
             assert "..." not in text, key
         opening, closing = QUOTES.get(tag, ENGLISH_QUOTES)
-        quoted = WORDS[tag]["step_password"]
+        quoted = STRINGS[tag]["step_password"]
         assert opening in quoted
         assert closing in quoted
         assert set(ALL_QUOTES.findall(quoted)) <= {*opening, *closing}
 
-    def test_joins_label_and_value_in_its_own_way(self, tag: str) -> None:
-        own = {
+    def test_joins_label_and_value_with_its_own_punctuation(self, tag: str) -> None:
+        punctuation = {
             **dict.fromkeys(["fr", "fr-CA"], "{label}\u00a0: {value}"),
             **dict.fromkeys(["ja", "zh-Hans", "zh-Hant"], "{label}：{value}"),
             "am": "{label}፦ {value}",
@@ -106,43 +106,45 @@ class TestEveryLanguage:
             "km": "{label}៖ {value}",
             "my": "{label} - {value}",
         }
-        assert WORDS[tag]["line"] == own.get(tag, "{label}: {value}")
+        assert STRINGS[tag]["line"] == punctuation.get(tag, "{label}: {value}")
 
-    def test_keeps_calm_and_links_nowhere(self, tag: str) -> None:
-        for key, text in WORDS[tag].items():
+    def test_has_no_exclamation_marks_links_or_markup(self, tag: str) -> None:
+        for key, text in STRINGS[tag].items():
             assert not re.search(r"[!！]|http|www\.|://|<|&|%", text), key
 
     def test_has_no_user_data_in_the_subject(self, tag: str) -> None:
-        assert _names(WORDS[tag]["subject"]) == []
-        assert len(WORDS[tag]["subject"]) <= 78
+        assert _placeholders(STRINGS[tag]["subject"]) == []
+        assert len(STRINGS[tag]["subject"]) <= 78
 
-    def test_keeps_the_contact_apart_from_the_words(self, tag: str) -> None:
-        """So that a reader, and a client that makes links, see where it begins and ends."""
-        before, _, after = WORDS[tag]["step_contact"].partition("{contact}")
+    def test_separates_the_contact_from_the_surrounding_text(self, tag: str) -> None:
+        """Readers, and clients that create links, must see where the contact starts and ends."""
+        before, _, after = STRINGS[tag]["step_contact"].partition("{contact}")
         assert before.endswith((": ", "：", "፦ ", "՝ ", "៖ ", "- ", " "))
         assert after == "" or after.startswith(" ")
 
-    def test_has_its_direction(self, tag: str) -> None:
-        assert language(tag).direction == ("rtl" if tag in WRITTEN_FROM_RIGHT else "ltr")
+    def test_has_the_correct_text_direction(self, tag: str) -> None:
+        assert load_language(tag).direction == ("rtl" if tag in RIGHT_TO_LEFT else "ltr")
 
     def test_is_written_in_its_own_script(self, tag: str) -> None:
         script = unicodedata.name(ALL[tag]["about"]["name"][0]).split()[0]
-        letters = [char for key in ("subject", "was_you", "step_reuse", "no_link") for char in WORDS[tag][key]]
-        own = sum(unicodedata.name(char, "").startswith((script, "CJK", "HIRAGANA", "KATAKANA")) for char in letters)
-        assert own > 0.6 * len(letters)
+        letters = [char for key in ("subject", "was_you", "step_reuse", "no_link") for char in STRINGS[tag][key]]
+        in_script = sum(
+            unicodedata.name(char, "").startswith((script, "CJK", "HIRAGANA", "KATAKANA")) for char in letters
+        )
+        assert in_script > 0.6 * len(letters)
 
 
-def test_every_allowance_is_needed() -> None:
-    assert all(WORDS[tag][key] == ENGLISH[key] for tag, key in SAME_WORD)
+def test_every_exception_is_needed() -> None:
+    assert all(STRINGS[tag][key] == ENGLISH[key] for tag, key in SAME_STRINGS)
     assert set(QUOTES) <= set(TAGS)
 
 
-def test_two_languages_share_no_sentence_unless_they_are_neighbours() -> None:
-    """A file that was copied and not translated would show here."""
-    neighbours = [{"es", "es-419"}, {"fr", "fr-CA"}, {"bs", "hr"}, {"pt-BR", "pt-PT"}]
+def test_only_closely_related_languages_share_sentences() -> None:
+    """Detect files that were copied but not translated."""
+    related = [{"es", "es-419"}, {"fr", "fr-CA"}, {"bs", "hr"}, {"pt-BR", "pt-PT"}]
     sentences: dict[str, list[str]] = {}
     for tag in TAGS:
         for key in ("subject", "sentence", "was_you", "step_password", "step_reuse", "step_contact", "no_link"):
-            sentences.setdefault(WORDS[tag][key], []).append(tag)
+            sentences.setdefault(STRINGS[tag][key], []).append(tag)
     shared = {frozenset(tags) for tags in sentences.values() if len(tags) > 1}
-    assert shared <= {frozenset(pair) for pair in neighbours}
+    assert shared <= {frozenset(pair) for pair in related}

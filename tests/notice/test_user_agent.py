@@ -1,4 +1,4 @@
-"""The device in words, held to a well-kept parser over what real browsers and real programs say of themselves."""
+"""The User-Agent parser, tested with real browsers' and crawlers' headers against ua-parser."""
 
 import json
 from importlib.resources import files
@@ -9,11 +9,11 @@ import ua_parser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.user_agent import BROWSERS, SYSTEMS, Device, _device, device
+from notice.user_agent import BROWSERS, SYSTEMS, Device, _parse_device, parse_device
 
-AGREEMENT = 0.99
+MIN_AGREEMENT = 0.99
 
-# ua-parser's families in our words. What is not listed has the same name in both.
+# ua-parser's families and our names, where they differ.
 FAMILIES = {
     **dict.fromkeys(["Chrome Mobile", "Chrome Mobile iOS", "Chromium"], "Chrome"),
     **dict.fromkeys(["Mobile Safari"], "Safari"),
@@ -26,22 +26,22 @@ FAMILIES = {
     **dict.fromkeys(["QQ Browser Mobile"], "QQ Browser"),
     "MiuiBrowser": "Mi Browser",
     "VivoBrowser": "Vivo Browser",
-    # A page within another app goes unnamed: only the system is told.
+    # A page embedded in another app: only the system is named.
     **dict.fromkeys(["Chrome Mobile WebView", "Mobile Safari UI/WKWebView", "Apple Mail"], None),
     **dict.fromkeys(["Facebook", "Instagram", "LINE", "Snapchat", "Twitter"], None),
 }
-FAMILIES_OF_SYSTEMS = {
+SYSTEM_FAMILIES = {
     "Mac OS X": "macOS",
     "Chrome OS": "ChromeOS",
     **dict.fromkeys(["Ubuntu", "Fedora", "Debian"], "Linux"),
 }
-# Not programs, though the list has them: a person sits at them.
-PERSONS = {
-    r"AP3A\.240617\.008": "a telephone's page within Instagram",
-    r"MetaIAB Facebook": "a telephone's page within Facebook",
-    r"Code\/1\.": "Visual Studio Code's own browser",
-    r"Trae\/": "an editor's own browser",
-    r"Fluid": "a browser for one site, on a Mac",
+# Not bots, although the crawler list contains them: people use them.
+NOT_BOTS = {
+    r"AP3A\.240617\.008": "a page embedded in Instagram on a phone",
+    r"MetaIAB Facebook": "a page embedded in Facebook on a phone",
+    r"Code\/1\.": "Visual Studio Code's built-in browser",
+    r"Trae\/": "an editor's built-in browser",
+    r"Fluid": "a single-site browser for macOS",
 }
 
 
@@ -50,12 +50,12 @@ def _real_agents() -> list[str]:
     return sorted({json.loads(line)["useragent"].strip('"') for line in lines})
 
 
-def _program_agents() -> list[tuple[str, str]]:
+def _bot_agents() -> list[tuple[str, str]]:
     return [
         (entry["pattern"], agent)
         for entry in crawleruseragents.CRAWLER_USER_AGENTS_DATA
         for agent in entry["instances"]
-        if entry["pattern"] not in PERSONS
+        if entry["pattern"] not in NOT_BOTS
     ]
 
 
@@ -64,43 +64,43 @@ REAL = _real_agents()
 
 def test_the_corpus_is_large() -> None:
     assert len(REAL) > 800
-    assert len(_program_agents()) > 2000
+    assert len(_bot_agents()) > 2000
 
 
-def test_browsers_are_told_as_a_well_kept_parser_tells_them() -> None:
+def test_browsers_match_ua_parser() -> None:
     agents = {agent: ua_parser.parse_user_agent(agent) for agent in REAL}
-    differing = {
+    differences = {
         agent: found.family
         for agent, found in agents.items()
-        if found and FAMILIES.get(found.family, found.family) != (device(agent) or Device(None, None)).browser
+        if found and FAMILIES.get(found.family, found.family) != (parse_device(agent) or Device(None, None)).browser
     }
-    assert len(differing) <= (1 - AGREEMENT) * len(REAL), differing
+    assert len(differences) <= (1 - MIN_AGREEMENT) * len(REAL), differences
 
 
-def test_systems_are_told_as_a_well_kept_parser_tells_them() -> None:
-    differing = {}
+def test_systems_match_ua_parser() -> None:
+    differences = {}
     for agent in REAL:
         family = getattr(ua_parser.parse_os(agent), "family", None)
-        told = (device(agent) or Device(None, None)).system
-        expected = ("iPhone", "iPad") if family == "iOS" else (FAMILIES_OF_SYSTEMS.get(family or "", family),)
-        if told not in expected:
-            differing[agent] = family
-    assert len(differing) <= (1 - AGREEMENT) * len(REAL), differing
+        system = (parse_device(agent) or Device(None, None)).system
+        expected = ("iPhone", "iPad") if family == "iOS" else (SYSTEM_FAMILIES.get(family or "", family),)
+        if system not in expected:
+            differences[agent] = family
+    assert len(differences) <= (1 - MIN_AGREEMENT) * len(REAL), differences
 
 
-def test_no_real_browser_is_taken_for_a_program() -> None:
-    assert [agent for agent in REAL if device(agent) is None] == []
+def test_no_real_browser_is_classified_as_a_bot() -> None:
+    assert [agent for agent in REAL if parse_device(agent) is None] == []
 
 
-def test_programs_are_not_taken_for_browsers() -> None:
-    programs = _program_agents()
-    mistaken = [agent for _, agent in programs if device(agent)]
-    assert len(mistaken) <= (1 - AGREEMENT) * len(programs), mistaken
+def test_bots_are_not_classified_as_browsers() -> None:
+    bots = _bot_agents()
+    misclassified = [agent for _, agent in bots if parse_device(agent)]
+    assert len(misclassified) <= (1 - MIN_AGREEMENT) * len(bots), misclassified
 
 
-def test_every_exception_is_still_in_the_list() -> None:
+def test_every_exception_is_in_the_crawler_list() -> None:
     patterns = {entry["pattern"] for entry in crawleruseragents.CRAWLER_USER_AGENTS_DATA}
-    assert set(PERSONS) <= patterns
+    assert set(NOT_BOTS) <= patterns
 
 
 WINDOWS, MAC, LINUX = "Windows NT 10.0; Win64; x64", "Macintosh; Intel Mac OS X 10_15_7", "X11; Linux x86_64"
@@ -117,7 +117,7 @@ IOS = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
 
 
 @pytest.mark.parametrize(
-    ("agent", "told"),
+    ("agent", "expected"),
     [
         *[(f"({WINDOWS}) {CHROME}", ("Chrome", "Windows")), (f"({MAC}) {CHROME}", ("Chrome", "macOS"))],
         *[(f"({LINUX}) {CHROME}", ("Chrome", "Linux")), (f"({PHONE}) {MOBILE_CHROME}", ("Chrome", "Android"))],
@@ -172,7 +172,7 @@ IOS = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
         ],
         *[(f"(Windows Phone 10.0; Android 6.0.1; Lumia 950) {MOBILE_CHROME} Edge/15.15254", ("Edge", "Windows Phone"))],
         *[(f"({IPHONE}) {IOS} GSA/391.0 Mobile/15E148 Safari/604.1", ("Google", "iPhone"))],
-        # Pages within another app.
+        # Pages embedded in another app.
         *[
             (
                 "(Linux; Android 15; Pixel 9; wv) AppleWebKit/537.36 Version/4.0 Chrome/142.0 Mobile Safari/537.36",
@@ -188,7 +188,7 @@ IOS = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
         ],
         *[(f"({IPHONE}) {IOS} Mobile/22H1 Instagram 400.0 (iPhone17,1)", (None, "iPhone"))],
         *[(f"({WINDOWS}) AppleWebKit/537.36 Acme/1.0 Chrome/142.0 Electron/39.0 Safari/537.36", (None, "Windows"))],
-        # Models of telephones that are named like programs.
+        # Phone models whose names look like bots.
         *[(f"(Linux; Android 13; Cubot X30) {MOBILE_CHROME}", ("Chrome", "Android"))],
         *[(f"(Linux; Android 7.0; CUBOT NOTE Plus) {MOBILE_CHROME}", ("Chrome", "Android"))],
         *[(f"(Linux; Android 7.0; M bot 60 Build/NRD90M) {MOBILE_CHROME}", ("Chrome", "Android"))],
@@ -196,12 +196,12 @@ IOS = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
         *[(f"(Linux; Android 8.1.0; Perla) {MOBILE_CHROME}", ("Chrome", "Android"))],
     ],
 )
-def test_a_browser_is_told_by_name_and_system(agent: str, told: tuple[str | None, str | None]) -> None:
-    assert device(f"Mozilla/5.0 {agent}") == told
+def test_browsers_are_recognized_by_name_and_system(agent: str, expected: tuple[str | None, str | None]) -> None:
+    assert parse_device(f"Mozilla/5.0 {agent}") == expected
 
 
-def test_an_ipad_that_asks_for_pages_made_for_computers_reads_as_the_mac_it_claims_to_be() -> None:
-    assert device(f"Mozilla/5.0 ({MAC}) {SAFARI}") == ("Safari", "macOS")
+def test_an_ipad_that_requests_desktop_websites_is_reported_as_macos() -> None:
+    assert parse_device(f"Mozilla/5.0 ({MAC}) {SAFARI}") == ("Safari", "macOS")
 
 
 @pytest.mark.parametrize(
@@ -277,28 +277,28 @@ def test_an_ipad_that_asks_for_pages_made_for_computers_reads_as_the_mac_it_clai
         ],
     ],
 )
-def test_a_program_or_nothing_is_no_device(agent: str | None) -> None:
-    assert device(agent) is None
+def test_programs_and_empty_user_agents_are_not_devices(agent: str | None) -> None:
+    assert parse_device(agent) is None
 
 
-def test_only_the_beginning_of_an_agent_is_read() -> None:
-    beginning = f"Mozilla/5.0 ({WINDOWS}) "
-    assert device(f"{beginning.ljust(992, 'x')}Firefox/145.0") == ("Firefox", "Windows")
-    assert device(f"{beginning.ljust(993, 'x')}Firefox/145.0") == (None, "Windows")
+def test_only_the_start_of_a_user_agent_is_parsed() -> None:
+    start = f"Mozilla/5.0 ({WINDOWS}) "
+    assert parse_device(f"{start.ljust(992, 'x')}Firefox/145.0") == ("Firefox", "Windows")
+    assert parse_device(f"{start.ljust(993, 'x')}Firefox/145.0") == (None, "Windows")
 
 
-def test_what_is_remembered_of_agents_is_bounded() -> None:
-    assert _device.cache_info().maxsize == 256
-    before = _device.cache_info().misses
-    for rest in ("x", "y"):
-        device("Mozilla/5.0 (bounded)".ljust(1000) + rest)
-    assert _device.cache_info().misses == before + 1
+def test_the_cache_is_bounded() -> None:
+    assert _parse_device.cache_info().maxsize == 256
+    misses = _parse_device.cache_info().misses
+    for suffix in ("x", "y"):
+        parse_device("Mozilla/5.0 (bounded)".ljust(1000) + suffix)
+    assert _parse_device.cache_info().misses == misses + 1
 
 
 @given(st.text() | st.text().map("Mozilla/5.0 {}".format))
-def test_nothing_of_the_agent_itself_is_ever_told(agent: str) -> None:
-    told = device(agent)
-    if told is not None:
-        assert told.browser in {name for name, _ in BROWSERS}
-        assert told.system in {name for name, _ in SYSTEMS} | {None}
-        assert told != (None, None)
+def test_a_device_never_contains_text_from_the_header(agent: str) -> None:
+    device = parse_device(agent)
+    if device is not None:
+        assert device.browser in {name for name, _ in BROWSERS}
+        assert device.system in {name for name, _ in SYSTEMS} | {None}
+        assert device != (None, None)

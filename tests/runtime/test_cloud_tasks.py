@@ -43,21 +43,21 @@ def settings(make_settings: MakeSettings) -> Settings:
 
 
 @pytest.fixture
-def queue(settings: Settings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> CloudTasksClient:
+def client(settings: Settings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> CloudTasksClient:
     monkeypatch.setattr("runtime.http_client.time", time.clock)
     return CloudTasksClient(settings, clock=time.clock)
 
 
-def add(queue: CloudTasksClient, time: FakeTime, left: float = 5.5) -> bool:
-    return queue.add(SIGNED, b'{"event":{}}', key="0" * 64, action="notify", deadline=time.monotonic + left)
+def add(client: CloudTasksClient, time: FakeTime, remaining: float = 5.5) -> bool:
+    return client.add(SIGNED, b'{"event":{}}', key="0" * 64, action="notify", deadline=time.monotonic + remaining)
 
 
-def test_task_carries_the_callouts_own_bytes_and_headers(
-    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime
+def test_a_task_has_the_callouts_own_bytes_and_headers(
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime
 ) -> None:
     mock.post(URL, json={})
 
-    assert add(queue, time) is True
+    assert add(client, time) is True
     (call,) = mock.calls
     assert json.loads(call.request.body or "") == {
         "task": {
@@ -83,120 +83,120 @@ def test_task_carries_the_callouts_own_bytes_and_headers(
     assert "Authorization" not in call.request.headers
 
 
-def test_name_that_is_taken_is_queued_already(
-    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime
+def test_a_task_whose_name_is_taken_is_already_queued(
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime
 ) -> None:
     mock.post(URL, status=409, json={"error": {"status": "ALREADY_EXISTS"}})
 
-    assert add(queue, time) is False
+    assert add(client, time) is False
 
 
-@pytest.mark.parametrize("maybe", [{"body": requests.ConnectionError("reset")}, {"status": 500}, {"status": 503}])
-def test_name_that_an_attempt_of_ours_may_have_taken_is_new(
-    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime, maybe: dict[str, Any]
+@pytest.mark.parametrize("ambiguous", [{"body": requests.ConnectionError("reset")}, {"status": 500}, {"status": 503}])
+def test_a_task_that_an_earlier_attempt_may_have_created_is_new(
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime, ambiguous: dict[str, Any]
 ) -> None:
-    mock.post(URL, **maybe)
+    mock.post(URL, **ambiguous)
     mock.post(URL, status=429)
     mock.post(URL, status=409)
 
-    assert add(queue, time) is True
+    assert add(client, time) is True
 
 
 @pytest.mark.parametrize("status", [403, 404, 429])
-def test_name_that_is_taken_after_a_refusal_is_not_ours(
-    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime, status: int
+def test_a_name_taken_after_a_rejected_attempt_is_a_duplicate(
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime, status: int
 ) -> None:
     mock.post(URL, status=status)
     mock.post(URL, status=409)
 
-    assert add(queue, time) is False
+    assert add(client, time) is False
 
 
-def test_attempt_without_an_answer_leaves_time_for_another(
-    queue: CloudTasksClient, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+def test_an_attempt_without_a_response_leaves_time_for_another(
+    client: CloudTasksClient, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[float] = []
+    timeouts: list[float] = []
 
-    def hang(_url: str, _headers: object, _body: bytes, *, ends: float) -> HttpResponse:
-        given.append(ends - time.monotonic)
-        time.go_on(ends - time.monotonic)
-        raise NoResponse("no answer", maybe_accepted=True)
+    def hang(_url: str, _headers: object, _body: bytes, *, deadline: float) -> HttpResponse:
+        timeouts.append(deadline - time.monotonic)
+        time.advance(deadline - time.monotonic)
+        raise NoResponse("timed out", maybe_accepted=True)
 
-    monkeypatch.setattr(queue._network, "post", hang)
+    monkeypatch.setattr(client._http, "post", hang)
     with pytest.raises(Unavailable):
-        add(queue, time, left=5.5)
+        add(client, time, remaining=5.5)
 
-    assert given == [2.0, 2.0, pytest.approx(0.9)]
+    assert timeouts == [2.0, 2.0, pytest.approx(0.9)]
 
 
-def test_failure_is_tried_again_and_told(
-    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime, lines: Lines
+def test_a_failure_is_retried_and_logged(
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime, lines: Lines
 ) -> None:
     mock.post(URL, status=503, json={"error": {"status": "UNAVAILABLE", "message": "a text"}})
     mock.post(URL, json={})
 
-    assert add(queue, time) is True
+    assert add(client, time) is True
     assert time.slept == [0.2]
     assert [(line["severity"], line["message"]) for line in lines()] == [
         ("WARNING", "attempt 1: Cloud Tasks: 503 UNAVAILABLE")
     ]
 
 
-def test_pause_is_less_by_up_to_a_random_half(
-    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime
+def test_the_backoff_is_reduced_by_up_to_half_at_random(
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime
 ) -> None:
     mock.post(URL, status=503)
     mock.post(URL, json={})
-    time.chance = 0.5
+    time.random = 0.5
 
-    add(queue, time)
+    add(client, time)
 
     assert time.slept == pytest.approx([0.15])
 
 
-@pytest.mark.parametrize(("left", "attempts"), [(100, 5), (0.65, 3), (0, 1)])
-def test_attempts_are_bounded_in_number_and_by_the_deadline(
-    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime, left: float, attempts: int
+@pytest.mark.parametrize(("remaining", "attempts"), [(100, 5), (0.65, 3), (0, 1)])
+def test_attempts_are_limited_by_number_and_by_the_deadline(
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime, remaining: float, attempts: int
 ) -> None:
     mock.post(URL, status=500)
 
     with pytest.raises(Unavailable) as caught:
-        add(queue, time, left)
+        add(client, time, remaining)
 
     assert (caught.value.code, caught.value.status) == ("queue_unavailable", 503)
-    assert len(mock.calls) == (attempts if left else 0)
+    assert len(mock.calls) == (attempts if remaining else 0)
     assert time.slept == [0.2, 0.4, 0.8, 1.6][: attempts - 1]
 
 
 @pytest.mark.parametrize(
-    ("answer", "cause"),
+    ("response", "cause"),
     [
         ({"status": 403, "json": {"error": {"status": "PERMISSION_DENIED"}}}, "403 PERMISSION_DENIED"),
         ({"status": 404, "json": {"error": {"status": "NOT_FOUND"}}}, "404 NOT_FOUND"),
-        ({"status": 429, "body": "<html>"}, "429 without a reason"),
-        ({"status": 400, "json": {"error": "text"}}, "400 without a reason"),
-        ({"status": 400, "json": []}, "400 without a reason"),
-        ({"status": 400, "json": {}}, "400 without a reason"),
-        ({"status": 400, "body": "[" * 60_000}, "400 without a reason"),
-        ({"status": 302}, "302 without a reason"),
-        ({"status": 201}, "201 without a reason"),
+        ({"status": 429, "body": "<html>"}, "429 no reason given"),
+        ({"status": 400, "json": {"error": "text"}}, "400 no reason given"),
+        ({"status": 400, "json": []}, "400 no reason given"),
+        ({"status": 400, "json": {}}, "400 no reason given"),
+        ({"status": 400, "body": "[" * 60_000}, "400 no reason given"),
+        ({"status": 302}, "302 no reason given"),
+        ({"status": 201}, "201 no reason given"),
         ({"body": requests.ReadTimeout("slow")}, "ReadTimeout: slow"),
     ],
 )
-def test_whatever_is_no_new_task_is_unavailable_with_its_cause(
-    mock: responses.RequestsMock, queue: CloudTasksClient, time: FakeTime, answer: dict[str, Any], cause: str
+def test_any_other_response_is_unavailable_with_its_cause(
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime, response: dict[str, Any], cause: str
 ) -> None:
-    mock.post(URL, **answer)
+    mock.post(URL, **response)
 
     with pytest.raises(Unavailable) as caught:
-        add(queue, time, 0.01)
+        add(client, time, 0.01)
 
     assert caught.value.cause == f"Cloud Tasks: {cause}"
     assert "Cloud Tasks" not in caught.value.message
 
 
 class Credentials:
-    """What Google's library finds: a token that lasts until a test ends it."""
+    """Google credentials with a token that is valid until a test invalidates it."""
 
     def __init__(self) -> None:
         self.valid, self.token, self.refreshed = False, "", 0
@@ -217,80 +217,80 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> Credentials:
 
 
 @pytest.fixture
-def at_google(make_settings: MakeSettings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> CloudTasksClient:
+def google_client(make_settings: MakeSettings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> CloudTasksClient:
     monkeypatch.setattr("runtime.http_client.time", time.clock)
-    more = {"TASKS_QUEUE": QUEUE, "DELIVER_URL": "https://d.example.com", "DELIVER_INVOKER": "i@example.com"}
-    return CloudTasksClient(make_settings(DELIVERY="queue", **more), clock=time.clock)
+    queue_settings = {"TASKS_QUEUE": QUEUE, "DELIVER_URL": "https://d.example.com", "DELIVER_INVOKER": "i@example.com"}
+    return CloudTasksClient(make_settings(DELIVERY="queue", **queue_settings), clock=time.clock)
 
 
-def test_google_gets_an_access_token_which_is_kept_while_it_is_valid(
-    mock: responses.RequestsMock, at_google: CloudTasksClient, time: FakeTime, credentials: Credentials
+def test_requests_to_google_have_an_access_token_which_is_cached_while_valid(
+    mock: responses.RequestsMock, google_client: CloudTasksClient, time: FakeTime, credentials: Credentials
 ) -> None:
     mock.post(GOOGLE_URL, json={})
-    add(at_google, time)
-    time.go_on(60)
-    add(at_google, time)
+    add(google_client, time)
+    time.advance(60)
+    add(google_client, time)
     credentials.valid = False
-    time.go_on(59)
-    add(at_google, time)
-    time.go_on(1)
-    add(at_google, time)
+    time.advance(59)
+    add(google_client, time)
+    time.advance(1)
+    add(google_client, time)
 
     tokens = [call.request.headers["Authorization"] for call in mock.calls]
     assert tokens == ["Bearer token-1"] * 3 + ["Bearer token-2"]
 
 
-def test_token_serves_on_while_its_successor_cannot_be_had(
-    mock: responses.RequestsMock, at_google: CloudTasksClient, time: FakeTime, credentials: Credentials
+def test_a_stale_token_is_used_while_it_cannot_be_refreshed(
+    mock: responses.RequestsMock, google_client: CloudTasksClient, time: FakeTime, credentials: Credentials
 ) -> None:
     mock.post(GOOGLE_URL, json={})
-    add(at_google, time)
-    credentials.valid, credentials.error = False, RefreshError("no answer")  # type: ignore[no-untyped-call]
-    time.go_on(60)
+    add(google_client, time)
+    credentials.valid, credentials.error = False, RefreshError("timed out")  # type: ignore[no-untyped-call]
+    time.advance(60)
 
-    assert add(at_google, time)
+    assert add(google_client, time)
     assert mock.calls[1].request.headers["Authorization"] == "Bearer token-1"
 
 
-def test_token_that_does_not_come_is_awaited_no_longer_than_the_deadline(
-    at_google: CloudTasksClient, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+def test_waiting_for_a_token_respects_the_deadline(
+    google_client: CloudTasksClient, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     never = threading.Event()
     monkeypatch.setattr(google.auth, "default", lambda scopes: never.wait(60))
 
     with pytest.raises(Unavailable) as caught:
-        add(at_google, time, 0.01)
+        add(google_client, time, 0.01)
     never.set()
 
-    assert caught.value.cause == "Cloud Tasks: access token: no answer in time"
+    assert caught.value.cause == "Cloud Tasks: access token: timed out"
 
 
-def test_token_that_cannot_be_had_is_unavailable(
-    mock: responses.RequestsMock, at_google: CloudTasksClient, time: FakeTime, credentials: Credentials
+def test_a_failure_to_get_a_token_is_unavailable(
+    mock: responses.RequestsMock, google_client: CloudTasksClient, time: FakeTime, credentials: Credentials
 ) -> None:
     credentials.error = RefreshError("metadata server: a text")  # type: ignore[no-untyped-call]
 
     with pytest.raises(Unavailable) as caught:
-        add(at_google, time)
+        add(google_client, time)
 
     assert caught.value.cause == "Cloud Tasks: access token: RefreshError"
     assert len(mock.calls) == 0
 
 
-def test_account_that_is_not_there_is_unavailable(
-    at_google: CloudTasksClient, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+def test_missing_credentials_are_unavailable(
+    google_client: CloudTasksClient, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(scopes: object) -> None:
         raise DefaultCredentialsError("none")  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr(google.auth, "default", fail)
 
-    with pytest.raises(Unavailable, match="could not be queued"):
-        add(at_google, time)
+    with pytest.raises(Unavailable, match="couldn't be queued"):
+        add(google_client, time)
 
 
-def test_dispatch_deadline_leaves_deliver_its_time() -> None:
-    from runtime.cloud_tasks import DISPATCH_SECONDS  # noqa: PLC0415
-    from runtime.flow import DELIVER_SECONDS  # noqa: PLC0415
+def test_the_dispatch_deadline_exceeds_delivers_timeout() -> None:
+    from runtime.cloud_tasks import DISPATCH_DEADLINE_SECONDS  # noqa: PLC0415
+    from runtime.flow import DELIVER_TIMEOUT_SECONDS  # noqa: PLC0415
 
-    assert timedelta(seconds=DELIVER_SECONDS) < timedelta(seconds=DISPATCH_SECONDS)
+    assert timedelta(seconds=DELIVER_TIMEOUT_SECONDS) < timedelta(seconds=DISPATCH_DEADLINE_SECONDS)

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from runtime.callout import Callout
 from runtime.errors import InvalidCallout
-from runtime.event import JsonObject, json_type, read
+from runtime.event import JsonObject, json_type, parse
 from runtime.secrets import ActionSecrets, SecretCache
 from settings import Settings
 
-Read = Callable[[Any], Any]  # an Event; members that may be None are read without asking
+Read = Callable[[Any], Any]  # returns an Event; Any, so that optional fields need no None checks
 
 FULL: dict[str, Any] = {
     "authentication": {"riskAssessment": {"supplemental": {"akamai": {"akamaiBot": {"botScore": 5}}}}},
@@ -68,17 +68,17 @@ def warnings() -> list[str]:
 
 @pytest.fixture
 def event_of(secrets: ActionSecrets, warnings: list[str]) -> Read:
-    return lambda raw: read(callout_of(raw), secrets, warnings.append)
+    return lambda raw: parse(callout_of(raw), secrets, warnings.append)
 
 
 def plain(value: Any) -> Any:
-    """The event's values as the JSON that they came from."""
+    """Convert the event's values back to plain JSON values."""
     if isinstance(value, JsonObject):
-        return {name: plain(member) for name, member in value.items()}
+        return {name: plain(field) for name, field in value.items()}
     return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def test_every_documented_member_is_read_as_it_came(event_of: Read, warnings: list[str]) -> None:
+def test_every_documented_field_is_read_unchanged(event_of: Read, warnings: list[str]) -> None:
     event = event_of(FULL)
 
     assert {name: plain(event[name]) for name in FULL} == FULL
@@ -90,7 +90,7 @@ def test_every_documented_member_is_read_as_it_came(event_of: Read, warnings: li
 
 
 @pytest.mark.parametrize("absent", [{"user": {}}, {"user": {}, **dict.fromkeys(["connection", "request", "tenant"])}])
-def test_required_objects_read_as_empty_and_the_others_as_none(
+def test_absent_required_objects_read_as_empty_and_the_others_as_none(
     event_of: Read, warnings: list[str], absent: dict[str, Any]
 ) -> None:
     event = event_of(absent)
@@ -105,8 +105,8 @@ def test_required_objects_read_as_empty_and_the_others_as_none(
 def paths(value: dict[str, Any], path: str) -> list[tuple[str, ...]]:
     return [
         found
-        for name, member in value.items()
-        for found in [(*path.split("."), name), *(paths(member, f"{path}.{name}") if isinstance(member, dict) else [])]
+        for name, field in value.items()
+        for found in [(*path.split("."), name), *(paths(field, f"{path}.{name}") if isinstance(field, dict) else [])]
     ]
 
 
@@ -121,7 +121,7 @@ KNOWN = [
 
 
 @pytest.mark.parametrize("path", KNOWN, ids=".".join)
-def test_wrong_type_reads_as_absent_with_one_warning_that_has_the_path(
+def test_a_wrong_type_is_treated_as_absent_with_one_warning_that_has_the_path(
     event_of: Read, warnings: list[str], path: tuple[str, ...]
 ) -> None:
     wrong = [] if path[-1] != "configuration" else "text"
@@ -136,7 +136,7 @@ def test_wrong_type_reads_as_absent_with_one_warning_that_has_the_path(
         value = value[name]
     assert value is None or list(value.values()) == [None] * len(value) or isinstance(value, JsonObject)
     assert [warning.split(":")[0] for warning in warnings] == [".".join(path)]
-    assert "it reads as absent" in warnings[0]
+    assert "treated as absent" in warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_wrong_type_reads_as_absent_with_one_warning_that_has_the_path(
         ({"connection": []}, "an object", "an array"),
     ],
 )
-def test_warning_says_both_types_and_never_the_value(
+def test_a_warning_has_both_types_and_never_the_value(
     event_of: Read, warnings: list[str], raw: dict[str, Any], expected: str, got: str
 ) -> None:
     event_of({"user": {}, **raw})
@@ -161,12 +161,12 @@ def test_warning_says_both_types_and_never_the_value(
     assert f": expected {expected}, got {got};" in warning
 
 
-def test_number_too_large_for_a_float_is_a_number(event_of: Read, warnings: list[str]) -> None:
+def test_a_number_too_large_for_a_float_is_accepted(event_of: Read, warnings: list[str]) -> None:
     assert event_of({"user": {}, "request": {"geoip": {"latitude": 10**400}}}).request.geoip.latitude == 10**400
     assert warnings == []
 
 
-def test_unknown_members_are_kept_frozen_at_every_level(event_of: Read, warnings: list[str]) -> None:
+def test_unknown_fields_are_kept_immutable_at_every_level(event_of: Read, warnings: list[str]) -> None:
     event = event_of({"user": {"id": "u"}, "new": {"list": [1, {"x": [2]}]}, "count": 3})
 
     assert event.user.id == "u"
@@ -189,7 +189,7 @@ def test_unknown_members_are_kept_frozen_at_every_level(event_of: Read, warnings
         ({"user": {"email": ["a@b.example"]}}, "event.user.email: expected a string, got an array"),
     ],
 )
-def test_what_leaves_nobody_to_notify_is_refused_with_the_path(event_of: Read, raw: Any, message: str) -> None:
+def test_an_event_that_cannot_be_acted_on_is_rejected_with_the_path(event_of: Read, raw: Any, message: str) -> None:
     with pytest.raises(InvalidCallout) as caught:
         event_of(raw)
 
@@ -197,38 +197,38 @@ def test_what_leaves_nobody_to_notify_is_refused_with_the_path(event_of: Read, r
 
 
 @pytest.mark.parametrize("user", [{}, {"email": None}])
-def test_user_without_an_address_is_legal(event_of: Read, user: dict[str, Any]) -> None:
+def test_a_user_without_an_address_is_valid(event_of: Read, user: dict[str, Any]) -> None:
     assert event_of({"user": user}).user.email is None
 
 
-def test_secrets_and_callout_are_the_runtimes_whatever_the_body_says(event_of: Read, secrets: ActionSecrets) -> None:
+def test_secrets_and_callout_in_the_body_are_ignored(event_of: Read, secrets: ActionSecrets) -> None:
     event = event_of({"user": {}, "secrets": {"SENDGRID_API_KEY": "forged"}, "callout": "forged"})
 
     assert event.secrets is secrets
     assert event.callout.id == "msg_1"
 
 
-def test_event_is_frozen(event_of: Read) -> None:
+def test_the_event_is_immutable(event_of: Read) -> None:
     event = event_of(FULL)
 
-    with pytest.raises(AttributeError, match=r"^the event is frozen: 'email' cannot be set$"):
+    with pytest.raises(AttributeError, match=r"^the event is immutable: can't set 'email'$"):
         event.user.email = "other@example.com"
     with pytest.raises(TypeError):
         event.user["email"] = "other@example.com"
     with pytest.raises(AttributeError):
         del event.user.email
-    with pytest.raises(AttributeError, match="frozen"):
+    with pytest.raises(AttributeError, match="immutable"):
         event.connection.metadata.brand = "red"
 
 
-def test_member_that_is_not_there_is_an_attribute_error_that_names_it(event_of: Read) -> None:
-    with pytest.raises(AttributeError, match=r"^User has no member 'name'$"):
+def test_a_missing_field_is_an_attribute_error_that_names_it(event_of: Read) -> None:
+    with pytest.raises(AttributeError, match=r"^User has no field 'name'$"):
         _ = event_of(FULL).user.name
     with pytest.raises(KeyError):
         _ = event_of(FULL).user["name"]
 
 
-def test_members_are_a_mapping(event_of: Read) -> None:
+def test_an_object_is_a_mapping_of_its_fields(event_of: Read) -> None:
     tenant = event_of(FULL).tenant
 
     assert dict(tenant) == {"id": "acme"}
@@ -237,7 +237,7 @@ def test_members_are_a_mapping(event_of: Read) -> None:
     assert tenant.get("name") is None
 
 
-def test_repr_shows_names_alone(event_of: Read) -> None:
+def test_the_repr_shows_only_names(event_of: Read) -> None:
     event = event_of(FULL)
 
     assert repr(event.tenant) == "Tenant(id)"
@@ -246,8 +246,8 @@ def test_repr_shows_names_alone(event_of: Read) -> None:
         assert value not in shown
 
 
-def test_json_type_of_what_is_no_json() -> None:
-    assert json_type(object()) == "something else"
+def test_the_json_type_of_another_value() -> None:
+    assert json_type(object()) == "another type"
 
 
 json_values = st.recursive(
@@ -264,17 +264,17 @@ near_events = st.fixed_dictionaries(
         "tenant": json_values,
         "secrets": json_values,
         "callout": json_values,
-        "_members": json_values,
+        "_values": json_values,
         "__class__": json_values,
     },
 )
 
 
 @given(near_events | json_values)
-def test_any_json_is_an_event_or_refused(raw: Any) -> None:
+def test_any_json_is_an_event_or_rejected(raw: Any) -> None:
     sources: Any = None  # no secret is read
     try:
-        event = read(callout_of(raw), sources, print)
+        event = parse(callout_of(raw), sources, print)
     except InvalidCallout as error:
         status = error.status
     else:

@@ -17,7 +17,7 @@ from werkzeug.test import EnvironBuilder
 from runtime import Api, Event, Flow, Result, log, skipped, start
 from runtime.clock import CLOCK
 from runtime.errors import InvalidCallout, NoticeError, Rejected, Unavailable
-from runtime.flow import MOST_TIMEOUTS, TASK_SECONDS, _Timeouts
+from runtime.flow import MAX_TASK_AGE_SECONDS, MAX_TIMEOUTS, _TimeoutCounter
 from runtime.secret_sources import TemporaryError
 from runtime.secrets import SecretCache
 from settings import Settings
@@ -27,7 +27,7 @@ ADDRESS = "j+smith@example.com"
 EVENT: dict[str, Any] = {"tenant": {"id": "acme"}, "user": {"user_id": "auth0|1", "email": ADDRESS}}
 USER = sha256(b"acme/auth0|1").hexdigest()[:16]
 
-Do = Callable[[Event, Api], Any]
+ActionBody = Callable[[Event, Api], Any]
 Call = Callable[..., tuple[int, dict[str, Any]]]
 
 
@@ -40,12 +40,12 @@ def flow(settings: Settings, time: FakeTime) -> Flow:
     return Flow(settings, secrets=SecretCache(settings, fetch=fetch, clock=time.clock), clock=time.clock)
 
 
-def named(name: str, do: Do) -> Do:
-    do.__name__ = name
-    return do
+def named(name: str, action: ActionBody) -> ActionBody:
+    action.__name__ = name
+    return action
 
 
-def raising(error: BaseException) -> Do:
+def raising(error: BaseException) -> ActionBody:
     def act(event: Event, api: Api) -> Result:
         raise error
 
@@ -53,16 +53,16 @@ def raising(error: BaseException) -> Do:
 
 
 @pytest.fixture
-def request_of(sign: Sign) -> Callable[..., Request]:
-    """A signed POST of the event; `body` stands in for it whole, `headers` are put over the good ones."""
+def make_request(sign: Sign) -> Callable[..., Request]:
+    """Return a function that builds a signed POST of an event or of raw bytes; `headers` override the valid ones."""
 
-    def make(body: bytes | dict[str, Any] = EVENT, *, path: str = "/", headers: Any = None, **how: Any) -> Request:
+    def make(body: bytes | dict[str, Any] = EVENT, *, path: str = "/", headers: Any = None, **signing: Any) -> Request:
         raw = json.dumps({"event": body}).encode() if isinstance(body, dict) else body
-        signed = {**sign(raw, **how), **(headers or {})}
-        made = EnvironBuilder(
+        signed = {**sign(raw, **signing), **(headers or {})}
+        builder = EnvironBuilder(
             path=path, method="POST", data=raw, content_type="application/json", headers=list(signed.items())
         )
-        return Request(made.get_environ())
+        return Request(builder.get_environ())
 
     return make
 
@@ -72,19 +72,19 @@ def parsed(response: Response) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.fixture
-def call(flow: Flow, request_of: Callable[..., Request]) -> Call:
-    return lambda *of, **how: parsed(flow.callout(request_of(*of, **how)))
+def call(flow: Flow, make_request: Callable[..., Request]) -> Call:
+    return lambda *body, **options: parsed(flow.handle_callout(make_request(*body, **options)))
 
 
 @pytest.fixture
-def deliver(flow: Flow, request_of: Callable[..., Request]) -> Call:
-    return lambda name, *of, **how: parsed(flow.deliver(request_of(*of, path=f"/{name}", **how)))
+def deliver(flow: Flow, make_request: Callable[..., Request]) -> Call:
+    return lambda name, *body, **options: parsed(flow.deliver(make_request(*body, path=f"/{name}", **options)))
 
 
-# What an Action gets and gives
+# Arguments and return values of Actions
 
 
-def test_action_gets_the_event_with_its_secrets_and_the_api(flow: Flow, call: Call) -> None:
+def test_an_action_gets_the_event_with_its_secrets_and_the_api(flow: Flow, call: Call) -> None:
     seen: list[object] = []
 
     @flow.action
@@ -99,37 +99,37 @@ def test_action_gets_the_event_with_its_secrets_and_the_api(flow: Flow, call: Ca
     assert seen == [ADDRESS, "api-key-value", "msg_1", None]
 
 
-def test_what_stands_under_the_actions_name_is_a_plain_function_of_the_request(
-    flow: Flow, request_of: Callable[..., Request]
+def test_a_registered_action_becomes_a_plain_function_of_the_request(
+    flow: Flow, make_request: Callable[..., Request]
 ) -> None:
     @flow.action
     def notify(event: Event, api: Api) -> Result:
-        """What it does."""
+        """Do it."""
         return Result("sent")
 
     assert isinstance(notify, FunctionType)
-    assert (notify.__name__, notify.__doc__) == ("notify", "What it does.")
-    assert notify(request_of()).status_code == 200
+    assert (notify.__name__, notify.__doc__) == ("notify", "Do it.")
+    assert notify(make_request()).status_code == 200
 
 
-def test_async_action_is_refused_at_the_start(flow: Flow) -> None:
+def test_an_async_action_is_rejected_at_startup(flow: Flow) -> None:
     async def notify(event: Event, api: Api) -> Result:
         return Result("sent")
 
-    refused: Any = notify
+    async_action: Any = notify
     with pytest.raises(TypeError, match="notify is async"):
-        flow.action(refused)
+        flow.action(async_action)
 
 
 @pytest.mark.parametrize("returned", [None, True, "sent", {"status": "sent"}])
-def test_action_that_returns_no_result_is_done(flow: Flow, call: Call, returned: object) -> None:
+def test_an_action_that_returns_no_result_is_done(flow: Flow, call: Call, returned: object) -> None:
     flow.action(named("notify", lambda event, api: returned))
 
     assert call()[1]["status"] == "done"
     assert call()[1]["status"] == "duplicate"
 
 
-def test_actions_run_in_their_order_and_share_the_cache(flow: Flow, call: Call) -> None:
+def test_actions_run_in_order_and_share_the_cache(flow: Flow, call: Call) -> None:
     def first(event: Event, api: Api) -> None:
         api.cache.set("k", "v")
 
@@ -146,9 +146,9 @@ def test_actions_run_in_their_order_and_share_the_cache(flow: Flow, call: Call) 
     ]
 
 
-def test_times_are_told_in_milliseconds(flow: Flow, call: Call, time: FakeTime) -> None:
-    flow.action(named("a", lambda event, api: time.go_on(0.25)))
-    flow.action(named("b", lambda event, api: time.go_on(0.5)))
+def test_durations_are_in_milliseconds(flow: Flow, call: Call, time: FakeTime) -> None:
+    flow.action(named("a", lambda event, api: time.advance(0.25)))
+    flow.action(named("b", lambda event, api: time.advance(0.5)))
 
     body = call()[1]
 
@@ -156,69 +156,69 @@ def test_times_are_told_in_milliseconds(flow: Flow, call: Call, time: FakeTime) 
     assert [action["duration_ms"] for action in body["actions"]] == [250.0, 500.0]
 
 
-def test_deadline_is_counted_from_the_start_of_the_request(
-    flow: Flow, request_of: Callable[..., Request], time: FakeTime
+def test_the_deadline_counts_from_the_start_of_the_request(
+    flow: Flow, make_request: Callable[..., Request], time: FakeTime
 ) -> None:
     class Slow(BytesIO):
         def readinto(self, buffer: Any, /) -> int:
-            time.go_on(2)
+            time.advance(2)
             return super().readinto(buffer)
 
     seen: list[float] = []
     flow.action(named("notify", lambda event, api: seen.append(event.callout.deadline)))
-    request, began = request_of(), time.monotonic
+    request, started = make_request(), time.monotonic
     request.environ["wsgi.input"] = Slow(request.environ["wsgi.input"].read())
 
-    flow.callout(request)
+    flow.handle_callout(request)
 
-    assert seen == [began + 5.5]
-    assert time.monotonic > began
+    assert seen == [started + 5.5]
+    assert time.monotonic > started
 
 
 # Failures
 
 
-def test_every_action_runs_whatever_the_others_do_and_the_worst_is_the_answer(flow: Flow, call: Call) -> None:
+def test_every_action_runs_and_the_worst_error_is_the_response(flow: Flow, call: Call) -> None:
     ran: list[str] = []
-    flow.action(named("rejected", raising(Rejected("refused"))))
+    flow.action(named("rejected", raising(Rejected("rejected"))))
     flow.action(named("down", raising(Unavailable("mail_unavailable", "down", retry_after=9))))
-    flow.action(named("good", lambda event, api: ran.append("good")))
+    flow.action(named("works", lambda event, api: ran.append("works")))
 
     status, body = call()
 
     assert (status, body["error"]["code"]) == (503, "mail_unavailable")
     assert [action["status"] for action in body["actions"]] == ["failed", "failed", "done"]
-    assert ran == ["good"]
+    assert ran == ["works"]
 
 
-def test_retry_runs_only_what_did_not_succeed(flow: Flow, call: Call) -> None:
-    runs = {"good": 0, "bad": 0}
+def test_a_retry_runs_only_the_actions_that_did_not_succeed(flow: Flow, call: Call) -> None:
+    runs = {"works": 0, "fails_once": 0}
 
-    def good(event: Event, api: Api) -> Result:
-        runs["good"] += 1
+    def works(event: Event, api: Api) -> Result:
+        runs["works"] += 1
         return Result("sent", message_id="m")
 
-    def bad(event: Event, api: Api) -> Result:
-        runs["bad"] += 1
-        if runs["bad"] == 1:
+    def fails_once(event: Event, api: Api) -> Result:
+        runs["fails_once"] += 1
+        if runs["fails_once"] == 1:
             raise Unavailable("mail_unavailable", "down")
         return Result("done")
 
-    flow.action(good)
-    flow.action(bad)
+    flow.action(works)
+    flow.action(fails_once)
 
     assert call()[0] == 503
     status, body = call()
     assert (status, body["status"], body["message_id"]) == (200, "sent", "m")
-    assert runs == {"good": 1, "bad": 2}
+    assert runs == {"works": 1, "fails_once": 2}
     assert call()[1]["status"] == "duplicate"
-    assert runs == {"good": 1, "bad": 2}
+    assert runs == {"works": 1, "fails_once": 2}
 
 
-def test_retry_with_a_fresh_timestamp_and_signature_is_the_same_callout(flow: Flow, call: Call, time: FakeTime) -> None:
+def test_a_retry_with_a_fresh_timestamp_and_signature_is_a_duplicate(flow: Flow, call: Call, time: FakeTime) -> None:
     flow.action(named("notify", lambda event, api: None))
     call()
-    time.go_on(5)
+    time.advance(5)
 
     assert call()[1]["status"] == "duplicate"
     assert call(webhook_id="msg_2")[1]["status"] == "done"
@@ -235,23 +235,23 @@ def test_retry_with_a_fresh_timestamp_and_signature_is_the_same_callout(flow: Fl
         KeyError("k"),
     ],
 )
-def test_unforeseen_error_is_internal_with_nothing_of_its_text_outside(
+def test_an_unexpected_error_is_internal_and_its_text_is_not_exposed(
     flow: Flow, call: Call, lines: Lines, error: BaseException
 ) -> None:
-    flow.action(named("bad", raising(error)))
-    flow.action(named("good", lambda event, api: Result("sent", reason=event.secrets.SENDGRID_API_KEY[:0] or None)))
+    flow.action(named("fails", raising(error)))
+    flow.action(named("works", lambda event, api: Result("sent", reason=event.secrets.SENDGRID_API_KEY[:0] or None)))
 
     status, body = call()
 
     assert (status, body["error"]["code"]) == (500, "internal")
     assert ADDRESS not in json.dumps(body)
     assert [action["status"] for action in body["actions"]] == ["failed", "sent"]
-    told = lines()
-    assert type(error).__name__ in told[0]["message"]
-    assert ADDRESS not in json.dumps(told)
+    logged = lines()
+    assert type(error).__name__ in logged[0]["message"]
+    assert ADDRESS not in json.dumps(logged)
 
 
-def test_secret_in_an_unforeseen_error_is_masked_in_the_log(flow: Flow, call: Call, lines: Lines) -> None:
+def test_a_secret_in_an_unexpected_error_is_redacted_in_the_log(flow: Flow, call: Call, lines: Lines) -> None:
     def act(event: Event, api: Api) -> None:
         raise ValueError(f"Invalid header value: Bearer {event.secrets.SENDGRID_API_KEY}")
 
@@ -261,7 +261,7 @@ def test_secret_in_an_unforeseen_error_is_masked_in_the_log(flow: Flow, call: Ca
     assert "api-key-value" not in json.dumps(lines())
 
 
-def test_4xx_that_an_action_raises_is_an_answer_too(flow: Flow, call: Call) -> None:
+def test_a_4xx_error_from_an_action_is_the_response(flow: Flow, call: Call) -> None:
     flow.action(named("notify", raising(InvalidCallout("own", 418, "an Action's own"))))
 
     assert call()[0] == 418
@@ -271,7 +271,7 @@ def test_4xx_that_an_action_raises_is_an_answer_too(flow: Flow, call: Call) -> N
 
 
 @pytest.mark.parametrize(
-    ("spoil", "status", "code"),
+    ("invalid", "status", "code"),
     [
         (
             {"REQUEST_METHOD": "GET", "CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "99999999"},
@@ -286,13 +286,13 @@ def test_4xx_that_an_action_raises_is_an_answer_too(flow: Flow, call: Call) -> N
         ({}, 400, "invalid_json"),
     ],
 )
-def test_checks_have_their_order(
-    flow: Flow, request_of: Callable[..., Request], spoil: dict[str, str], status: int, code: str
+def test_the_checks_run_in_order(
+    flow: Flow, make_request: Callable[..., Request], invalid: dict[str, str], status: int, code: str
 ) -> None:
-    made = request_of(b"no json")
-    made.environ.update(spoil)
+    request = make_request(b"no json")
+    request.environ.update(invalid)
 
-    response = flow.callout(Request(made.environ))
+    response = flow.handle_callout(Request(request.environ))
 
     assert response.is_streamed is (status in (405, 415, 413))
     assert response.headers.get("Allow") == ("POST" if status == 405 else None)
@@ -301,18 +301,18 @@ def test_checks_have_their_order(
 
 
 @pytest.mark.parametrize("path", ["/", "/anything", "/deliver/notify"])
-def test_any_path_is_served_alike(flow: Flow, call: Call, path: str) -> None:
+def test_every_path_is_handled_the_same(flow: Flow, call: Call, path: str) -> None:
     flow.action(named("notify", lambda event, api: None))
 
     assert call(path=path)[0] == 200
 
 
-def test_every_401_is_alike_from_outside_and_has_its_cause_in_the_log(
-    make_settings: MakeSettings, time: FakeTime, request_of: Callable[..., Request], lines: Lines
+def test_all_401_responses_are_identical_and_their_causes_are_logged(
+    make_settings: MakeSettings, time: FakeTime, make_request: Callable[..., Request], lines: Lines
 ) -> None:
     settings = make_settings(ALLOWED_TENANTS="other")
     flow = Flow(settings, secrets=SecretCache(settings, fetch=fetch, clock=time.clock), clock=time.clock)
-    spoiled: list[dict[str, Any]] = [
+    invalid: list[dict[str, Any]] = [
         {"headers": {"webhook-id": ""}},
         {"headers": {"webhook-signature": "v1,AAAA"}},
         {"timestamp": int(time.now) - 301},
@@ -320,32 +320,32 @@ def test_every_401_is_alike_from_outside_and_has_its_cause_in_the_log(
         {},
     ]
 
-    answers = [flow.callout(request_of(**how)) for how in spoiled]
+    responses = [flow.handle_callout(make_request(**options)) for options in invalid]
 
-    assert {(answer.status_code, answer.get_data()) for answer in answers} == {
-        (401, b'{"error": {"code": "invalid_signature", "message": "the signature does not hold"}}\n')
+    assert {(response.status_code, response.get_data()) for response in responses} == {
+        (401, b'{"error": {"code": "invalid_signature", "message": "invalid signature"}}\n')
     }
     assert {(line["severity"], line["cause"]) for line in lines()} == {
-        ("WARNING", "webhook-id missing"),
-        ("WARNING", "no signature of a known key"),
-        ("WARNING", "webhook-timestamp is 301 s old, tolerated: 300 s and 300 s ahead"),
-        ("WARNING", "the tenant is not among ALLOWED_TENANTS"),
+        ("WARNING", "missing webhook-id"),
+        ("WARNING", "no signature matches a known key"),
+        ("WARNING", "webhook-timestamp is 301 s old; allowed: from -300 to 300 s"),
+        ("WARNING", "the tenant isn't in ALLOWED_TENANTS"),
     }
 
 
 @pytest.mark.parametrize("allowed", ["acme", "other, acme"])
-def test_allowed_tenant_may_call(
-    make_settings: MakeSettings, time: FakeTime, request_of: Callable[..., Request], allowed: str
+def test_an_allowed_tenant_can_call(
+    make_settings: MakeSettings, time: FakeTime, make_request: Callable[..., Request], allowed: str
 ) -> None:
     settings = make_settings(ALLOWED_TENANTS=allowed)
     flow = Flow(settings, secrets=SecretCache(settings, fetch=fetch, clock=time.clock), clock=time.clock)
     flow.action(named("notify", lambda event, api: None))
 
-    assert flow.callout(request_of()).status_code == 200
-    assert flow.callout(request_of({"user": {}})).status_code == 401
+    assert flow.handle_callout(make_request()).status_code == 200
+    assert flow.handle_callout(make_request({"user": {}})).status_code == 401
 
 
-def test_event_that_cannot_be_acted_on_is_refused_with_the_path_and_no_value(call: Call, lines: Lines) -> None:
+def test_an_event_that_cannot_be_acted_on_is_rejected_with_the_path_and_no_value(call: Call, lines: Lines) -> None:
     status, body = call({"user": {"email": 12345}})
 
     assert (status, body["error"]["code"]) == (400, "invalid_event")
@@ -354,26 +354,28 @@ def test_event_that_cannot_be_acted_on_is_refused_with_the_path_and_no_value(cal
 
 
 @pytest.mark.parametrize("depth", [900, 60_000])
-def test_event_nested_too_deep_for_us_is_refused(call: Call, depth: int) -> None:
+def test_a_deeply_nested_event_is_rejected(call: Call, depth: int) -> None:
     status, body = call(b'{"event":{"user":{},"x":' + b"[" * depth + b"]" * min(depth, 2000) + b"}}")
 
     assert (status, body["error"]["code"]) == (400, "invalid_json")
 
 
-def test_recursion_while_the_event_is_read_is_refused(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recursion_error_while_parsing_the_event_is_rejected(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RecursionError
 
-    monkeypatch.setattr("runtime.event.read", fail)
+    monkeypatch.setattr("runtime.event.parse", fail)
 
-    assert call()[1]["error"] == {"code": "invalid_json", "message": "body: nested too deep"}
+    assert call()[1]["error"] == {"code": "invalid_json", "message": "body: nested too deeply"}
 
 
-def test_unforeseen_error_of_our_own_is_internal(call: Call, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_in_the_runtime_is_internal(
+    call: Call, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise ValueError("inner text")
 
-    monkeypatch.setattr("runtime.event.read", fail)
+    monkeypatch.setattr("runtime.event.parse", fail)
 
     status, body = call()
     assert (status, body["error"]["code"]) == (500, "internal")
@@ -383,50 +385,50 @@ def test_unforeseen_error_of_our_own_is_internal(call: Call, lines: Lines, monke
     assert "inner text" in line["message"]
 
 
-def test_signing_key_that_cannot_be_read_is_503(
-    settings: Settings, time: FakeTime, request_of: Callable[..., Request]
+def test_an_unreadable_signing_key_is_503(
+    settings: Settings, time: FakeTime, make_request: Callable[..., Request]
 ) -> None:
     def down(source: str) -> str:
         raise TemporaryError("503")
 
     flow = Flow(settings, secrets=SecretCache(settings, fetch=down, clock=time.clock), clock=time.clock)
-    response = flow.callout(request_of())
+    response = flow.handle_callout(make_request())
 
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert parsed(response)[1]["error"]["code"] == "secret_unavailable"
 
 
-def test_secrets_are_the_settings_own_where_none_are_given(
-    make_settings: MakeSettings, time: FakeTime, request_of: Callable[..., Request], tmp_path: Path
+def test_secrets_are_read_as_the_settings_specify_by_default(
+    make_settings: MakeSettings, time: FakeTime, make_request: Callable[..., Request], tmp_path: Path
 ) -> None:
     key = tmp_path / "key"
     key.write_text(SIGNING_KEY + "\n")
     flow = Flow(make_settings(CALLOUT_SIGNING_KEY_SECRET=str(key)), clock=time.clock)
     flow.action(named("notify", lambda event, api: None))
 
-    assert flow.callout(request_of()).status_code == 200
+    assert flow.handle_callout(make_request()).status_code == 200
 
 
-# At the same time
+# Concurrency
 
 
-def test_same_callout_at_the_same_time_runs_once(flow: Flow, request_of: Callable[..., Request]) -> None:
-    running, let = threading.Event(), threading.Event()
+def test_concurrent_duplicates_run_once(flow: Flow, make_request: Callable[..., Request]) -> None:
+    running, release = threading.Event(), threading.Event()
     runs: list[str] = []
 
     def notify(event: Event, api: Api) -> Result:
         runs.append(event.callout.id)
         running.set()
-        assert let.wait(60)
+        assert release.wait(60)
         return Result("sent", message_id="m")
 
     flow.action(notify)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(flow.callout, request_of())
+        first = pool.submit(flow.handle_callout, make_request())
         assert running.wait(60)
-        flow._clock = FakeTime(monotonic=-100).clock  # the second one's deadline has passed
-        second = flow.callout(request_of())
-        let.set()
+        flow._clock = FakeTime(monotonic=-100).clock  # so that the second request's deadline has passed
+        second = flow.handle_callout(make_request())
+        release.set()
 
         assert parsed(first.result(60))[1]["status"] == "sent"
     assert (second.status_code, second.headers["Retry-After"]) == (503, "1")
@@ -437,11 +439,11 @@ def test_same_callout_at_the_same_time_runs_once(flow: Flow, request_of: Callabl
 # The log
 
 
-def test_lines_of_a_callout_tell_whose_it_is_without_the_address(
+def test_log_lines_identify_the_user_without_the_address(
     flow: Flow, call: Call, lines: Lines, console: Console
 ) -> None:
     def notify(event: Event, api: Api) -> Result:
-        print(f"mailing {event.user.email}", end="")
+        print(f"emailing {event.user.email}", end="")
         return skipped("no_email")
 
     flow.action(notify)
@@ -449,7 +451,7 @@ def test_lines_of_a_callout_tell_whose_it_is_without_the_address(
         call(headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"})
 
     printed, outcome = lines()
-    assert printed["message"] == f"mailing user {USER}"
+    assert printed["message"] == f"emailing user {USER}"
     for line in (printed, outcome):
         assert line["callout"] == "msg_1"
         assert line["user"] == USER
@@ -459,39 +461,39 @@ def test_lines_of_a_callout_tell_whose_it_is_without_the_address(
     assert "trace" not in "".join(outcome)  # no project is set
 
 
-def test_trace_is_in_every_line_where_the_project_is_known(
-    make_settings: MakeSettings, request_of: Callable[..., Request], lines: Lines
+def test_every_line_has_the_trace_if_the_project_is_known(
+    make_settings: MakeSettings, make_request: Callable[..., Request], lines: Lines
 ) -> None:
-    Flow(make_settings(GOOGLE_CLOUD_PROJECT="p")).callout(
-        request_of(headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "webhook-id": ""})
+    Flow(make_settings(GOOGLE_CLOUD_PROJECT="p")).handle_callout(
+        make_request(headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "webhook-id": ""})
     )
 
     (line,) = lines()
     assert line["logging.googleapis.com/trace"] == f"projects/p/traces/{'a' * 32}"
 
 
-def test_user_without_ids_has_a_hash_too(flow: Flow, call: Call, lines: Lines) -> None:
+def test_a_user_without_an_id_also_has_a_hash(flow: Flow, call: Call, lines: Lines) -> None:
     flow.action(named("notify", lambda event, api: None))
     call({"user": {}})
 
     assert lines()[0]["user"] == sha256(b"/").hexdigest()[:16]
 
 
-def test_oddities_are_warnings_and_the_notice_goes_out(flow: Flow, call: Call, lines: Lines) -> None:
+def test_unexpected_field_types_are_warnings_and_the_action_runs(flow: Flow, call: Call, lines: Lines) -> None:
     flow.action(named("notify", lambda event, api: None))
 
     assert call(b'{"event":{"user":{"username":5},"tenant":[]},"sandbox":"yes"}')[0] == 200
     assert [(line["severity"], line["code"], line["message"].split(":")[0]) for line in lines()[:-1]] == [
-        ("WARNING", "odd_event", "sandbox"),
-        ("WARNING", "odd_event", "event.tenant"),
-        ("WARNING", "odd_event", "event.user.username"),
+        ("WARNING", "unexpected_field_type", "sandbox"),
+        ("WARNING", "unexpected_field_type", "event.tenant"),
+        ("WARNING", "unexpected_field_type", "event.user.username"),
     ]
 
 
-# The start
+# Startup
 
 
-def test_start_gives_the_settings_and_installs_the_log(
+def test_start_returns_the_settings_and_installs_the_log(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment.items():
@@ -504,7 +506,23 @@ def test_start_gives_the_settings_and_installs_the_log(
     assert installed
 
 
-def test_start_with_faults_tells_each_in_a_line_and_ends_the_process(
+def test_start_validates_the_default_language_only_if_it_gets_the_available_ones(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, console: Console, lines: Lines
+) -> None:
+    for name, value in {**environment, "DEFAULT_LANGUAGE": "tlh"}.items():
+        monkeypatch.setenv(name, value)
+
+    with console():
+        assert start().default_language == "tlh"
+        with pytest.raises(SystemExit):
+            start(languages=["en", "de"])
+
+    (line,) = lines()
+    assert (line["code"], line["setting"]) == ("invalid_setting", "DEFAULT_LANGUAGE")
+    assert "isn't an available language (de, en)" in line["message"]
+
+
+def test_start_logs_each_settings_error_and_exits(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, console: Console, lines: Lines
 ) -> None:
     for name, value in {**environment, "SENDER_EMAIL": "", "THREADS": "x"}.items():
@@ -520,7 +538,7 @@ def test_start_with_faults_tells_each_in_a_line_and_ends_the_process(
     ]
 
 
-# Queue mode, public side
+# Queue mode, public service
 
 
 QUEUE = "projects/p/locations/l/queues/q"
@@ -528,7 +546,7 @@ TASKS = f"http://127.0.0.1:1/v2/{QUEUE}/tasks"
 
 
 @pytest.fixture
-def queueing(make_settings: MakeSettings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> Flow:
+def queue_flow(make_settings: MakeSettings, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> Flow:
     monkeypatch.setattr("runtime.http_client.time", time.clock)
     settings = make_settings(
         DELIVERY="queue",
@@ -538,8 +556,8 @@ def queueing(make_settings: MakeSettings, time: FakeTime, monkeypatch: pytest.Mo
         CLOUD_TASKS_ENDPOINT="http://127.0.0.1:1",
     )
     flow = Flow(settings, secrets=SecretCache(settings, fetch=fetch, clock=time.clock), clock=time.clock)
-    flow.action(named("first", raising(AssertionError("an Action ran on the public side"))))
-    flow.action(named("second", raising(AssertionError("an Action ran on the public side"))))
+    flow.action(named("first", raising(AssertionError("an Action ran in the public service"))))
+    flow.action(named("second", raising(AssertionError("an Action ran in the public service"))))
     return flow
 
 
@@ -550,49 +568,49 @@ def tasks() -> Iterator[responses.RequestsMock]:
 
 
 def test_each_action_becomes_a_task(
-    queueing: Flow, tasks: responses.RequestsMock, request_of: Callable[..., Request]
+    queue_flow: Flow, tasks: responses.RequestsMock, make_request: Callable[..., Request]
 ) -> None:
     tasks.post(TASKS, json={})
 
-    status, body = parsed(queueing.callout(request_of()))
+    status, body = parsed(queue_flow.handle_callout(make_request()))
 
     assert (status, body["status"]) == (202, "queued")
     urls = [json.loads(call.request.body or "")["task"]["httpRequest"]["url"] for call in tasks.calls]
     assert urls == ["https://deliver.example.com/first", "https://deliver.example.com/second"]
-    again = parsed(queueing.callout(request_of()))
-    assert (again[0], again[1]["status"]) == (200, "duplicate")
+    duplicate = parsed(queue_flow.handle_callout(make_request()))
+    assert (duplicate[0], duplicate[1]["status"]) == (200, "duplicate")
     assert len(tasks.calls) == 2
 
 
-def test_what_another_instance_queued_is_a_duplicate(
-    queueing: Flow, tasks: responses.RequestsMock, request_of: Callable[..., Request]
+def test_a_task_queued_by_another_instance_is_a_duplicate(
+    queue_flow: Flow, tasks: responses.RequestsMock, make_request: Callable[..., Request]
 ) -> None:
     tasks.post(TASKS, status=409)
 
-    status, body = parsed(queueing.callout(request_of()))
+    status, body = parsed(queue_flow.handle_callout(make_request()))
 
     assert (status, body["status"]) == (200, "duplicate")
 
 
-def test_queue_that_is_down_is_503_and_the_retry_queues_what_is_missing(
-    queueing: Flow, tasks: responses.RequestsMock, request_of: Callable[..., Request], time: FakeTime
+def test_an_unavailable_queue_is_503_and_the_retry_queues_the_missing_tasks(
+    queue_flow: Flow, tasks: responses.RequestsMock, make_request: Callable[..., Request], time: FakeTime
 ) -> None:
     tasks.post(TASKS, json={})
     for _ in range(5):
         tasks.post(TASKS, status=503)
     tasks.post(TASKS, json={})
 
-    status, body = parsed(queueing.callout(request_of()))
+    status, body = parsed(queue_flow.handle_callout(make_request()))
     assert (status, body["error"]["code"]) == (503, "queue_unavailable")
-    assert parsed(queueing.callout(request_of()))[1]["status"] == "queued"
-    named_tasks = [json.loads(call.request.body or "")["task"]["name"].rpartition("-")[2] for call in tasks.calls]
-    assert named_tasks == ["first", *["second"] * 6]
+    assert parsed(queue_flow.handle_callout(make_request()))[1]["status"] == "queued"
+    actions = [json.loads(call.request.body or "")["task"]["name"].rpartition("-")[2] for call in tasks.calls]
+    assert actions == ["first", *["second"] * 6]
 
 
-# Queue mode, private side
+# Queue mode, private service
 
 
-def test_deliver_runs_the_action_of_the_path_alone(flow: Flow, deliver: Call) -> None:
+def test_deliver_runs_only_the_action_that_the_path_names(flow: Flow, deliver: Call) -> None:
     ran: list[str] = []
     flow.action(named("first", lambda event, api: ran.append("first")))
     flow.action(named("second", lambda event, api: ran.append("second")))
@@ -615,7 +633,7 @@ def test_deliver_has_its_own_deadline(flow: Flow, deliver: Call, time: FakeTime)
 
 
 @pytest.mark.parametrize("name", ["", "other", "notify/more"])
-def test_action_that_this_revision_does_not_have_is_tried_again(
+def test_an_action_that_this_revision_does_not_have_is_retried(
     flow: Flow, deliver: Call, name: str, lines: Lines
 ) -> None:
     flow.action(named("notify", lambda event, api: None))
@@ -623,22 +641,24 @@ def test_action_that_this_revision_does_not_have_is_tried_again(
     status, body = deliver(name)
 
     assert (status, body["error"]["code"]) == (500, "unknown_action")
-    assert lines()[-1]["cause"] == "the flow has: notify"
+    assert lines()[-1]["cause"] == "the flow's Actions: notify"
 
 
-def test_deliver_takes_a_signature_of_a_month_and_no_strangers(flow: Flow, deliver: Call, time: FakeTime) -> None:
+def test_deliver_accepts_a_signature_of_up_to_31_days_and_no_unsigned_request(
+    flow: Flow, deliver: Call, time: FakeTime
+) -> None:
     flow.action(named("notify", lambda event, api: None))
     now = int(time.now)
 
-    assert deliver("notify", timestamp=now - TASK_SECONDS)[0] == 200
-    assert deliver("notify", timestamp=now - TASK_SECONDS - 1)[0] == 401
+    assert deliver("notify", timestamp=now - MAX_TASK_AGE_SECONDS)[0] == 200
+    assert deliver("notify", timestamp=now - MAX_TASK_AGE_SECONDS - 1)[0] == 401
     assert deliver("notify", timestamp=now + 301)[0] == 401
     assert deliver("notify", headers={"webhook-signature": "v1,AAAA"})[0] == 401
-    assert TASK_SECONDS == 31 * 86_400
+    assert MAX_TASK_AGE_SECONDS == 31 * 86_400
 
 
-def test_refused_recipient_ends_the_task_with_an_error_line(flow: Flow, deliver: Call, lines: Lines) -> None:
-    flow.action(named("notify", raising(Rejected("no such address", recipient_refused=True))))
+def test_a_rejected_recipient_abandons_the_task_with_an_error_line(flow: Flow, deliver: Call, lines: Lines) -> None:
+    flow.action(named("notify", raising(Rejected("no such address", recipient_rejected=True))))
 
     status, body = deliver("notify")
 
@@ -649,43 +669,43 @@ def test_refused_recipient_ends_the_task_with_an_error_line(flow: Flow, deliver:
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (Rejected("the sender is not verified"), 502),
+        (Rejected("the sender isn't verified"), 502),
         (Unavailable("mail_unavailable", "down"), 503),
         (NoticeError("internal", "m"), 500),
         (ValueError(), 500),
     ],
 )
-def test_what_a_repetition_may_mend_is_tried_again_for_ever(
+def test_an_error_that_a_retry_can_fix_is_retried_indefinitely(
     flow: Flow, deliver: Call, error: Exception, status: int
 ) -> None:
     flow.action(named("notify", raising(error)))
 
-    assert [deliver("notify")[0] for _ in range(MOST_TIMEOUTS + 2)] == [status] * (MOST_TIMEOUTS + 2)
+    assert [deliver("notify")[0] for _ in range(MAX_TIMEOUTS + 2)] == [status] * (MAX_TIMEOUTS + 2)
 
 
-def test_time_outs_that_may_hide_an_acceptance_are_capped_for_each_notice(flow: Flow, deliver: Call) -> None:
+def test_timeouts_that_may_hide_an_acceptance_are_capped_per_notice(flow: Flow, deliver: Call) -> None:
     flow.action(named("notify", raising(Unavailable("mail_unavailable", "slow", maybe_accepted=True))))
 
     assert [deliver("notify")[0] for _ in range(5)] == [503, 503, 503, 503, 200]
     assert deliver("notify", webhook_id="msg_2")[0] == 503
 
 
-def test_same_rejection_on_the_public_side_in_direct_mode_is_502(flow: Flow, call: Call) -> None:
-    flow.action(named("notify", raising(Rejected("no such address", recipient_refused=True))))
+def test_a_rejected_recipient_in_direct_mode_is_502(flow: Flow, call: Call) -> None:
+    flow.action(named("notify", raising(Rejected("no such address", recipient_rejected=True))))
 
     assert call()[0] == 502
 
 
-def test_counts_of_time_outs_take_bounded_room() -> None:
-    timeouts = _Timeouts()
+def test_the_number_of_timeout_counts_is_bounded() -> None:
+    timeouts = _TimeoutCounter()
     for number in range(10_001):
-        timeouts.count(str(number))
+        timeouts.increment(str(number))
 
-    assert timeouts.count("1") == 2
-    assert timeouts.count("0") == 1
+    assert timeouts.increment("1") == 2
+    assert timeouts.increment("0") == 1
 
 
-# Through the host
+# With functions-framework
 
 
 MAIN = """
@@ -702,7 +722,7 @@ def notify(event, api):
 
 @pytest.fixture
 def client(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
-    """A client of the flow under the real host, whose clock is the real one."""
+    """Return a function that creates a client of the flow under functions-framework, with the real clock."""
     (tmp_path / "main.py").write_text(MAIN)
     (tmp_path / "key").write_text(SIGNING_KEY)
     for name, value in {**environment, "CALLOUT_SIGNING_KEY_SECRET": str(tmp_path / "key")}.items():
@@ -711,7 +731,9 @@ def client(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monk
     return lambda: create_app("notify", str(tmp_path / "main.py")).test_client()
 
 
-def test_host_serves_a_flow(client: Callable[[], Any], sign: Sign, lines: Lines, console: Console) -> None:
+def test_functions_framework_serves_a_flow(
+    client: Callable[[], Any], sign: Sign, lines: Lines, console: Console
+) -> None:
     body = json.dumps({"event": EVENT}).encode()
     headers = sign(body, timestamp=int(CLOCK.now()))
 
@@ -730,17 +752,17 @@ def test_host_serves_a_flow(client: Callable[[], Any], sign: Sign, lines: Lines,
         ({"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": "200000000"}, 413),
     ],
 )
-def test_host_does_not_read_a_body_that_we_leave_unread(
+def test_functions_framework_does_not_read_a_body_that_the_flow_leaves_unread(
     client: Callable[[], Any], console: Console, environ: dict[str, str], status: int
 ) -> None:
-    class Watched(BytesIO):
+    class CountingBody(BytesIO):
         reads = 0
 
         def read(self, *_: Any) -> bytes:
             self.reads += 1
             return b""
 
-    body = Watched()
+    body = CountingBody()
     with console():
         response = client().post("/", input_stream=body, environ_overrides=environ)
 

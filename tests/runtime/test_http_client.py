@@ -33,14 +33,14 @@ from runtime.http_client import HttpClient, HttpResponse, NoResponse
 from tests.conftest import MakeSettings
 
 Script = Callable[[socket.socket, int], None]
-MakeNetwork = Callable[..., HttpClient]
+MakeClient = Callable[..., HttpClient]
 
 OK = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nX-Message-Id: m\r\n\r\n"
 HEADERS = {"Content-Type": "application/json"}
 
 
 class Server:
-    """Runs its script with each connection and its number, until the test ends. `requests` are what it has read."""
+    """A server that runs `script` with each connection and its number until the test ends; it records `requests`."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -67,7 +67,7 @@ class Server:
             self.script(connection, number)
 
     def read(self, connection: socket.socket) -> bytes:
-        """One request."""
+        """Read one request."""
         head = b""
         while b"\r\n\r\n" not in head:
             head += connection.recv(65_536) or self.stop()
@@ -81,19 +81,18 @@ class Server:
     def stop(self) -> bytes:
         raise ConnectionAbortedError
 
-    def answer(self, connection: socket.socket, *answers: bytes) -> None:
-        """One of the answers to each request."""
-        for answer in answers:
+    def respond(self, connection: socket.socket, *responses: bytes) -> None:
+        """Send one of the responses to each request, in order."""
+        for response in responses:
             self.read(connection)
-            connection.sendall(answer)
+            connection.sendall(response)
 
-    def refuse(self) -> None:
-        """Take no further connection."""
-        with suppress(OSError):  # it was so before
+    def refuse_connections(self) -> None:
+        with suppress(OSError):  # already shut down
             self.listener.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self.refuse()
+        self.refuse_connections()
         self.listener.close()
         for thread in self.threads:
             thread.join(60)
@@ -107,66 +106,66 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def make_network(make_settings: MakeSettings, server: Server) -> Iterator[MakeNetwork]:
-    """Networks whose connections end with the test, before the server's."""
-    made: list[HttpClient] = []
+def make_client(make_settings: MakeSettings, server: Server) -> Iterator[MakeClient]:
+    """Return a function that creates clients; their connections are closed before the server's."""
+    clients: list[HttpClient] = []
 
-    def make(**more: str) -> HttpClient:
-        made.append(HttpClient(make_settings(**{"SENDGRID_URL": server.url, **more})))
-        return made[-1]
+    def make(**overrides: str) -> HttpClient:
+        clients.append(HttpClient(make_settings(**{"SENDGRID_URL": server.url, **overrides})))
+        return clients[-1]
 
     yield make
-    for network in made:
-        network._adapter.close()
+    for client in clients:
+        client._adapter.close()
 
 
 @pytest.fixture
-def network(make_network: MakeNetwork) -> HttpClient:
-    return make_network()
+def client(make_client: MakeClient) -> HttpClient:
+    return make_client()
 
 
-def post(network: HttpClient, url: str, ends: float | None = None) -> HttpResponse:
-    return network.post(url, HEADERS, b"{}", ends=real_time.monotonic() + 30 if ends is None else ends)
+def post(client: HttpClient, url: str, deadline: float | None = None) -> HttpResponse:
+    return client.post(url, HEADERS, b"{}", deadline=real_time.monotonic() + 30 if deadline is None else deadline)
 
 
-def no_reply(network: HttpClient, url: str, ends: float | None = None) -> NoResponse:
+def no_response(client: HttpClient, url: str, deadline: float | None = None) -> NoResponse:
     with pytest.raises(NoResponse) as caught:
-        post(network, url, ends)
+        post(client, url, deadline)
     return caught.value
 
 
 def reset(connection: socket.socket) -> None:
-    """Close so that the other side gets a reset."""
+    """Close the connection with a reset (RST)."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
 
-# The answer
+# Responses
 
 
-def test_request_goes_out_and_the_answer_comes_back(server: Server, network: HttpClient) -> None:
-    server.script = lambda connection, number: server.answer(connection, OK)
+def test_a_request_is_sent_and_the_response_is_returned(server: Server, client: HttpClient) -> None:
+    server.script = lambda connection, number: server.respond(connection, OK)
 
-    reply = network.post(f"{server.url}/v3/mail/send", {"A": "b"}, b"body", ends=real_time.monotonic() + 30)
+    response = client.post(f"{server.url}/v3/mail/send", {"A": "b"}, b"body", deadline=real_time.monotonic() + 30)
 
-    assert (reply.status, reply.body) == (202, b"")
-    assert reply.headers["x-message-id"] == "m"
+    assert (response.status, response.body) == (202, b"")
+    assert response.headers["x-message-id"] == "m"
     (request,) = server.requests
     assert request.startswith(b"POST /v3/mail/send HTTP/1.1\r\n")
     assert b"\r\nA: b\r\n" in request
     assert request.endswith(b"\r\n\r\nbody")
 
 
-def test_redirect_is_an_answer_and_not_followed(server: Server, network: HttpClient) -> None:
+def test_a_redirect_is_returned_and_not_followed(server: Server, client: HttpClient) -> None:
     redirect = b"HTTP/1.1 302 Found\r\nLocation: %s/other\r\nContent-Length: 0\r\n\r\n" % server.url.encode()
-    server.script = lambda connection, number: server.answer(connection, redirect)
+    server.script = lambda connection, number: server.respond(connection, redirect)
 
-    assert post(network, server.url).status == 302
+    assert post(client, server.url).status == 302
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "raw",
     [
         b"HTTP/1.1 400 Bad\r\nContent-Length: 4\r\n\r\ntext",
         b"HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nte\r\n2\r\nxt\r\n0\r\n\r\n",
@@ -175,61 +174,61 @@ def test_redirect_is_an_answer_and_not_followed(server: Server, network: HttpCli
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 Bad\r\nContent-Length: 4\r\n\r\ntext",
     ],
 )
-def test_body_is_read_however_it_is_sent(server: Server, network: HttpClient, answer: bytes) -> None:
-    server.script = lambda connection, number: server.answer(connection, answer)
+def test_a_body_in_any_framing_is_read(server: Server, client: HttpClient, raw: bytes) -> None:
+    server.script = lambda connection, number: server.respond(connection, raw)
 
-    reply = post(network, server.url)
-    assert (reply.status, reply.body) == (400, b"text")
+    response = post(client, server.url)
+    assert (response.status, response.body) == (400, b"text")
 
 
-def test_no_more_of_a_long_body_is_read_than_anybody_needs(server: Server, network: HttpClient) -> None:
+def test_a_long_body_is_truncated_and_its_connection_is_not_reused(server: Server, client: HttpClient) -> None:
     long = b"HTTP/1.1 500 Bad\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
-    server.script = lambda connection, number: server.answer(connection, OK if number else long)
+    server.script = lambda connection, number: server.respond(connection, OK if number else long)
 
-    assert post(network, server.url).body == b"x" * 65_536
-    assert post(network, server.url).status == 202
+    assert post(client, server.url).body == b"x" * 65_536
+    assert post(client, server.url).status == 202
     assert server.connections == 2
 
 
-def test_waiting_counts_as_network_time(server: Server, network: HttpClient) -> None:
-    server.script = lambda connection, number: server.answer(connection, OK)
-    with log.scope():
-        post(network, server.url)
+def test_waiting_counts_as_network_time(server: Server, client: HttpClient) -> None:
+    server.script = lambda connection, number: server.respond(connection, OK)
+    with log.context():
+        post(client, server.url)
         assert 0 < log.network_seconds() < 30
 
 
 # Connections
 
 
-def test_connection_is_kept_for_the_next_request(server: Server, network: HttpClient) -> None:
-    server.script = lambda connection, number: server.answer(connection, OK, OK, OK)
+def test_a_connection_is_reused_for_the_next_request(server: Server, client: HttpClient) -> None:
+    server.script = lambda connection, number: server.respond(connection, OK, OK, OK)
 
     for _ in range(3):
-        post(network, server.url)
+        post(client, server.url)
 
     assert (server.connections, len(server.requests)) == (1, 3)
 
 
 @pytest.mark.parametrize("end", [socket.socket.close, reset])
-def test_kept_connection_that_ends_without_an_answer_is_replaced_at_once(
-    server: Server, network: HttpClient, end: Callable[[socket.socket], None]
+def test_a_pooled_connection_that_closes_without_a_response_is_replaced_immediately(
+    server: Server, client: HttpClient, end: Callable[[socket.socket], None]
 ) -> None:
     def script(connection: socket.socket, number: int) -> None:
-        server.answer(connection, OK)
+        server.respond(connection, OK)
         if number == 0:
             server.read(connection)
             end(connection)
 
     server.script = script
-    post(network, server.url)
+    post(client, server.url)
 
-    assert post(network, server.url).status == 202
+    assert post(client, server.url).status == 202
     assert (server.connections, len(server.requests)) == (2, 3)
 
 
-def test_all_kept_connections_give_way_where_one_has_ended(server: Server, network: HttpClient) -> None:
-    """What closes one idle connection has closed the others too."""
-    both, given_up = threading.Barrier(2), threading.Event()
+def test_all_idle_connections_are_replaced_if_one_was_closed(server: Server, client: HttpClient) -> None:
+    """Whatever closed one idle connection has probably closed the others too."""
+    both, client_closed = threading.Barrier(2), threading.Event()
 
     def script(connection: socket.socket, number: int) -> None:
         server.read(connection)
@@ -237,113 +236,113 @@ def test_all_kept_connections_give_way_where_one_has_ended(server: Server, netwo
             both.wait(60)
         connection.sendall(OK)
         try:
-            server.read(connection)  # and ends without an answer
+            server.read(connection)  # then closes without a response
         except ConnectionAbortedError:
-            given_up.set()
+            client_closed.set()
 
     server.script = script
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda _: post(network, server.url), range(2)))
+        list(pool.map(lambda _: post(client, server.url), range(2)))
 
-    assert post(network, server.url).status == 202
+    assert post(client, server.url).status == 202
     gc.collect()
-    assert given_up.wait(60)
+    assert client_closed.wait(60)
     assert server.connections == 3
 
 
-def test_connection_that_was_closed_while_idle_is_replaced(server: Server, network: HttpClient) -> None:
+def test_a_connection_closed_while_idle_is_replaced(server: Server, client: HttpClient) -> None:
     closed = threading.Event()
 
     def script(connection: socket.socket, number: int) -> None:
-        server.answer(connection, OK)
+        server.respond(connection, OK)
         connection.close()
         closed.set()
 
     server.script = script
-    post(network, server.url)
+    post(client, server.url)
     assert closed.wait(60)
 
-    assert post(network, server.url).status == 202
+    assert post(client, server.url).status == 202
     assert server.connections == 2
 
 
-def test_head_and_body_go_out_in_one_piece(
-    server: Server, network: HttpClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pieces: list[bytes] = []
+def test_head_and_body_are_sent_at_once(server: Server, client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks: list[bytes] = []
     send = http.client.HTTPConnection.send
 
     def record(self: http.client.HTTPConnection, data: bytes) -> None:
-        pieces.append(data)
+        chunks.append(data)
         send(self, data)
 
     monkeypatch.setattr(http.client.HTTPConnection, "send", record)
-    server.script = lambda connection, number: server.answer(connection, OK)
+    server.script = lambda connection, number: server.respond(connection, OK)
 
-    post(network, server.url)
+    post(client, server.url)
 
-    assert pieces == server.requests
+    assert chunks == server.requests
 
 
-def test_request_that_ended_a_kept_connection_may_have_arrived_whatever_comes_of_the_next(
-    server: Server, network: HttpClient
+def test_a_request_on_a_pooled_connection_that_closed_may_have_arrived_even_if_the_retry_fails(
+    server: Server, client: HttpClient
 ) -> None:
     def script(connection: socket.socket, number: int) -> None:
-        server.answer(connection, OK)
+        server.respond(connection, OK)
         server.read(connection)
-        server.refuse()
+        server.refuse_connections()
 
     server.script = script
-    post(network, server.url)
+    post(client, server.url)
 
-    assert no_reply(network, server.url).maybe_accepted
+    assert no_response(client, server.url).maybe_accepted
     assert len(server.requests) == 2
 
 
-def test_request_that_ended_a_kept_connection_may_have_arrived_though_no_time_is_left_for_another(
-    server: Server, network: HttpClient, monkeypatch: pytest.MonkeyPatch
+def test_a_request_on_a_pooled_connection_that_closed_may_have_arrived_even_if_no_time_is_left_for_a_retry(
+    server: Server, client: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def script(connection: socket.socket, number: int) -> None:
-        server.answer(connection, OK)
+        server.respond(connection, OK)
         server.read(connection)
 
     server.script = script
-    post(network, server.url)
-    close = network._adapter.close
+    post(client, server.url)
+    close = client._adapter.close
 
-    def take_time() -> None:
-        module._current.ends = 0.0
+    def close_past_deadline() -> None:
+        module._current.deadline = 0.0
         close()
 
-    monkeypatch.setattr(network._adapter, "close", take_time)
-    assert no_reply(network, server.url).maybe_accepted
+    monkeypatch.setattr(client._adapter, "close", close_past_deadline)
+    assert no_response(client, server.url).maybe_accepted
 
 
-def test_kept_connection_is_replaced_only_once(server: Server, network: HttpClient) -> None:
+def test_a_pooled_connection_is_replaced_only_once(server: Server, client: HttpClient) -> None:
     def script(connection: socket.socket, number: int) -> None:
         if number == 0:
-            server.answer(connection, OK)
+            server.respond(connection, OK)
         server.read(connection)
 
     server.script = script
-    post(network, server.url)
+    post(client, server.url)
 
-    error = no_reply(network, server.url)
+    error = no_response(client, server.url)
     assert error.maybe_accepted
     assert server.connections == 2
 
 
-def test_kept_connection_that_ends_within_the_answer_is_not_replaced(server: Server, network: HttpClient) -> None:
-    server.script = lambda connection, number: server.answer(connection, OK, b"HTTP/1.1 20")
-    post(network, server.url)
+def test_a_pooled_connection_that_closes_during_the_response_is_not_replaced(
+    server: Server, client: HttpClient
+) -> None:
+    server.script = lambda connection, number: server.respond(connection, OK, b"HTTP/1.1 20")
+    post(client, server.url)
 
-    assert no_reply(network, server.url).maybe_accepted
+    assert no_response(client, server.url).maybe_accepted
     assert (server.connections, len(server.requests)) == (1, 2)
 
 
 @pytest.mark.parametrize("end", [socket.socket.close, reset])
-def test_new_connection_that_ends_without_an_answer_may_have_been_accepted(
-    server: Server, network: HttpClient, end: Callable[[socket.socket], None]
+def test_a_request_on_a_new_connection_that_closes_without_a_response_may_have_been_accepted(
+    server: Server, client: HttpClient, end: Callable[[socket.socket], None]
 ) -> None:
     def script(connection: socket.socket, number: int) -> None:
         server.read(connection)
@@ -351,34 +350,34 @@ def test_new_connection_that_ends_without_an_answer_may_have_been_accepted(
 
     server.script = script
 
-    assert no_reply(network, server.url).maybe_accepted
+    assert no_response(client, server.url).maybe_accepted
     assert server.connections == 1
 
 
-def test_refused_connection_sent_nothing(network: HttpClient) -> None:
+def test_a_refused_connection_sends_nothing(client: HttpClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
 
-    error = no_reply(network, f"http://127.0.0.1:{port}")
+    error = no_response(client, f"http://127.0.0.1:{port}")
 
     assert not error.maybe_accepted
     assert str(error) == "ConnectionRefusedError: Connection refused"
 
 
-def test_name_that_nobody_knows_sent_nothing(network: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_name_sends_nothing(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
 
-    assert not no_reply(network, "http://nobody.invalid").maybe_accepted
+    assert not no_response(client, "http://nobody.invalid").maybe_accepted
 
 
 # Deadlines
 
 
 class Steps:
-    """A clock that goes on by a second each time it is read, and lets `server` send a byte."""
+    """A clock that advances by a second each time it is read, and lets the server send one byte."""
 
     def __init__(self) -> None:
         self.now, self.read = 0, threading.Semaphore(0)
@@ -388,8 +387,8 @@ class Steps:
         self.read.release()
         return self.now
 
-    def trickle(self, connection: socket.socket, data: bytes) -> None:
-        """One byte for each look at the clock: no read ever gets two."""
+    def dribble(self, connection: socket.socket, data: bytes) -> None:
+        """Send one byte each time the clock is read, so that no read gets two."""
         for byte in data:
             assert self.read.acquire(timeout=60)
             connection.sendall(bytes([byte]))
@@ -405,136 +404,137 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
 LONG_OK = b"HTTP/1.1 202 Accepted\r\nX-Long: " + b"x" * 100 + b"\r\nContent-Length: 100\r\n\r\n" + b"y" * 100
 
 
-@pytest.mark.parametrize("at_once", [0, 30, LONG_OK.index(b"yyy")], ids=["status line", "headers", "body"])
-def test_deadline_holds_while_bytes_trickle(server: Server, network: HttpClient, steps: Steps, at_once: int) -> None:
+@pytest.mark.parametrize("immediate", [0, 30, LONG_OK.index(b"yyy")], ids=["status line", "headers", "body"])
+def test_the_deadline_applies_while_bytes_dribble(
+    server: Server, client: HttpClient, steps: Steps, immediate: int
+) -> None:
     def script(connection: socket.socket, number: int) -> None:
         server.read(connection)
-        connection.sendall(LONG_OK[:at_once])
-        steps.trickle(connection, LONG_OK[at_once:])
+        connection.sendall(LONG_OK[:immediate])
+        steps.dribble(connection, LONG_OK[immediate:])
 
     server.script = script
 
-    error = no_reply(network, server.url, ends=40)
+    error = no_response(client, server.url, deadline=40)
 
     assert error.maybe_accepted
     assert steps.now <= 45
     steps.read.release(300)
 
 
-def test_each_read_waits_no_longer_than_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    times, waits = [4.0, 9.0, 10.0], list[float]()
+def test_each_read_waits_only_for_the_remaining_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    times, timeouts = [4.0, 9.0, 10.0], list[float]()
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: times.pop(0)))
-    monkeypatch.setattr(module, "_current", SimpleNamespace(ends=10.0, answered=False))
+    monkeypatch.setattr(module, "_current", SimpleNamespace(deadline=10.0, response_started=False))
     raw: Any = io.BytesIO(b"ab")
-    connection: Any = SimpleNamespace(settimeout=waits.append)
+    connection: Any = SimpleNamespace(settimeout=timeouts.append)
     reader = module._DeadlineReader(raw, connection)
 
     assert [reader.read(1), reader.read(1)] == [b"a", b"b"]
     with pytest.raises(TimeoutError):
         reader.read(1)
-    assert waits == [6.0, 1.0]
+    assert timeouts == [6.0, 1.0]
 
 
-def test_same_trickle_within_the_deadline_is_an_answer(server: Server, network: HttpClient, steps: Steps) -> None:
+def test_a_dribbled_response_within_the_deadline_is_returned(server: Server, client: HttpClient, steps: Steps) -> None:
     def script(connection: socket.socket, number: int) -> None:
         server.read(connection)
-        steps.trickle(connection, LONG_OK)
+        steps.dribble(connection, LONG_OK)
 
     server.script = script
 
-    assert post(network, server.url, ends=10_000).body == b"y" * 100
+    assert post(client, server.url, deadline=10_000).body == b"y" * 100
 
 
-def test_silence_ends_with_the_deadline(server: Server, network: HttpClient) -> None:
-    over = threading.Event()
+def test_a_silent_server_times_out_at_the_deadline(server: Server, client: HttpClient) -> None:
+    test_over = threading.Event()
 
     def script(connection: socket.socket, number: int) -> None:
         server.read(connection)
-        over.wait(60)
+        test_over.wait(60)
 
     server.script = script
 
-    assert no_reply(network, server.url, ends=real_time.monotonic() + 0.05).maybe_accepted
-    over.set()
+    assert no_response(client, server.url, deadline=real_time.monotonic() + 0.05).maybe_accepted
+    test_over.set()
 
 
-def test_silence_on_a_kept_connection_is_not_repeated(server: Server, network: HttpClient) -> None:
-    over = threading.Event()
+def test_a_timeout_on_a_pooled_connection_is_not_retried(server: Server, client: HttpClient) -> None:
+    test_over = threading.Event()
 
     def script(connection: socket.socket, number: int) -> None:
-        server.answer(connection, OK)
+        server.respond(connection, OK)
         server.read(connection)
-        over.wait(60)
+        test_over.wait(60)
 
     server.script = script
-    post(network, server.url)
+    post(client, server.url)
 
-    assert no_reply(network, server.url, ends=real_time.monotonic() + 0.05).maybe_accepted
+    assert no_response(client, server.url, deadline=real_time.monotonic() + 0.05).maybe_accepted
     assert (server.connections, len(server.requests)) == (1, 2)
-    over.set()
+    test_over.set()
 
 
-def test_nothing_is_sent_past_the_deadline(server: Server, network: HttpClient) -> None:
-    error = no_reply(network, server.url, ends=real_time.monotonic())
+def test_nothing_is_sent_past_the_deadline(server: Server, client: HttpClient) -> None:
+    error = no_response(client, server.url, deadline=real_time.monotonic())
 
     assert not error.maybe_accepted
     assert server.connections == 0
 
 
-class Connects:
-    """In place of connecting: each address takes all of its time, or refuses, or is the server's."""
+class FakeConnect:
+    """Replaces connecting: each address times out, raises an error, or connects to the server."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **addresses: Any) -> None:
-        self.now, self.tried = 1000.0, list[tuple[str, float]]()
+        self.now, self.attempts = 1000.0, list[tuple[str, float]]()
         self.addresses = addresses
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
         monkeypatch.setattr("urllib3.connection.connection.create_connection", self.connect)
         infos = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in addresses]
-        self.connect_really = socket.create_connection
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: infos)
 
-    def connect(self, where: tuple[str, int], timeout: float, **_: Any) -> socket.socket:
-        self.tried.append((where[0], timeout))
-        outcome = self.addresses[where[0]]
+    def connect(self, address: tuple[str, int], timeout: float, **_: Any) -> socket.socket:
+        self.attempts.append((address[0], timeout))
+        outcome = self.addresses[address[0]]
         if isinstance(outcome, Server):
-            made = socket.socket()
-            made.connect(("127.0.0.1", outcome.port))
-            return made
+            connection = socket.socket()
+            connection.connect(("127.0.0.1", outcome.port))
+            return connection
         if outcome is TimeoutError:
             self.now += timeout
         raise outcome
 
 
-def test_connect_time_out_bounds_the_tries_of_all_addresses_together(
-    network: HttpClient, monkeypatch: pytest.MonkeyPatch
+def test_the_connect_timeout_bounds_the_attempts_for_all_addresses_together(
+    client: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connects = Connects(monkeypatch, a=TimeoutError, b=TimeoutError, c=TimeoutError)
+    connects = FakeConnect(monkeypatch, a=TimeoutError, b=TimeoutError, c=TimeoutError)
 
-    error = no_reply(network, "http://several.test", ends=1005.5)
+    error = no_response(client, "http://several.test", deadline=1005.5)
 
-    assert str(error) == "no connection in time"
+    assert str(error) == "connection timed out"
     assert not error.maybe_accepted
-    assert connects.tried == [("a", 1.0), ("b", 0.5), ("c", 0.5)]
+    assert connects.attempts == [("a", 1.0), ("b", 0.5), ("c", 0.5)]
     assert connects.now == 1002
 
 
-def test_deadline_bounds_the_connect_time_out(network: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    connects = Connects(monkeypatch, a=TimeoutError)
+def test_the_deadline_bounds_the_connect_timeout(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    connects = FakeConnect(monkeypatch, a=TimeoutError)
 
-    no_reply(network, "http://one.test", ends=1000.5)
+    no_response(client, "http://one.test", deadline=1000.5)
 
-    assert connects.tried == [("a", 0.5)]
+    assert connects.attempts == [("a", 0.5)]
 
 
 @pytest.mark.parametrize("first", [TimeoutError, ConnectionRefusedError])
-def test_address_that_does_not_answer_leaves_time_for_the_next(
-    server: Server, network: HttpClient, monkeypatch: pytest.MonkeyPatch, first: type[Exception]
+def test_an_address_that_does_not_respond_leaves_time_for_the_next(
+    server: Server, client: HttpClient, monkeypatch: pytest.MonkeyPatch, first: type[Exception]
 ) -> None:
-    server.script = lambda connection, number: server.answer(connection, OK)
-    connects = Connects(monkeypatch, a=first, b=server)
+    server.script = lambda connection, number: server.respond(connection, OK)
+    connects = FakeConnect(monkeypatch, a=first, b=server)
 
-    assert post(network, "http://several.test", ends=1030).status == 202
-    assert [address for address, _ in connects.tried] == ["a", "b"]
+    assert post(client, "http://several.test", deadline=1030).status == 202
+    assert [address for address, _ in connects.attempts] == ["a", "b"]
     assert b"\r\nHost: several.test\r\n" in server.requests[0]
 
 
@@ -557,30 +557,30 @@ def instance(kind: type[Exception]) -> Exception:
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: f"{kind.__module__}.{kind.__qualname__}")
-def test_every_error_of_requests_and_urllib3_ends_as_no_reply(
-    network: HttpClient, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+def test_every_error_of_requests_and_urllib3_becomes_no_response(
+    client: HttpClient, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise instance(kind)
 
-    monkeypatch.setattr(network._adapter, "send", fail)
+    monkeypatch.setattr(client._adapter, "send", fail)
 
-    assert len(str(no_reply(network, "http://127.0.0.1:1"))) <= 200
+    assert len(str(no_response(client, "http://127.0.0.1:1"))) <= 200
 
 
-def test_malformed_header_ends_as_no_reply(network: HttpClient) -> None:
+def test_a_malformed_header_becomes_no_response(client: HttpClient) -> None:
     with pytest.raises(NoResponse) as caught:
-        network.post("http://127.0.0.1:1", {"A": "a-key\n"}, b"", ends=real_time.monotonic() + 30)
+        client.post("http://127.0.0.1:1", {"A": "a-key\n"}, b"", deadline=real_time.monotonic() + 30)
 
-    assert str(caught.value) == "a header is malformed"
+    assert str(caught.value) == "malformed header"
     assert caught.value.__suppress_context__
     assert not caught.value.maybe_accepted
 
 
-def test_cause_is_the_innermost_reason_without_the_address_asked(server: Server, network: HttpClient) -> None:
-    server.script = lambda connection, number: server.answer(connection, b"no http\r\n\r\n")
+def test_the_cause_is_the_innermost_error_without_the_url(server: Server, client: HttpClient) -> None:
+    server.script = lambda connection, number: server.respond(connection, b"no http\r\n\r\n")
 
-    assert str(no_reply(network, f"{server.url}/secret-path")) == "BadStatusLine: no http\r\n"
+    assert str(no_response(client, f"{server.url}/secret-path")) == "BadStatusLine: no http\r\n"
 
 
 @hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -594,28 +594,28 @@ def test_cause_is_the_innermost_reason_without_the_address_asked(server: Server,
 @example(b"x" * 70_000, b"HTTP/1.1 200 ")
 @example(b"Location: http://[\r\n\r\n", b"HTTP/1.1 302 OK\r\n")
 @example(b"Set-Cookie: \xff=\x00; expires=x\r\n\r\n", b"HTTP/1.1 200 OK\r\n")
-def test_whatever_a_server_sends_is_a_reply_or_no_reply(
-    server: Server, network: HttpClient, end: bytes, start: bytes
+def test_anything_a_server_sends_is_a_response_or_no_response(
+    server: Server, client: HttpClient, rest: bytes, start: bytes
 ) -> None:
     def script(connection: socket.socket, number: int) -> None:
         server.read(connection)
-        connection.sendall(start + end)
+        connection.sendall(start + rest)
         connection.shutdown(socket.SHUT_WR)
 
     server.script = script
     with suppress(NoResponse):
-        post(network, server.url)
+        post(client, server.url)
 
 
 # TLS and proxy
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ssl.SSLContext]:
-    """A throw-away CA's file, and a server's context with a certificate of it for 127.0.0.1 and sendgrid.test."""
+def ca(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ssl.SSLContext]:
+    """Return a test CA's file, and a server context with its certificate for 127.0.0.1 and sendgrid.test."""
     folder = tmp_path_factory.mktemp("tls")
     now = datetime.datetime.now(datetime.UTC)
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("throw-away CA", "server")]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("test CA", "server")]
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in names]
     alternatives = [x509.DNSName("sendgrid.test"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     extensions: list[tuple[x509.ExtensionType, bool]] = [
@@ -653,96 +653,96 @@ def over_tls(context: ssl.SSLContext, script: Script) -> Script:
     return run
 
 
-def test_thread_that_read_the_authorities_never_ends_for_its_end_must_not_meet_a_fork(
-    make_network: MakeNetwork,
+def test_the_thread_that_loads_the_ca_bundle_never_exits_because_of_forks(
+    make_client: MakeClient,
 ) -> None:
     before = set(threading.enumerate())
-    network = make_network()
-    assert network._adapter._trusts.wait(60)
+    client = make_client()
+    assert client._adapter._ca_loaded.wait(60)
     (thread,) = set(threading.enumerate()) - before
     thread.join(0.05)
     assert thread.is_alive()
 
 
-def test_own_ca_is_trusted(server: Server, make_network: MakeNetwork, authority: tuple[str, ssl.SSLContext]) -> None:
-    server.script = over_tls(authority[1], lambda connection, number: server.answer(connection, OK))
-    network = make_network(REQUESTS_CA_BUNDLE=authority[0])
+def test_a_configured_ca_is_trusted(server: Server, make_client: MakeClient, ca: tuple[str, ssl.SSLContext]) -> None:
+    server.script = over_tls(ca[1], lambda connection, number: server.respond(connection, OK))
+    client = make_client(REQUESTS_CA_BUNDLE=ca[0])
 
-    assert post(network, f"https://127.0.0.1:{server.port}").status == 202
+    assert post(client, f"https://127.0.0.1:{server.port}").status == 202
 
 
-def test_unknown_ca_is_not_trusted_and_gets_no_request(
-    server: Server, network: HttpClient, authority: tuple[str, ssl.SSLContext]
+def test_an_unknown_ca_is_not_trusted_and_nothing_is_sent(
+    server: Server, client: HttpClient, ca: tuple[str, ssl.SSLContext]
 ) -> None:
-    server.script = over_tls(authority[1], lambda connection, number: server.answer(connection, OK))
+    server.script = over_tls(ca[1], lambda connection, number: server.respond(connection, OK))
 
-    error = no_reply(network, f"https://127.0.0.1:{server.port}")
+    error = no_response(client, f"https://127.0.0.1:{server.port}")
 
     assert "CERTIFICATE_VERIFY_FAILED" in str(error) or "certificate" in str(error)
     assert not error.maybe_accepted
     assert server.requests == []
 
 
-def test_certificate_of_another_host_is_not_trusted(
-    server: Server, make_network: MakeNetwork, authority: tuple[str, ssl.SSLContext]
+def test_a_certificate_for_another_host_is_not_trusted(
+    server: Server, make_client: MakeClient, ca: tuple[str, ssl.SSLContext]
 ) -> None:
-    server.script = over_tls(authority[1], lambda connection, number: server.answer(connection, OK))
-    network = make_network(REQUESTS_CA_BUNDLE=authority[0])
+    server.script = over_tls(ca[1], lambda connection, number: server.respond(connection, OK))
+    client = make_client(REQUESTS_CA_BUNDLE=ca[0])
 
-    assert not no_reply(network, f"https://localhost:{server.port}").maybe_accepted
+    assert not no_response(client, f"https://localhost:{server.port}").maybe_accepted
     assert server.requests == []
 
 
-def test_handshake_that_breaks_off_sent_nothing(server: Server, network: HttpClient) -> None:
-    assert not no_reply(network, f"https://127.0.0.1:{server.port}").maybe_accepted
+def test_an_aborted_handshake_sends_nothing(server: Server, client: HttpClient) -> None:
+    assert not no_response(client, f"https://127.0.0.1:{server.port}").maybe_accepted
 
 
-def test_kept_tls_connection_that_ends_without_an_answer_is_replaced_at_once(
-    server: Server, make_network: MakeNetwork, authority: tuple[str, ssl.SSLContext]
+def test_a_pooled_tls_connection_that_closes_without_a_response_is_replaced_immediately(
+    server: Server, make_client: MakeClient, ca: tuple[str, ssl.SSLContext]
 ) -> None:
     def script(connection: socket.socket, number: int) -> None:
-        server.answer(connection, OK)
+        server.respond(connection, OK)
         if number == 0:
-            server.read(connection)  # and ends without TLS's farewell
+            server.read(connection)  # then closes without a TLS close_notify
 
-    server.script = over_tls(authority[1], script)
-    network = make_network(REQUESTS_CA_BUNDLE=authority[0])
+    server.script = over_tls(ca[1], script)
+    client = make_client(REQUESTS_CA_BUNDLE=ca[0])
     url = f"https://127.0.0.1:{server.port}"
-    post(network, url)
+    post(client, url)
 
-    assert post(network, url).status == 202
+    assert post(client, url).status == 202
     assert (server.connections, len(server.requests)) == (2, 3)
 
 
-def test_new_tls_connection_that_ends_without_an_answer_may_have_been_accepted(
-    server: Server, make_network: MakeNetwork, authority: tuple[str, ssl.SSLContext]
+def test_a_request_on_a_new_tls_connection_that_closes_without_a_response_may_have_been_accepted(
+    server: Server, make_client: MakeClient, ca: tuple[str, ssl.SSLContext]
 ) -> None:
-    server.script = over_tls(authority[1], lambda connection, number: server.answer(connection, b""))
-    network = make_network(REQUESTS_CA_BUNDLE=authority[0])
+    server.script = over_tls(ca[1], lambda connection, number: server.respond(connection, b""))
+    client = make_client(REQUESTS_CA_BUNDLE=ca[0])
 
-    assert no_reply(network, f"https://127.0.0.1:{server.port}").maybe_accepted
+    assert no_response(client, f"https://127.0.0.1:{server.port}").maybe_accepted
     assert (server.connections, len(server.requests)) == (1, 1)
 
 
 @pytest.fixture
-def through_proxy(server: Server, make_network: MakeNetwork, authority: tuple[str, ssl.SSLContext]) -> HttpClient:
-    return make_network(
-        SENDGRID_URL="https://sendgrid.test", HTTPS_PROXY=server.url, REQUESTS_CA_BUNDLE=authority[0], THREADS="1"
+def proxied_client(server: Server, make_client: MakeClient, ca: tuple[str, ssl.SSLContext]) -> HttpClient:
+    return make_client(
+        SENDGRID_URL="https://sendgrid.test", HTTPS_PROXY=server.url, REQUESTS_CA_BUNDLE=ca[0], THREADS="1"
     )
 
 
-def test_proxy_is_asked_for_a_tunnel_which_is_kept(
-    server: Server, through_proxy: HttpClient, authority: tuple[str, ssl.SSLContext]
+def test_a_tunnel_through_the_proxy_is_opened_and_reused(
+    server: Server, proxied_client: HttpClient, ca: tuple[str, ssl.SSLContext]
 ) -> None:
     def proxy(connection: socket.socket, number: int) -> None:
         server.read(connection)
         connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        over_tls(authority[1], lambda inner, _: server.answer(inner, OK, OK))(connection, number)
+        over_tls(ca[1], lambda inner, _: server.respond(inner, OK, OK))(connection, number)
 
     server.script = proxy
 
-    assert post(through_proxy, "https://sendgrid.test/v3/mail/send").status == 202
-    assert post(through_proxy, "https://sendgrid.test/v3/mail/send").status == 202
+    assert post(proxied_client, "https://sendgrid.test/v3/mail/send").status == 202
+    assert post(proxied_client, "https://sendgrid.test/v3/mail/send").status == 202
     assert [request.split()[:2] for request in server.requests] == [
         [b"CONNECT", b"sendgrid.test:443"],
         [b"POST", b"/v3/mail/send"],
@@ -750,23 +750,25 @@ def test_proxy_is_asked_for_a_tunnel_which_is_kept(
     ]
 
 
-def test_tunnel_that_the_proxy_refuses_sent_nothing(server: Server, through_proxy: HttpClient) -> None:
-    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
-    server.script = lambda connection, number: server.answer(connection, refusal)
+def test_a_tunnel_that_the_proxy_rejects_sends_nothing(server: Server, proxied_client: HttpClient) -> None:
+    rejection = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    server.script = lambda connection, number: server.respond(connection, rejection)
 
-    error = no_reply(through_proxy, "https://sendgrid.test")
+    error = no_response(proxied_client, "https://sendgrid.test")
 
     assert not error.maybe_accepted
     assert "407" in str(error)
 
 
-def test_deadline_holds_while_the_proxy_trickles(server: Server, through_proxy: HttpClient, steps: Steps) -> None:
+def test_the_deadline_applies_while_the_proxy_dribbles(
+    server: Server, proxied_client: HttpClient, steps: Steps
+) -> None:
     def proxy(connection: socket.socket, number: int) -> None:
         server.read(connection)
-        steps.trickle(connection, b"HTTP/1.1 200 Connection " + b"x" * 100)
+        steps.dribble(connection, b"HTTP/1.1 200 Connection " + b"x" * 100)
 
     server.script = proxy
 
-    assert not no_reply(through_proxy, "https://sendgrid.test", ends=40).maybe_accepted
+    assert not no_response(proxied_client, "https://sendgrid.test", deadline=40).maybe_accepted
     assert steps.now <= 45
     steps.read.release(300)

@@ -13,22 +13,22 @@ from tests.conftest import FakeTime
 
 SENT = JsonResponse(200, {"status": "sent", "id": "msg_1"})
 FAILED = JsonResponse(503, {"error": {}})
-LONG = 1e9  # a deadline that is far away
+FAR_DEADLINE = 1e9
 
 
 class Work:
-    """Counts its runs, and gives the answers one after the other, the last for ever."""
+    """Counts its runs, and returns the responses in order; the last one repeats."""
 
-    def __init__(self, *answers: JsonResponse) -> None:
-        self.answers, self.runs = list(answers), 0
+    def __init__(self, *responses: JsonResponse) -> None:
+        self.responses, self.runs = list(responses), 0
 
     def __call__(self, done: CompletedActions) -> JsonResponse:
         self.runs += 1
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
 
 
 @pytest.fixture
-def once(time: FakeTime) -> IdempotencyCache:
+def cache(time: FakeTime) -> IdempotencyCache:
     return IdempotencyCache(time.clock)
 
 
@@ -38,51 +38,51 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def test_same_again_after_success_is_a_duplicate_of_the_first_answer(once: IdempotencyCache) -> None:
+def test_a_duplicate_after_a_success_returns_the_first_response(cache: IdempotencyCache) -> None:
     work = Work(SENT)
 
-    assert once.run("k", LONG, work) == SENT
-    assert once.run("k", LONG, work) == JsonResponse(200, {"status": "duplicate", "id": "msg_1"})
-    assert once.run("k", LONG, work).body["status"] == "duplicate"
+    assert cache.run("k", FAR_DEADLINE, work) == SENT
+    assert cache.run("k", FAR_DEADLINE, work) == JsonResponse(200, {"status": "duplicate", "id": "msg_1"})
+    assert cache.run("k", FAR_DEADLINE, work).body["status"] == "duplicate"
     assert work.runs == 1
 
 
-def test_first_answer_is_not_changed_by_its_duplicates(once: IdempotencyCache) -> None:
-    answer = once.run("k", LONG, Work(SENT))
-    once.run("k", LONG, Work(SENT))
+def test_the_first_response_is_not_changed_by_duplicates(cache: IdempotencyCache) -> None:
+    response = cache.run("k", FAR_DEADLINE, Work(SENT))
+    cache.run("k", FAR_DEADLINE, Work(SENT))
 
-    assert answer.body["status"] == "sent"
+    assert response.body["status"] == "sent"
 
 
-def test_other_keys_run(once: IdempotencyCache) -> None:
+def test_another_key_runs(cache: IdempotencyCache) -> None:
     work = Work(SENT)
-    once.run("a", LONG, work)
+    cache.run("a", FAR_DEADLINE, work)
 
-    assert once.run("b", LONG, work) == SENT
+    assert cache.run("b", FAR_DEADLINE, work) == SENT
     assert work.runs == 2
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_failure_is_never_kept(once: IdempotencyCache, status: int) -> None:
+def test_a_failure_is_never_kept(cache: IdempotencyCache, status: int) -> None:
     work = Work(failed := FAILED._replace(status=status), SENT)
 
-    assert once.run("k", LONG, work) == failed
-    assert once.run("k", LONG, work) == SENT
+    assert cache.run("k", FAR_DEADLINE, work) == failed
+    assert cache.run("k", FAR_DEADLINE, work) == SENT
     assert work.runs == 2
 
 
-def test_exception_is_never_kept(once: IdempotencyCache) -> None:
+def test_an_exception_is_never_kept(cache: IdempotencyCache) -> None:
     def fail(done: CompletedActions) -> JsonResponse:
         raise ValueError
 
     with pytest.raises(ValueError, match=r"^$"):
-        once.run("k", LONG, fail)
-    assert once.run("k", LONG, Work(SENT)) == SENT
+        cache.run("k", FAR_DEADLINE, fail)
+    assert cache.run("k", FAR_DEADLINE, Work(SENT)) == SENT
 
 
-def test_what_has_succeeded_is_handed_to_the_next_run(once: IdempotencyCache) -> None:
+def test_completed_actions_are_passed_to_the_next_run(cache: IdempotencyCache) -> None:
     def first(done: CompletedActions) -> JsonResponse:
-        done["mail"] = "outcome"
+        done["email"] = "outcome"
         return FAILED
 
     seen: list[CompletedActions] = []
@@ -91,80 +91,80 @@ def test_what_has_succeeded_is_handed_to_the_next_run(once: IdempotencyCache) ->
         seen.append(dict(done))
         return SENT
 
-    once.run("k", LONG, first)
-    once.run("k", LONG, second)
+    cache.run("k", FAR_DEADLINE, first)
+    cache.run("k", FAR_DEADLINE, second)
 
-    assert seen == [{"mail": "outcome"}]
+    assert seen == [{"email": "outcome"}]
 
 
-def test_success_is_kept_fifteen_minutes(once: IdempotencyCache, time: FakeTime) -> None:
+def test_a_success_is_kept_for_fifteen_minutes(cache: IdempotencyCache, time: FakeTime) -> None:
     work = Work(SENT)
-    once.run("k", LONG, work)
+    cache.run("k", FAR_DEADLINE, work)
 
-    time.go_on(15 * 60 - 1)
-    assert once.run("k", LONG, work).body["status"] == "duplicate"
-    time.go_on(1)
-    assert once.run("k", LONG, work) == SENT
+    time.advance(15 * 60 - 1)
+    assert cache.run("k", FAR_DEADLINE, work).body["status"] == "duplicate"
+    time.advance(1)
+    assert cache.run("k", FAR_DEADLINE, work) == SENT
 
 
-def test_partial_success_is_forgotten_after_fifteen_minutes(once: IdempotencyCache, time: FakeTime) -> None:
+def test_a_partial_success_is_evicted_after_fifteen_minutes(cache: IdempotencyCache, time: FakeTime) -> None:
     def partly(done: CompletedActions) -> JsonResponse:
         assert not done
-        done["mail"] = "outcome"
+        done["email"] = "outcome"
         return FAILED
 
-    once.run("k", LONG, partly)
-    time.go_on(15 * 60)
+    cache.run("k", FAR_DEADLINE, partly)
+    time.advance(15 * 60)
 
-    assert once.run("k", LONG, partly) == FAILED
-
-
-def test_what_is_younger_outlives_what_expires(once: IdempotencyCache, time: FakeTime) -> None:
-    once.run("old", LONG, Work(SENT))
-    time.go_on(10)
-    once.run("young", LONG, Work(SENT))
-    time.go_on(15 * 60 - 10)
-
-    assert once.run("old", LONG, Work(SENT)) == SENT
-    assert once.run("young", LONG, Work(SENT)).body["status"] == "duplicate"
+    assert cache.run("k", FAR_DEADLINE, partly) == FAILED
 
 
-def test_ten_thousand_are_kept_and_the_oldest_goes_first(once: IdempotencyCache) -> None:
-    for number in range(module.KEPT_ENTRIES):
-        once.run(str(number), LONG, Work(SENT))
+def test_a_newer_entry_survives_the_expiry_of_an_older_one(cache: IdempotencyCache, time: FakeTime) -> None:
+    cache.run("old", FAR_DEADLINE, Work(SENT))
+    time.advance(10)
+    cache.run("young", FAR_DEADLINE, Work(SENT))
+    time.advance(15 * 60 - 10)
 
-    assert module.KEPT_ENTRIES == 10_000
-    assert once.run("0", LONG, Work(SENT)).body["status"] == "duplicate"  # though it is full, and this the oldest
-    assert once.run("one more", LONG, Work(SENT)) == SENT
-    assert len(once._entries) == 10_000
-    assert once.run("1", LONG, Work(SENT)).body["status"] == "duplicate"
-    assert once.run("0", LONG, Work(SENT)) == SENT
+    assert cache.run("old", FAR_DEADLINE, Work(SENT)) == SENT
+    assert cache.run("young", FAR_DEADLINE, Work(SENT)).body["status"] == "duplicate"
 
 
-def test_failures_take_no_room(once: IdempotencyCache) -> None:
-    once.run("k", LONG, Work(FAILED))
+def test_ten_thousand_entries_are_kept_and_the_oldest_is_evicted_first(cache: IdempotencyCache) -> None:
+    for number in range(module.MAX_ENTRIES):
+        cache.run(str(number), FAR_DEADLINE, Work(SENT))
 
-    assert not once._entries
+    assert module.MAX_ENTRIES == 10_000
+    assert cache.run("0", FAR_DEADLINE, Work(SENT)).body["status"] == "duplicate"  # the oldest entry of a full cache
+    assert cache.run("one more", FAR_DEADLINE, Work(SENT)) == SENT
+    assert len(cache._entries) == 10_000
+    assert cache.run("1", FAR_DEADLINE, Work(SENT)).body["status"] == "duplicate"
+    assert cache.run("0", FAR_DEADLINE, Work(SENT)) == SENT
 
 
-class Slow:
-    """Work that tells when it runs, and ends when it is let."""
+def test_failures_use_no_space(cache: IdempotencyCache) -> None:
+    cache.run("k", FAR_DEADLINE, Work(FAILED))
 
-    def __init__(self, answer: JsonResponse | Exception) -> None:
-        self.answer, self.runs = answer, 0
-        self.running, self.let = threading.Event(), threading.Event()
+    assert not cache._entries
+
+
+class SlowWork:
+    """Work that signals when it runs, and finishes when `release` is set."""
+
+    def __init__(self, result: JsonResponse | Exception) -> None:
+        self.result, self.runs = result, 0
+        self.running, self.release = threading.Event(), threading.Event()
 
     def __call__(self, done: CompletedActions) -> JsonResponse:
         self.runs += 1
         self.running.set()
-        assert self.let.wait(60)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+        assert self.release.wait(60)
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
 
 
 class Waiting(Future[JsonResponse]):
-    """Tells when somebody waits for it."""
+    """A future that signals each waiter."""
 
     waits = threading.Semaphore(0)
 
@@ -175,99 +175,99 @@ class Waiting(Future[JsonResponse]):
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
-    """Released once for each that waits for another's answer."""
+    """Return a semaphore that is released once per waiter."""
     monkeypatch.setattr(module, "Future", Waiting)
     monkeypatch.setattr(Waiting, "waits", threading.Semaphore(0))
     return Waiting.waits
 
 
-@pytest.mark.parametrize("answer", [SENT, FAILED])
-def test_same_again_while_the_first_runs_waits_for_its_answer(
-    pool: ThreadPoolExecutor, once: IdempotencyCache, waits: threading.Semaphore, answer: JsonResponse
+@pytest.mark.parametrize("response", [SENT, FAILED])
+def test_a_duplicate_during_the_first_run_waits_for_its_response(
+    pool: ThreadPoolExecutor, cache: IdempotencyCache, waits: threading.Semaphore, response: JsonResponse
 ) -> None:
-    work = Slow(answer)
-    first = pool.submit(once.run, "k", LONG, work)
+    work = SlowWork(response)
+    first = pool.submit(cache.run, "k", FAR_DEADLINE, work)
     assert work.running.wait(60)
-    others = [pool.submit(once.run, "k", LONG, work) for _ in range(5)]
+    others = [pool.submit(cache.run, "k", FAR_DEADLINE, work) for _ in range(5)]
     for _ in others:
         assert waits.acquire(timeout=60)
-    work.let.set()
+    work.release.set()
 
-    assert [future.result(60) for future in (first, *others)] == [answer] * 6
+    assert [future.result(60) for future in (first, *others)] == [response] * 6
     assert work.runs == 1
 
 
-def test_failure_of_a_forgotten_run_leaves_the_next_one_of_its_key_alone(
-    pool: ThreadPoolExecutor, once: IdempotencyCache, waits: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
+def test_the_failure_of_an_evicted_run_does_not_affect_the_next_run_of_its_key(
+    pool: ThreadPoolExecutor, cache: IdempotencyCache, waits: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "KEPT_ENTRIES", 1)
-    forgotten, next_one = Slow(FAILED), Slow(SENT)
-    runs = [pool.submit(once.run, "k", LONG, forgotten)]
-    assert forgotten.running.wait(60)
-    once.run("another", LONG, Work(SENT))
-    runs.append(pool.submit(once.run, "k", LONG, next_one))
+    monkeypatch.setattr(module, "MAX_ENTRIES", 1)
+    evicted, next_one = SlowWork(FAILED), SlowWork(SENT)
+    runs = [pool.submit(cache.run, "k", FAR_DEADLINE, evicted)]
+    assert evicted.running.wait(60)
+    cache.run("another", FAR_DEADLINE, Work(SENT))
+    runs.append(pool.submit(cache.run, "k", FAR_DEADLINE, next_one))
     assert next_one.running.wait(60)
-    forgotten.let.set()
+    evicted.release.set()
     assert runs[0].result(60) == FAILED
 
-    third = pool.submit(once.run, "k", LONG, next_one)
+    third = pool.submit(cache.run, "k", FAR_DEADLINE, next_one)
     assert waits.acquire(timeout=60)
-    next_one.let.set()
+    next_one.release.set()
     assert (runs[1].result(60), third.result(60), next_one.runs) == (SENT, SENT, 1)
 
 
-def test_who_waits_for_what_breaks_hears_of_it(
-    pool: ThreadPoolExecutor, once: IdempotencyCache, waits: threading.Semaphore
+def test_an_exception_in_the_first_run_is_raised_in_its_duplicates(
+    pool: ThreadPoolExecutor, cache: IdempotencyCache, waits: threading.Semaphore
 ) -> None:
-    work = Slow(ValueError("broken"))
-    first = pool.submit(once.run, "k", LONG, work)
+    work = SlowWork(ValueError("broken"))
+    first = pool.submit(cache.run, "k", FAR_DEADLINE, work)
     assert work.running.wait(60)
-    second = pool.submit(once.run, "k", LONG, work)
+    second = pool.submit(cache.run, "k", FAR_DEADLINE, work)
     assert waits.acquire(timeout=60)
-    work.let.set()
+    work.release.set()
 
     for future in (first, second):
         with pytest.raises(ValueError, match="broken"):
             future.result(60)
 
 
-@pytest.mark.parametrize("left", [0, -5])
-def test_who_waits_past_the_own_deadline_hears_in_progress(
-    pool: ThreadPoolExecutor, once: IdempotencyCache, time: FakeTime, left: float
+@pytest.mark.parametrize("remaining", [0, -5])
+def test_a_duplicate_that_waits_past_its_deadline_is_in_progress(
+    pool: ThreadPoolExecutor, cache: IdempotencyCache, time: FakeTime, remaining: float
 ) -> None:
-    work = Slow(SENT)
-    first = pool.submit(once.run, "k", LONG, work)
+    work = SlowWork(SENT)
+    first = pool.submit(cache.run, "k", FAR_DEADLINE, work)
     assert work.running.wait(60)
 
     with pytest.raises(Unavailable) as caught:
-        once.run("k", time.monotonic + left, work)
-    work.let.set()
+        cache.run("k", time.monotonic + remaining, work)
+    work.release.set()
 
     assert (caught.value.code, caught.value.status) == ("in_progress", 503)
     assert first.result(60) == SENT
-    assert once.run("k", LONG, work).body["status"] == "duplicate"
+    assert cache.run("k", FAR_DEADLINE, work).body["status"] == "duplicate"
 
 
-@pytest.mark.parametrize(("left", "wait"), [(5.5, 5.5), (-1, 0)])
-def test_wait_is_as_long_as_the_deadline_leaves(
-    once: IdempotencyCache, time: FakeTime, monkeypatch: pytest.MonkeyPatch, left: float, wait: float
+@pytest.mark.parametrize(("remaining", "timeout"), [(5.5, 5.5), (-1, 0)])
+def test_a_duplicate_waits_until_its_deadline(
+    cache: IdempotencyCache, time: FakeTime, monkeypatch: pytest.MonkeyPatch, remaining: float, timeout: float
 ) -> None:
-    waited: list[float | None] = []
+    timeouts: list[float | None] = []
 
     class Never(Future[JsonResponse]):
         def result(self, timeout: float | None = None) -> JsonResponse:
-            waited.append(timeout)
+            timeouts.append(timeout)
             raise TimeoutError
 
     monkeypatch.setattr(module, "Future", Never)
 
-    def again(done: CompletedActions) -> JsonResponse:
-        return once.run("k", time.monotonic + left, Work(SENT))
+    def duplicate(done: CompletedActions) -> JsonResponse:
+        return cache.run("k", time.monotonic + remaining, Work(SENT))
 
     with pytest.raises(Unavailable):
-        once.run("k", LONG, again)
-    assert waited == [wait]
+        cache.run("k", FAR_DEADLINE, duplicate)
+    assert timeouts == [timeout]
 
 
-def test_time_is_the_process_clock_by_default() -> None:
+def test_the_default_clock_is_the_process_clock() -> None:
     assert IdempotencyCache()._clock == Clock()

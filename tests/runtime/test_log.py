@@ -23,12 +23,12 @@ def test_each_write_is_one_json_line_with_its_fields(lines: Lines) -> None:
     ]
 
 
-def test_scope_gives_its_fields_to_every_line_inside(lines: Lines) -> None:
-    with log.scope(trace="t"):
+def test_a_context_adds_its_fields_to_every_line_inside(lines: Lines) -> None:
+    with log.context(trace="t"):
         log.write("INFO", "a")
-        log.describe(user="u")
+        log.bind(user="u")
         log.write("INFO", "b")
-    log.describe(user="nobody")
+    log.bind(user="nobody")
     log.write("INFO", "c")
 
     assert lines() == [
@@ -38,15 +38,15 @@ def test_scope_gives_its_fields_to_every_line_inside(lines: Lines) -> None:
     ]
 
 
-def test_long_text_is_cut_after_it_is_masked(lines: Lines) -> None:
-    log.hide_secret("secret-value")
-    log.write("INFO", "x" * (log.LONGEST - 6) + "secret-value" + "y" * 100)
+def test_long_text_is_truncated_after_it_is_redacted(lines: Lines) -> None:
+    log.redact_secret("secret-value")
+    log.write("INFO", "x" * (log.MAX_TEXT_CHARS - 6) + "secret-value" + "y" * 100)
 
     (line,) = lines()
-    assert line["message"] == "x" * (log.LONGEST - 6) + "[secre"
+    assert line["message"] == "x" * (log.MAX_TEXT_CHARS - 6) + "[secre"
 
 
-def test_line_is_whole_even_where_the_pipe_takes_little_at_once(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_is_complete_if_the_pipe_accepts_only_part_of_it(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda target, data: write(target, data[:7]))
 
@@ -56,11 +56,11 @@ def test_line_is_whole_even_where_the_pipe_takes_little_at_once(lines: Lines, mo
     assert lines() == [{"severity": "INFO", "message": "a message longer than seven bytes"}]
 
 
-def test_lines_of_several_threads_never_mix(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, alone = os.write, []
+def test_lines_of_several_threads_do_not_interleave(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, locked = os.write, []
 
     def write_little(target: int, data: bytes) -> int:
-        alone.append(log._writing.locked())
+        locked.append(log._write_lock.locked())
         return write(target, data[:50])
 
     monkeypatch.setattr(os, "write", write_little)
@@ -68,12 +68,12 @@ def test_lines_of_several_threads_never_mix(lines: Lines, monkeypatch: pytest.Mo
         list(pool.map(lambda number: log.write("INFO", f"{number}" * 500), range(9)))
     monkeypatch.undo()
 
-    assert all(alone)
+    assert all(locked)
     assert sorted(line["message"][0] for line in lines()) == sorted("012345678")
 
 
-def test_network_seconds_add_up_within_a_scope() -> None:
-    with log.scope():
+def test_network_seconds_add_up_within_a_context() -> None:
+    with log.context():
         log.add_network_seconds(1.5)
         log.add_network_seconds(2)
         assert log.network_seconds() == 3.5
@@ -81,7 +81,7 @@ def test_network_seconds_add_up_within_a_scope() -> None:
     assert log.network_seconds() == 0
 
 
-# Masks
+# Redaction
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_network_seconds_add_up_within_a_scope() -> None:
         ("a/b@example.com", "a%2Fb%40example.com"),
         ("a/b@example.com", "a/b%40example.com"),
         ("o'brien@example.com", "o&#x27;brien@example.com"),
-        ("o'brien@example.com", "o&#39;brien@example.com"),  # as the mail's page has it
+        ("o'brien@example.com", "o&#39;brien@example.com"),  # as the email's HTML encodes it
         ('"x y"@example.com', "&#34;x y&#34;@example.com"),
         ("a\x85b@example.com", repr("a\x85b@example.com")[1:-1]),
         ("a@b", "a@b"),
@@ -111,36 +111,36 @@ def test_network_seconds_add_up_within_a_scope() -> None:
         ("STRAẞE@example.com", "strasse@example.com"),
     ],
 )
-def test_address_is_masked_however_it_is_spelled(lines: Lines, address: str, text: str) -> None:
-    with log.scope():
-        log.hide_address(address, "user 0123")
+def test_an_address_is_redacted_in_any_encoding(lines: Lines, address: str, text: str) -> None:
+    with log.context():
+        log.redact_address(address, "user 0123")
         log.write("INFO", f"to {text}, and {text}!", cause=text)
 
     assert lines() == [{"severity": "INFO", "message": "to user 0123, and user 0123!", "cause": "user 0123"}]
 
 
-def test_address_is_masked_in_its_scope_alone(lines: Lines) -> None:
-    with log.scope():
-        log.hide_address("a@example.com", "user")
-    with log.scope():
-        log.hide_address(None, "user")
-        log.hide_address("", "user")
+def test_an_address_is_redacted_only_in_its_context(lines: Lines) -> None:
+    with log.context():
+        log.redact_address("a@example.com", "user")
+    with log.context():
+        log.redact_address(None, "user")
+        log.redact_address("", "user")
         log.write("INFO", "a@example.com")
 
     assert lines()[0]["message"] == "a@example.com"
 
 
-def test_address_of_a_letter_or_two_hides_nothing(lines: Lines) -> None:
-    with log.scope():
-        log.hide_address("in", "user")
+def test_an_address_of_two_letters_is_not_redacted(lines: Lines) -> None:
+    with log.context():
+        log.redact_address("in", "user")
         log.write("INFO", "in")
 
     assert lines() == [{"severity": "INFO", "message": "in"}]
 
 
-def test_secret_is_masked_everywhere_in_any_case(lines: Lines) -> None:
-    log.hide_secret("S3cret-Value")
-    with log.scope():
+def test_a_secret_is_redacted_everywhere_in_any_case(lines: Lines) -> None:
+    log.redact_secret("S3cret-Value")
+    with log.context():
         log.write("INFO", "S3cret-Value s3cret-value", cause="xS3CRET-VALUEx")
     log.write("INFO", "S3cret-Value")
 
@@ -153,52 +153,52 @@ def test_secret_is_masked_everywhere_in_any_case(lines: Lines) -> None:
 @pytest.mark.parametrize(
     "text", ['pa"ss+w/rd', json.dumps('pa"ss+w/rd')[1:-1], "pa&quot;ss+w/rd", "pa&#34;ss+w/rd", "pa%22ss%2Bw%2Frd"]
 )
-def test_secret_is_masked_however_it_is_spelled(text: str) -> None:
-    log.hide_secret('pa"ss+w/rd')
+def test_a_secret_is_redacted_in_any_encoding(text: str) -> None:
+    log.redact_secret('pa"ss+w/rd')
 
-    assert log.mask(f"<{text}>") == "<[secret]>"
-
-
-def test_short_secret_is_not_masked() -> None:
-    log.hide_secret("1234567")
-    log.hide_secret("12345678")
-
-    assert log.mask("1234567") == "1234567"
-    assert log.mask("12345678") == "[secret]"
+    assert log.redact(f"<{text}>") == "<[secret]>"
 
 
-def test_last_hundred_secrets_are_remembered() -> None:
+def test_a_short_secret_is_not_redacted() -> None:
+    log.redact_secret("1234567")
+    log.redact_secret("12345678")
+
+    assert log.redact("1234567") == "1234567"
+    assert log.redact("12345678") == "[secret]"
+
+
+def test_the_last_hundred_secrets_are_remembered() -> None:
     for number in range(101):
-        log.hide_secret(f"secret-{number:03}")
+        log.redact_secret(f"secret-{number:03}")
 
-    assert log.mask("secret-000") == "secret-000"
-    assert log.mask("secret-001 secret-100") == "[secret] [secret]"
+    assert log.redact("secret-000") == "secret-000"
+    assert log.redact("secret-001 secret-100") == "[secret] [secret]"
 
 
 @given(st.text(min_size=1), st.text(), st.text())
-def test_address_never_stands_in_a_masked_text(address: str, before: str, after: str) -> None:
-    with log.scope():
-        log.hide_address(address := address + "@example.com", "user 0123")
-        masked = log.mask(before + address + after + address.lower() + address.upper())
+def test_a_redacted_text_never_contains_the_address(address: str, before: str, after: str) -> None:
+    with log.context():
+        log.redact_address(address := address + "@example.com", "user 0123")
+        redacted = log.redact(before + address + after + address.lower() + address.upper())
 
-    assert address not in masked
-    assert address.lower() not in masked
+    assert address not in redacted
+    assert address.lower() not in redacted
 
 
 @given(st.from_regex(r"[ -~]{8,40}", fullmatch=True), st.text(), st.text())
-def test_secret_never_stands_in_a_masked_text(secret: str, before: str, after: str) -> None:
-    log.hide_secret(secret)
-    masked = log.mask(before + secret + after)
+def test_a_redacted_text_never_contains_the_secret(secret: str, before: str, after: str) -> None:
+    log.redact_secret(secret)
+    redacted = log.redact(before + secret + after)
     log._secrets.clear()
 
-    assert secret not in masked or secret in "[secret]" or secret in before + after
+    assert secret not in redacted or secret in "[secret]" or secret in before + after
 
 
 # Console
 
 
-def test_what_is_printed_inside_a_scope_becomes_lines(lines: Lines, console: Console) -> None:
-    with console() as streams, log.scope(user="u"):
+def test_output_inside_a_context_becomes_log_lines(lines: Lines, console: Console) -> None:
+    with console() as streams, log.context(user="u"):
         print("one\ntwo")
         print("three", file=sys.stderr)
 
@@ -210,29 +210,29 @@ def test_what_is_printed_inside_a_scope_becomes_lines(lines: Lines, console: Con
     assert streams.out.getvalue() == ""
 
 
-def test_address_printed_in_pieces_is_masked(lines: Lines, console: Console) -> None:
-    with console(), log.scope():
-        log.hide_address("a@example.com", "user")
+def test_an_address_printed_in_parts_is_redacted(lines: Lines, console: Console) -> None:
+    with console(), log.context():
+        log.redact_address("a@example.com", "user")
         print("to a@exa", end="")
         print("mple.com")
 
     assert lines()[0]["message"] == "to user"
 
 
-def test_printed_address_with_a_line_break_is_masked(lines: Lines, console: Console) -> None:
-    with console(), log.scope():
-        log.hide_address("x\nvictim@example.com", "user")
+def test_a_printed_address_with_a_line_break_is_redacted(lines: Lines, console: Console) -> None:
+    with console(), log.context():
+        log.redact_address("x\nvictim@example.com", "user")
         print("to x\nvictim@example.com")
 
     assert [line["message"] for line in lines()] == ["to user"]
 
 
-def test_line_that_is_not_ended_is_written_when_the_action_ends(lines: Lines, console: Console) -> None:
-    with console(), log.scope():
+def test_an_unfinished_line_is_written_when_the_action_ends(lines: Lines, console: Console) -> None:
+    with console(), log.context():
         print("out", end="")
         print("err", end="", file=sys.stderr)
-        log.end_console()
-        log.end_console()
+        log.flush_console()
+        log.flush_console()
 
     assert lines() == [
         {"severity": "INFO", "message": "out", "console": True},
@@ -240,22 +240,22 @@ def test_line_that_is_not_ended_is_written_when_the_action_ends(lines: Lines, co
     ]
 
 
-def test_both_streams_keep_their_own_unended_line(lines: Lines, console: Console) -> None:
-    with console(), log.scope():
+def test_each_stream_has_its_own_unfinished_line(lines: Lines, console: Console) -> None:
+    with console(), log.context():
         print("out", end="")
         print("err", file=sys.stderr)
         print("put")
-        log.end_console()
+        log.flush_console()
 
     assert [(line["severity"], line["message"]) for line in lines()] == [("WARNING", "err"), ("INFO", "output")]
 
 
-def test_outside_a_scope_the_streams_are_as_they_were(lines: Lines, console: Console) -> None:
+def test_outside_a_context_the_streams_are_unchanged(lines: Lines, console: Console) -> None:
     with console() as streams:
         print("host", flush=True)
         print(end="", flush=True)
         print("host", file=sys.stderr)
-        with log.scope():
+        with log.context():
             sys.stdout.flush()
         assert streams.out.flushes == 2
         assert sys.stdout.name == "<host>"
@@ -264,21 +264,21 @@ def test_outside_a_scope_the_streams_are_as_they_were(lines: Lines, console: Con
     assert (streams.out.getvalue(), streams.err.getvalue()) == ("host\n", "host\n")
 
 
-def test_outside_a_scope_a_secret_is_masked_all_the_same(console: Console) -> None:
-    log.hide_secret("S3cret-Value")
+def test_outside_a_context_a_secret_is_still_redacted(console: Console) -> None:
+    log.redact_secret("S3cret-Value")
     with console() as streams:
         print("a thread of an Action: S3cret-Value")
 
     assert streams.out.getvalue() == "a thread of an Action: [secret]\n"
 
 
-def test_threads_print_into_their_own_scopes(lines: Lines, console: Console) -> None:
-    meet = threading.Barrier(4)
+def test_threads_print_into_their_own_contexts(lines: Lines, console: Console) -> None:
+    barrier = threading.Barrier(4)
 
     def act(number: int) -> None:
-        with log.scope(number=number):
+        with log.context(number=number):
             print(number, end="")
-            meet.wait(60)
+            barrier.wait(60)
             print(number)
 
     with console(), ThreadPoolExecutor(4) as pool:
@@ -287,8 +287,8 @@ def test_threads_print_into_their_own_scopes(lines: Lines, console: Console) -> 
     assert sorted((line["number"], line["message"]) for line in lines()) == [(n, f"{n}{n}") for n in range(4)]
 
 
-def test_logging_becomes_lines_with_severity_and_logger(lines: Lines, console: Console) -> None:
-    with console(), log.scope(user="u"):
+def test_logging_becomes_log_lines_with_severity_and_logger(lines: Lines, console: Console) -> None:
+    with console(), log.context(user="u"):
         for level in (logging.DEBUG, logging.INFO, 25, logging.WARNING, logging.ERROR, logging.CRITICAL):
             logging.getLogger("library").log(level, "at %d", level)
 
@@ -301,21 +301,21 @@ def test_logging_becomes_lines_with_severity_and_logger(lines: Lines, console: C
     ]
 
 
-def test_debug_of_a_logger_that_asks_for_it_is_written(
+def test_debug_output_of_a_logger_at_debug_level_is_written(
     lines: Lines, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logger = logging.getLogger("talkative")
+    logger = logging.getLogger("verbose")
     monkeypatch.setattr(logger, "level", logging.DEBUG)
 
     with console():
         logger.debug("detail")
 
-    assert lines() == [{"severity": "DEBUG", "message": "detail", "logger": "talkative"}]
+    assert lines() == [{"severity": "DEBUG", "message": "detail", "logger": "verbose"}]
 
 
-def test_logged_exception_has_its_stack_and_is_masked(lines: Lines, console: Console) -> None:
-    with console(), log.scope():
-        log.hide_address("a@example.com", "user")
+def test_a_logged_exception_has_its_traceback_and_is_redacted(lines: Lines, console: Console) -> None:
+    with console(), log.context():
+        log.redact_address("a@example.com", "user")
         try:
             int("a@example.com")
         except ValueError:
@@ -326,9 +326,9 @@ def test_logged_exception_has_its_stack_and_is_masked(lines: Lines, console: Con
     assert line["message"].endswith("invalid literal for int() with base 10: 'user'")
 
 
-def test_faulty_logging_call_raises_nothing_and_leaks_nothing(lines: Lines, console: Console) -> None:
-    with console(), log.scope():
-        log.hide_address("a@example.com", "user")
+def test_a_malformed_logging_call_raises_nothing_and_leaks_nothing(lines: Lines, console: Console) -> None:
+    with console(), log.context():
+        log.redact_address("a@example.com", "user")
         logging.getLogger("library").warning("%d", "a@example.com")
 
     text = "\n".join(line["message"] for line in lines())
@@ -336,14 +336,14 @@ def test_faulty_logging_call_raises_nothing_and_leaks_nothing(lines: Lines, cons
     assert "a@example.com" not in text
 
 
-def test_handler_of_the_host_gives_way_so_that_nothing_passes_unmasked(
+def test_an_existing_root_handler_is_replaced_so_that_nothing_bypasses_redaction(
     lines: Lines, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with console() as streams:
         monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(streams.err)])
         monkeypatch.setattr(sys, "stdout", streams.out)  # as before install
         log.install()
-        with log.scope():
+        with log.context():
             logging.getLogger("library").info("hello")
         monkeypatch.undo()
 
@@ -351,7 +351,7 @@ def test_handler_of_the_host_gives_way_so_that_nothing_passes_unmasked(
     assert streams.err.getvalue() == ""
 
 
-def test_installing_again_does_nothing(console: Console) -> None:
+def test_installing_again_has_no_effect(console: Console) -> None:
     with console():
         before = sys.stdout, sys.stderr, logging.getLogger().handlers[:]
         log.install()
@@ -359,7 +359,7 @@ def test_installing_again_does_nothing(console: Console) -> None:
         assert (sys.stdout, sys.stderr, logging.getLogger().handlers) == before
 
 
-def test_error_text_has_stack_and_cause() -> None:
+def test_a_formatted_error_has_its_traceback_and_cause() -> None:
     def fail() -> None:
         try:
             int("inner")
@@ -369,6 +369,6 @@ def test_error_text_has_stack_and_cause() -> None:
     with pytest.raises(KeyError) as caught:
         fail()
 
-    text = log.error_text(caught.value)
+    text = log.format_error(caught.value)
     assert "ValueError: invalid literal" in text
     assert text.endswith("KeyError: 'outer'\n")

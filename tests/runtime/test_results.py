@@ -5,7 +5,7 @@ import pytest
 from runtime import log
 from runtime.callout import Callout
 from runtime.errors import InvalidCallout, NoticeError, Rejected, Unavailable
-from runtime.results import Outcome, Result, combine, internal, milliseconds, severity, skipped
+from runtime.results import Outcome, Result, combine, internal_error, milliseconds, severity, skipped
 from tests.conftest import Lines
 
 CALLOUT = Callout("msg_1", "0" * 64, datetime(2026, 11, 23, tzinfo=UTC), sandbox=False, event={}, deadline=0)
@@ -18,13 +18,13 @@ def outcome(result: Result | NoticeError, name: str = "a") -> Outcome:
     return Outcome(name, result, 1.5)
 
 
-def test_single_success_is_the_answer() -> None:
-    with log.scope():
+def test_a_single_success_is_the_response() -> None:
+    with log.context():
         log.add_network_seconds(0.0204)
-        answer = combine(CALLOUT, [outcome(SENT)], 0.0307)
+        response = combine(CALLOUT, [outcome(SENT)], 0.0307)
 
-    assert answer.status == 200
-    assert answer.body == {
+    assert response.status == 200
+    assert response.body == {
         "status": "sent",
         "message_id": "m",
         "id": "msg_1",
@@ -34,7 +34,7 @@ def test_single_success_is_the_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("results", "status", "told"),
+    ("results", "status", "expected"),
     [
         ([skipped("no_email")], 200, {"status": "skipped", "reason": "no_email"}),
         ([skipped("no_email"), skipped("other")], 200, {"status": "skipped", "reason": "no_email"}),
@@ -54,13 +54,13 @@ def test_single_success_is_the_answer() -> None:
         ),
     ],
 )
-def test_success_that_tells_most_speaks_for_all(
-    results: list[Result], status: int, told: dict[str, str | None]
+def test_the_success_with_the_highest_precedence_represents_the_flow(
+    results: list[Result], status: int, expected: dict[str, str | None]
 ) -> None:
-    answer = combine(CALLOUT, [outcome(result) for result in results], 0)
+    response = combine(CALLOUT, [outcome(result) for result in results], 0)
 
-    assert answer.status == status
-    assert {name: value for name, value in answer.body.items() if name not in ("id", "stats", "actions")} == told
+    assert response.status == status
+    assert {name: value for name, value in response.body.items() if name not in ("id", "stats", "actions")} == expected
 
 
 REJECTED = Rejected("refused")
@@ -78,16 +78,16 @@ UNAVAILABLE = Unavailable("mail_unavailable", "down", retry_after=7)
         ([REJECTED, InvalidCallout("own", 418, "an Action's own")], InvalidCallout("own", 418, "an Action's own")),
     ],
 )
-def test_worst_failure_is_the_answer_and_every_action_is_told(
+def test_the_worst_error_is_the_response_and_every_action_is_reported(
     results: list[Result | NoticeError], worst: NoticeError
 ) -> None:
-    answer = combine(CALLOUT, [outcome(result, str(number)) for number, result in enumerate(results)], 0)
+    response = combine(CALLOUT, [outcome(result, str(number)) for number, result in enumerate(results)], 0)
 
-    assert answer.status == worst.status
-    assert answer.body["error"] == {"code": worst.code, "message": worst.message}
-    assert answer.headers == ({"Retry-After": "7"} if worst is UNAVAILABLE else {})
-    assert answer.body["id"] == "msg_1"
-    assert [action["status"] for action in answer.body["actions"]] == [
+    assert response.status == worst.status
+    assert response.body["error"] == {"code": worst.code, "message": worst.message}
+    assert response.headers == ({"Retry-After": "7"} if worst is UNAVAILABLE else {})
+    assert response.body["id"] == "msg_1"
+    assert [action["status"] for action in response.body["actions"]] == [
         "failed" if isinstance(result, NoticeError) else result.status for result in results
     ]
 
@@ -118,8 +118,8 @@ def test_worst_failure_is_the_answer_and_every_action_is_told(
         ),
     ],
 )
-def test_outcome_is_one_line_of_the_log(lines: Lines, result: Result | NoticeError, line: dict[str, object]) -> None:
-    outcome(result).write()
+def test_an_outcome_is_one_log_line(lines: Lines, result: Result | NoticeError, line: dict[str, object]) -> None:
+    outcome(result).write_log()
 
     assert lines() == [{"action": "a", "duration_ms": 1.5, "network_ms": 0.0, **line}]
 
@@ -128,10 +128,10 @@ def test_milliseconds_have_one_decimal() -> None:
     assert milliseconds(1.23456) == 1234.6
 
 
-def test_severity_is_the_callers_or_ours() -> None:
+def test_severity_depends_on_whether_the_caller_caused_the_error() -> None:
     assert severity(InvalidCallout("c", 401, "m")) == "WARNING"
-    assert severity(internal()) == severity(UNAVAILABLE) == "ERROR"
+    assert severity(internal_error()) == severity(UNAVAILABLE) == "ERROR"
 
 
-def test_skipped_has_its_reason() -> None:
+def test_skipped_has_a_reason() -> None:
     assert skipped("no_email") == Result("skipped", reason="no_email")

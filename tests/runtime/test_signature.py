@@ -17,11 +17,11 @@ from runtime.secrets import SecretCache
 from runtime.signature import (
     SignedHeaders,
     SigningKeys,
+    check_age,
     has_valid_signature,
     invalid_signature,
-    read_headers,
-    signing_key,
-    verify_age,
+    parse_headers,
+    parse_signing_key,
 )
 from settings import Settings
 from tests.conftest import SIGNING_KEY, FakeTime, Lines, Sign
@@ -29,9 +29,9 @@ from tests.conftest import SIGNING_KEY, FakeTime, Lines, Sign
 OTHER_KEY = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 BODY = b"{}"
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "signature.json").read_text())
-KEY = signing_key(SIGNING_KEY)
+KEY = parse_signing_key(SIGNING_KEY)
 NOW = 1_800_000_000
-LONG = 1e9
+FAR_DEADLINE = 1e9  # monotonic seconds
 
 
 def signed(id_: str = "msg_1", timestamp: int = NOW, *signatures: str) -> SignedHeaders:
@@ -42,7 +42,7 @@ def signed(id_: str = "msg_1", timestamp: int = NOW, *signatures: str) -> Signed
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
-def test_frozen_vector_verifies(vector: dict[str, Any]) -> None:
+def test_a_test_vector_is_valid(vector: dict[str, Any]) -> None:
     headers = Headers(
         {
             "webhook-id": vector["id"],
@@ -50,66 +50,66 @@ def test_frozen_vector_verifies(vector: dict[str, Any]) -> None:
             "webhook-signature": vector["signature"],
         }
     )
-    claimed = read_headers(headers)
+    claimed = parse_headers(headers)
 
-    verify_age(claimed, vector["timestamp"])
-    assert has_valid_signature(claimed, vector["body"].encode(), [signing_key(vector["secret"])])
+    check_age(claimed, vector["timestamp"])
+    assert has_valid_signature(claimed, vector["body"].encode(), [parse_signing_key(vector["secret"])])
 
 
 @given(st.from_regex(r"[!-~]{1,50}", fullmatch=True), st.text())
-def test_what_the_public_library_signs_verifies(webhook_id: str, body: str) -> None:
+def test_a_signature_by_the_reference_library_is_valid(webhook_id: str, body: str) -> None:
     signature = Webhook(SIGNING_KEY).sign(webhook_id, datetime.fromtimestamp(NOW, UTC), body)
 
     assert has_valid_signature(signed(webhook_id, NOW, signature), body.encode(), [KEY])
 
 
-def test_changed_id_time_body_or_key_does_not_verify(sign: Sign) -> None:
-    good = sign(BODY, timestamp=NOW)["webhook-signature"]
+def test_a_signature_with_a_changed_id_time_body_or_key_is_invalid(sign: Sign) -> None:
+    valid = sign(BODY, timestamp=NOW)["webhook-signature"]
 
-    assert has_valid_signature(signed("msg_1", NOW, good), BODY, [KEY])
-    assert not has_valid_signature(signed("msg_2", NOW, good), BODY, [KEY])
-    assert not has_valid_signature(signed("msg_1", NOW + 1, good), BODY, [KEY])
-    assert not has_valid_signature(signed("msg_1", NOW, good), BODY + b" ", [KEY])
-    assert not has_valid_signature(signed("msg_1", NOW, good), BODY, [signing_key(OTHER_KEY)])
-    assert not has_valid_signature(signed("msg_1", NOW, good), BODY, [])
+    assert has_valid_signature(signed("msg_1", NOW, valid), BODY, [KEY])
+    assert not has_valid_signature(signed("msg_2", NOW, valid), BODY, [KEY])
+    assert not has_valid_signature(signed("msg_1", NOW + 1, valid), BODY, [KEY])
+    assert not has_valid_signature(signed("msg_1", NOW, valid), BODY + b" ", [KEY])
+    assert not has_valid_signature(signed("msg_1", NOW, valid), BODY, [parse_signing_key(OTHER_KEY)])
+    assert not has_valid_signature(signed("msg_1", NOW, valid), BODY, [])
 
 
-def test_one_good_signature_among_several_with_one_good_key_among_several_holds(sign: Sign) -> None:
-    good = sign(BODY, timestamp=NOW)["webhook-signature"]
-    several = signed("msg_1", NOW, "v1,AAAA", "v2,whatever", good)
+def test_one_matching_pair_of_several_signatures_and_keys_is_enough(sign: Sign) -> None:
+    valid = sign(BODY, timestamp=NOW)["webhook-signature"]
+    multiple = signed("msg_1", NOW, "v1,AAAA", "v2,other", valid)
 
-    assert has_valid_signature(several, BODY, [signing_key(OTHER_KEY), KEY])
-    assert has_valid_signature(several, BODY, [KEY, signing_key(OTHER_KEY)])
+    assert has_valid_signature(multiple, BODY, [parse_signing_key(OTHER_KEY), KEY])
+    assert has_valid_signature(multiple, BODY, [KEY, parse_signing_key(OTHER_KEY)])
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda good: "v1a," + good[3:],
-        lambda good: "v2," + good[3:],
-        lambda good: "V1," + good[3:],
-        lambda good: "v1;" + good[3:],
-        lambda good: good[3:],
-        lambda good: good[:-1],
-        lambda good: good + "=",
-        lambda good: good.replace("v1,", "v1, "),
-        lambda good: "v1,",
-        lambda good: "v1,é",
-        lambda good: "v1,\ud800",
-        lambda good: "v1,%%%",
-        lambda good: "",
+        lambda valid: "v1a," + valid[3:],
+        lambda valid: "v2," + valid[3:],
+        lambda valid: "V1," + valid[3:],
+        lambda valid: "v1;" + valid[3:],
+        lambda valid: valid[3:],
+        lambda valid: valid[:-1],
+        lambda valid: valid + "=",
+        lambda valid: valid.replace("v1,", "v1, "),
+        lambda valid: "v1,",
+        lambda valid: "v1,é",
+        lambda valid: "v1,\ud800",
+        lambda valid: "v1,%%%",
+        lambda valid: "",
     ],
 )
-def test_signature_of_another_version_or_malformed_is_none(sign: Sign, change: Any) -> None:
-    good = sign(BODY, timestamp=NOW)["webhook-signature"]
+def test_a_signature_that_is_malformed_or_of_another_version_is_invalid(sign: Sign, change: Any) -> None:
+    valid = sign(BODY, timestamp=NOW)["webhook-signature"]
 
-    assert not has_valid_signature(signed("msg_1", NOW, change(good)), BODY, [KEY])
+    assert not has_valid_signature(signed("msg_1", NOW, change(valid)), BODY, [KEY])
 
 
 def test_several_signatures_are_separated_by_one_space() -> None:
     headers = Headers({"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,a v1,b"})
 
-    assert read_headers(headers) == SignedHeaders("a", 1, ("v1,a", "v1,b"))
+    assert parse_headers(headers) == SignedHeaders("a", 1, ("v1,a", "v1,b"))
 
 
 # Headers
@@ -117,25 +117,25 @@ def test_several_signatures_are_separated_by_one_space() -> None:
 
 @pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])
 @pytest.mark.parametrize("value", [None, ""])
-def test_missing_header_is_refused_with_its_name_for_the_log_alone(name: str, value: str | None) -> None:
+def test_a_missing_header_is_rejected_and_its_name_is_only_logged(name: str, value: str | None) -> None:
     headers = Headers({"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,a"})
     headers.remove(name)
     if value is not None:
         headers[name] = value
 
     with pytest.raises(InvalidCallout) as caught:
-        read_headers(headers)
+        parse_headers(headers)
 
-    assert caught.value.cause == f"{name} missing"
+    assert caught.value.cause == f"missing {name}"
     assert caught.value.message == invalid_signature("").message
     assert (caught.value.status, caught.value.code) == (401, "invalid_signature")
 
 
-def test_all_missing_headers_are_named_together() -> None:
+def test_all_missing_headers_are_reported_together() -> None:
     with pytest.raises(InvalidCallout) as caught:
-        read_headers(Headers())
+        parse_headers(Headers())
 
-    assert caught.value.cause == "webhook-id and webhook-timestamp and webhook-signature missing"
+    assert caught.value.cause == "missing webhook-id and webhook-timestamp and webhook-signature"
 
 
 @pytest.mark.parametrize(
@@ -155,54 +155,54 @@ def test_all_missing_headers_are_named_together() -> None:
         ("a", "0"),
     ],
 )
-def test_malformed_id_or_timestamp_is_refused(webhook_id: str, timestamp: str) -> None:
+def test_a_malformed_id_or_timestamp_is_rejected(webhook_id: str, timestamp: str) -> None:
     headers = Headers({"webhook-id": webhook_id, "webhook-timestamp": timestamp, "webhook-signature": "v1,a"})
 
     with pytest.raises(InvalidCallout) as caught:
-        read_headers(headers)
+        parse_headers(headers)
 
     assert caught.value.code == "invalid_signature"
     assert "malformed" in caught.value.cause
 
 
-def test_longest_id_is_taken() -> None:
+def test_an_id_of_the_maximum_length_is_accepted() -> None:
     headers = Headers({"webhook-id": "x" * 256, "webhook-timestamp": "99999999999", "webhook-signature": "v1,a"})
 
-    assert read_headers(headers).timestamp == 99_999_999_999
+    assert parse_headers(headers).timestamp == 99_999_999_999
 
 
 @pytest.mark.parametrize("age", [-300, 0, 300])
-def test_age_within_five_minutes_is_tolerated(age: int) -> None:
-    verify_age(signed(timestamp=NOW - age), NOW + 0.9)
+def test_an_age_of_up_to_five_minutes_is_accepted(age: int) -> None:
+    check_age(signed(timestamp=NOW - age), NOW + 0.9)
 
 
 @pytest.mark.parametrize("age", [-301, 301])
-def test_age_of_a_second_more_is_refused(age: int) -> None:
+def test_a_greater_age_is_rejected(age: int) -> None:
     with pytest.raises(InvalidCallout) as caught:
-        verify_age(signed(timestamp=NOW - age), NOW)
+        check_age(signed(timestamp=NOW - age), NOW)
 
     assert caught.value.code == "invalid_signature"
     assert f"{age} s old" in caught.value.cause
 
 
-def test_longer_tolerance_is_for_the_past_alone() -> None:
+def test_a_longer_tolerance_applies_only_to_the_past() -> None:
     month = 31 * 86_400
 
-    verify_age(signed(timestamp=NOW - month), NOW, tolerance=month)
+    check_age(signed(timestamp=NOW - month), NOW, tolerance=month)
     with pytest.raises(InvalidCallout):
-        verify_age(signed(timestamp=NOW - month - 1), NOW, tolerance=month)
+        check_age(signed(timestamp=NOW - month - 1), NOW, tolerance=month)
     with pytest.raises(InvalidCallout):
-        verify_age(signed(timestamp=NOW + 301), NOW, tolerance=month)
+        check_age(signed(timestamp=NOW + 301), NOW, tolerance=month)
 
 
 # Signing key
 
 
 @pytest.mark.parametrize("size", [24, 64])
-def test_signing_key_of_legal_size_is_read(size: int) -> None:
+def test_a_signing_key_of_valid_size_is_parsed(size: int) -> None:
     key = bytes(range(size))
 
-    assert signing_key(f"whsec_{base64.b64encode(key).decode()}") == key
+    assert parse_signing_key(f"whsec_{base64.b64encode(key).decode()}") == key
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def test_signing_key_of_legal_size_is_read(size: int) -> None:
         SIGNING_KEY[:20] + "!" + SIGNING_KEY[20:],
     ],
 )
-def test_malformed_signing_key_is_a_value_error_without_the_key(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^(it is not whsec_|what follows whsec_)") as caught:
-        signing_key(text)
+def test_a_malformed_signing_key_is_a_value_error_without_the_key(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^(expected whsec_|the part after whsec_)") as caught:
+        parse_signing_key(text)
 
     assert caught.value.__cause__ is None
     assert not text[6:] or text[6:] not in str(caught.value)
@@ -233,7 +233,7 @@ headers = st.dictionaries(
     st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature"]),
     latin | st.from_regex(r"[0-9]{1,13}|v1,[ -~]*", fullmatch=True),
 )
-whole = st.fixed_dictionaries(
+complete_headers = st.fixed_dictionaries(
     {
         "webhook-id": st.from_regex(r"[!-~]{1,256}", fullmatch=True),
         "webhook-timestamp": st.from_regex(r"[0-9]{1,11}", fullmatch=True),
@@ -242,11 +242,11 @@ whole = st.fixed_dictionaries(
 )
 
 
-@given(headers | whole, st.binary(), st.integers(0, 2**40))
-def test_any_headers_and_bytes_are_refused_with_401(headers: dict[str, str], body: bytes, now: int) -> None:
+@given(headers | complete_headers, st.binary(), st.integers(0, 2**40))
+def test_any_headers_and_bytes_are_rejected_with_401(headers: dict[str, str], body: bytes, now: int) -> None:
     try:
-        claimed = read_headers(Headers(headers))
-        verify_age(claimed, now)
+        claimed = parse_headers(Headers(headers))
+        check_age(claimed, now)
     except InvalidCallout as error:
         status = error.status
     else:
@@ -256,10 +256,10 @@ def test_any_headers_and_bytes_are_refused_with_401(headers: dict[str, str], bod
     assert status == 401
 
 
-def test_fresh_signature_of_the_signer_verifies(sign: Sign, time: FakeTime) -> None:
-    claimed = read_headers(Headers(sign(BODY)))
+def test_a_fresh_signature_is_valid(sign: Sign, time: FakeTime) -> None:
+    claimed = parse_headers(Headers(sign(BODY)))
 
-    verify_age(claimed, time.now)
+    check_age(claimed, time.now)
     assert has_valid_signature(claimed, BODY, [KEY])
 
 
@@ -267,15 +267,15 @@ def test_fresh_signature_of_the_signer_verifies(sign: Sign, time: FakeTime) -> N
 
 
 class Store:
-    """What holds the keys; a reading takes a moment."""
+    """A secret source for the keys, each read of which takes 0.05 s."""
 
     def __init__(self, time: FakeTime) -> None:
-        self.text, self.asked, self.time = SIGNING_KEY, 0, time
+        self.text, self.reads, self.time = SIGNING_KEY, 0, time
         self.error: Exception | None = None
 
     def __call__(self, source: str) -> str:
-        self.asked += 1
-        self.time.go_on(0.05)
+        self.reads += 1
+        self.time.advance(0.05)
         if self.error:
             raise self.error
         return self.text
@@ -292,116 +292,122 @@ def keys(settings: Settings, store: Store, time: FakeTime) -> SigningKeys:
 
 
 @pytest.fixture
-def good(sign: Sign) -> Headers:
-    return signed_by(sign, SIGNING_KEY)
+def valid_headers(sign: Sign) -> Headers:
+    return headers_signed_by(sign, SIGNING_KEY)
 
 
 @pytest.fixture
-def other(sign: Sign) -> Headers:
-    return signed_by(sign, OTHER_KEY)
+def other_headers(sign: Sign) -> Headers:
+    return headers_signed_by(sign, OTHER_KEY)
 
 
-def signed_by(sign: Sign, *keys: str) -> Headers:
+def headers_signed_by(sign: Sign, *keys: str) -> Headers:
     return Headers(sign(BODY, keys=keys))
 
 
-def refused(keys: SigningKeys, signed: Headers) -> InvalidCallout:
+def rejection(keys: SigningKeys, signed: Headers) -> InvalidCallout:
     with pytest.raises(InvalidCallout) as caught:
-        keys.verify(signed, BODY, tolerance=math.inf, deadline=LONG)
+        keys.verify(signed, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
     assert (caught.value.code, caught.value.status) == ("invalid_signature", 401)
     return caught.value
 
 
-def test_known_signature_holds_and_the_keys_are_read_once(keys: SigningKeys, store: Store, good: Headers) -> None:
-    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
-    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
+def test_a_known_signature_is_valid_and_the_keys_are_read_once(
+    keys: SigningKeys, store: Store, valid_headers: Headers
+) -> None:
+    keys.verify(valid_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
+    keys.verify(valid_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
 
-    assert store.asked == 1
+    assert store.reads == 1
 
 
-def test_any_of_several_keys_will_do(keys: SigningKeys, store: Store, good: Headers, other: Headers) -> None:
+def test_a_signature_by_any_of_several_keys_is_valid(
+    keys: SigningKeys, store: Store, valid_headers: Headers, other_headers: Headers
+) -> None:
     store.text = f"{OTHER_KEY}\n\t{SIGNING_KEY} "
 
-    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
-    keys.verify(other, BODY, tolerance=math.inf, deadline=LONG)
+    keys.verify(valid_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
+    keys.verify(other_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
 
 
-def test_new_key_works_at_once_though_the_old_one_was_just_read(
-    keys: SigningKeys, store: Store, good: Headers, other: Headers
+def test_a_new_key_works_immediately_even_if_the_old_one_was_just_read(
+    keys: SigningKeys, store: Store, valid_headers: Headers, other_headers: Headers
 ) -> None:
-    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
+    keys.verify(valid_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
     store.text = OTHER_KEY
 
-    keys.verify(other, BODY, tolerance=math.inf, deadline=LONG)
-    assert store.asked == 2
+    keys.verify(other_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
+    assert store.reads == 2
 
 
-def test_unknown_signature_makes_us_read_at_most_once_in_ten_seconds(
-    keys: SigningKeys, store: Store, time: FakeTime, good: Headers, other: Headers
+def test_unknown_signatures_trigger_a_read_at_most_every_ten_seconds(
+    keys: SigningKeys, store: Store, time: FakeTime, valid_headers: Headers, other_headers: Headers
 ) -> None:
-    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
+    keys.verify(valid_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
     for _ in range(5):
-        refused(keys, other)
-    assert store.asked == 2
+        rejection(keys, other_headers)
+    assert store.reads == 2
 
-    time.go_on(9.9 - 0.05)  # a reading takes a moment
-    refused(keys, other)
-    assert store.asked == 2
+    time.advance(9.9 - 0.05)  # the last read took 0.05 s
+    rejection(keys, other_headers)
+    assert store.reads == 2
 
     time.monotonic = round(time.monotonic + 0.1, 6)
-    refused(keys, other)
-    assert store.asked == 3
+    rejection(keys, other_headers)
+    assert store.reads == 3
 
 
-def test_key_that_came_just_after_a_stranger_works_ten_seconds_later(
-    keys: SigningKeys, store: Store, time: FakeTime, other: Headers
+def test_a_key_added_just_after_an_unknown_signature_works_ten_seconds_later(
+    keys: SigningKeys, store: Store, time: FakeTime, other_headers: Headers
 ) -> None:
-    refused(keys, other)
+    rejection(keys, other_headers)
     store.text = OTHER_KEY
-    refused(keys, other)
-    time.go_on(10)
+    rejection(keys, other_headers)
+    time.advance(10)
 
-    keys.verify(other, BODY, tolerance=math.inf, deadline=LONG)
+    keys.verify(other_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
 
 
-def test_stranger_hears_the_same_in_an_outage(
-    keys: SigningKeys, store: Store, time: FakeTime, good: Headers, other: Headers
+def test_an_unknown_signature_gets_the_same_response_during_an_outage(
+    keys: SigningKeys, store: Store, time: FakeTime, valid_headers: Headers, other_headers: Headers
 ) -> None:
-    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
+    keys.verify(valid_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
     store.error = TemporaryError("503")
 
-    assert refused(keys, other).cause == "no signature of a known key"
-    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
+    assert rejection(keys, other_headers).cause == "no signature matches a known key"
+    keys.verify(valid_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
 
 
-def test_malformed_key_beside_a_good_one_is_skipped_and_told_once(
-    keys: SigningKeys, store: Store, good: Headers, time: FakeTime, lines: Lines
+def test_a_malformed_key_next_to_a_valid_one_is_skipped_and_logged_once(
+    keys: SigningKeys, store: Store, valid_headers: Headers, time: FakeTime, lines: Lines
 ) -> None:
     store.text = f"whsec_short nonsense-of-a-key {SIGNING_KEY}"
-    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
-    time.go_on(300)
-    keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
+    keys.verify(valid_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
+    time.advance(300)
+    keys.verify(valid_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
 
     first, second = lines()
-    assert (first["severity"], first["code"]) == ("ERROR", "signing_key_malformed")
-    assert first["message"].startswith("key 1 of CALLOUT_SIGNING_KEY is skipped: ")
-    assert second["message"].startswith("key 2 of CALLOUT_SIGNING_KEY is skipped: ")
+    assert (first["severity"], first["code"]) == ("ERROR", "malformed_signing_key")
+    assert first["message"].startswith("skipping key 1 of CALLOUT_SIGNING_KEY: ")
+    assert second["message"].startswith("skipping key 2 of CALLOUT_SIGNING_KEY: ")
     assert "nonsense" not in second["message"]
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "whsec_AAAA"])
-def test_no_usable_key_is_unavailable_and_lets_nobody_in(
-    keys: SigningKeys, store: Store, good: Headers, text: str
+def test_without_a_valid_key_every_callout_is_unavailable(
+    keys: SigningKeys, store: Store, valid_headers: Headers, text: str
 ) -> None:
     store.text = text
 
     with pytest.raises(Unavailable) as caught:
-        keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
-    assert (caught.value.code, caught.value.cause) == ("secret_unavailable", "no usable signing key")
+        keys.verify(valid_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)
+    assert (caught.value.code, caught.value.cause) == ("secret_unavailable", "no valid signing key")
 
 
-def test_refused_secret_is_unavailable(keys: SigningKeys, store: Store, good: Headers) -> None:
+def test_a_secret_with_a_permanent_error_is_unavailable(
+    keys: SigningKeys, store: Store, valid_headers: Headers
+) -> None:
     store.error = PermanentError("403")
 
     with pytest.raises(Unavailable):
-        keys.verify(good, BODY, tolerance=math.inf, deadline=LONG)
+        keys.verify(valid_headers, BODY, tolerance=math.inf, deadline=FAR_DEADLINE)

@@ -1,4 +1,4 @@
-"""The real gcloud against stand-ins: nobody logs in, nothing outside this machine is asked."""
+"""Runs the real gcloud against fake services, without signing in or sending a request outside this machine."""
 
 import os
 import shutil
@@ -9,17 +9,17 @@ import pytest
 
 PROJECT = "demo-proj"
 
-needs_gcloud = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not on the PATH")
+needs_gcloud = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud isn't on the PATH")
 
 
 def environment(folder: Path, **endpoints: str) -> dict[str, str]:
-    """What gcloud needs to talk to `endpoints` (such as `secretmanager=URL`); its own files go below `folder`.
+    """Return the environment that points gcloud to `endpoints` (such as `secretmanager=URL`).
 
-    The token file's text becomes the bearer token as it stands; no token is exchanged.
+    gcloud keeps its files below `folder`. It sends the token file's text as the bearer token, without exchanging it.
     """
     config, token = folder / "gcloud", folder / "token"
     config.mkdir(exist_ok=True)
-    token.write_text("a-token-of-no-value")
+    token.write_text("invalid-token")
     settings = {
         "CONFIG": str(config),
         "AUTH_ACCESS_TOKEN_FILE": str(token),
@@ -33,9 +33,9 @@ def environment(folder: Path, **endpoints: str) -> dict[str, str]:
     return {**inherited, **{f"CLOUDSDK_{name}": value for name, value in (settings | overrides).items()}}
 
 
-def gcloud(environment: dict[str, str], *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Runs one command (1 to 1.6 s) to its end; the caller judges the return code."""
-    command = ["gcloud", *words]
+def gcloud(environment: dict[str, str], *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command (takes 1 to 1.6 s); the caller checks the return code."""
+    command = ["gcloud", *arguments]
     return subprocess.run(
         command, env=environment, input=stdin, capture_output=True, text=True, timeout=120, check=False
     )

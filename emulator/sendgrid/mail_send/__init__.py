@@ -1,8 +1,8 @@
-"""What SendGrid's POST /v3/mail/send refuses: a JSON body goes in, its violations come out, all at once.
+"""Validate the body of POST /v3/mail/send as SendGrid does, and report all violations at once.
 
-Messages and fields are SendGrid's own, from answers shown in public threads where there are any, else from its
-"Status Codes & Errors" page for v3 Mail Send; limits are from its OpenAPI description (sendgrid-oai). A violation is
-`{"message", "field", "help"}`, ready for the answer's `errors`. Members that the description does not name pass.
+Messages and fields are SendGrid's: from responses in public threads if available, otherwise from its "Status Codes &
+Errors" page for v3 Mail Send. Limits are from its OpenAPI description (sendgrid-oai). A violation is
+`{"message", "field", "help"}`, the form of the response's `errors`. Fields that the description omits are accepted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ SHAPE: Json = {
     "ip_pool_name": "string",
     "mail_settings": {
         "bypass_list_management": _ENABLE,
-        **dict.fromkeys(content.LESSER_BYPASSES, _ENABLE),
+        **dict.fromkeys(content.NARROW_BYPASSES, _ENABLE),
         "footer": {**_ENABLE, "text": "string", "html": "string"},
         "sandbox_mode": _ENABLE,
     },
@@ -64,7 +64,7 @@ SHAPE: Json = {
 
 
 def violations(body: Any) -> list[Violation]:
-    """Everything that is wrong with a decoded request body; empty: SendGrid takes it."""
+    """Return all violations in a decoded request body; empty if SendGrid accepts it."""
     try:
         wrong = [violation(message, field) for field, message in wrong_types(body, SHAPE)]
     except UndecodableError:
@@ -72,15 +72,15 @@ def violations(body: Any) -> list[Violation]:
     if not isinstance(body, dict):
         return wrong
     clean = well_typed(body, SHAPE)
-    broken = [found for rule in envelope.RULES + content.RULES for found in rule(clean)]
-    return wrong + [found for found in broken if not _explained(found, wrong)]
+    found = [item for rule in envelope.RULES + content.RULES for item in rule(clean)]
+    return wrong + [item for item in found if not _has_wrong_type(item, wrong)]
 
 
 def is_sandboxed(body: Mapping[str, Any]) -> bool:
-    """Whether an accepted body asks for sandbox mode."""
+    """Return whether an accepted body requests sandbox mode."""
     return bool(body.get("mail_settings", {}).get("sandbox_mode", {}).get("enable", False))
 
 
-def _explained(found: Violation, wrong: Sequence[Violation]) -> bool:
-    """Whether the field, or what holds it, has the wrong type: then what else it lacks is no news."""
+def _has_wrong_type(found: Violation, wrong: Sequence[Violation]) -> bool:
+    """Return whether the field or its parent has the wrong type, which SendGrid reports instead."""
     return any(f"{found['field']}.".startswith(f"{w['field']}.") for w in wrong)

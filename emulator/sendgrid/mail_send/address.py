@@ -1,19 +1,19 @@
-"""One e-mail address as SendGrid's mail/send takes it.
+"""Validate an email address as SendGrid's mail/send does.
 
-Exactly one address: a dot-atom or quoted local part of at most 64 octets, `@`, a host name, 254 octets in all
-[SendGrid: Invalid email addresses, after RFC 5321 § 4.5.3.1]. A host name of one label passes (`a@gmailcom` does
-in public reports), an address literal (`a@[192.0.2.1]`) does not [SendGrid's Japanese help pages].
+Exactly one address: a dot-atom or quoted local part of at most 64 octets, `@`, and a host name; 254 octets in total
+[SendGrid: Invalid email addresses, after RFC 5321 § 4.5.3.1]. A host name of one label is accepted (`a@gmailcom` is in
+public reports); an address literal (`a@[192.0.2.1]`) isn't [SendGrid's Japanese help pages].
 
-Letters that are not ASCII are taken, as the v3 API takes them. Its reports (sendgrid-ruby #91, sendgrid-csharp #255 and
-#656) say that such a mail is dropped later as "Invalid": SendGrid has no SMTPUTF8. A domain is safe in its `xn--` form.
+Non-ASCII letters are accepted, as in the v3 API. According to reports (sendgrid-ruby #91, sendgrid-csharp #255 and
+#656), SendGrid later drops such an email as "Invalid": it doesn't support SMTPUTF8. A domain in `xn--` form works.
 """
 
 import re
 
-LENGTH_LIMIT = 320  # characters; longer ones get a message of their own
-ADDRESS_LIMIT, LOCAL_LIMIT = 254, 64  # octets
+MAX_CHARACTERS = 320  # longer addresses get a different error message
+MAX_ADDRESS_OCTETS, MAX_LOCAL_OCTETS = 254, 64
 
-_WORD = r"[^\W_]"  # a letter or digit of any script
+_WORD = r"[^\W_]"  # a letter or digit in any script
 _LABEL = rf"{_WORD}(?:(?:{_WORD}|-){{0,61}}{_WORD})?"
 _ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
 _QUOTED = r'"(?:[ !#-\[\]-~]|\\[ -~])*"'
@@ -21,8 +21,8 @@ _ADDRESS = re.compile(rf"(?P<local>{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@(?P<domain>{
 
 
 def is_address(text: str) -> bool:
-    found = _ADDRESS.fullmatch(text)
-    return found is not None and _octets(text) <= ADDRESS_LIMIT and _octets(found["local"]) <= LOCAL_LIMIT
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and _octets(text) <= MAX_ADDRESS_OCTETS and _octets(match["local"]) <= MAX_LOCAL_OCTETS
 
 
 def _octets(text: str) -> int:

@@ -1,4 +1,4 @@
-"""What a mail says and carries: subject, content, attachments, headers, labels, settings."""
+"""Rules for what an email contains: subject, content, attachments, headers, categories, and settings."""
 
 import base64
 import json
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 from emulator.sendgrid.mail_send.violation import Json, Violation, items, levels, personalizations, violation
 
-CATEGORY_LIMIT, CATEGORY_LENGTH = 10, 255
-CUSTOM_ARGS_LIMIT = 10_000  # bytes
-SUBSTITUTION_LIMIT = 10_000
-SCHEDULE_LIMIT = 72 * 3600  # seconds
-GROUP_LIMIT = 25  # unsubscribe groups shown
+MAX_CATEGORIES, CATEGORY_LENGTH = 10, 255
+MAX_CUSTOM_ARGS_BYTES = 10_000
+MAX_SUBSTITUTIONS = 10_000
+MAX_SCHEDULE_SECONDS = 72 * 3600
+MAX_GROUPS = 25
 POOL_NAME_LENGTHS = range(2, 65)
 RESERVED_HEADERS = frozenset(
     {"x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type", "content-transfer-encoding"}
@@ -20,13 +20,13 @@ RESERVED_HEADERS = frozenset(
 )
 
 
-def _subject(mail: Json) -> Iterator[Violation]:
-    for field, subject in levels(mail, "subject"):
+def _subject(body: Json) -> Iterator[Violation]:
+    for field, subject in levels(body, "subject"):
         if not subject:
             yield violation("The subject of your email must be a string at least one character in length.", field)
-    people = [personalization for _, personalization in personalizations(mail)]
-    each_has_one = bool(people) and all("subject" in personalization for personalization in people)
-    if "subject" not in mail and "template_id" not in mail and not each_has_one:
+    envelopes = [personalization for _, personalization in personalizations(body)]
+    each_has_one = bool(envelopes) and all("subject" in personalization for personalization in envelopes)
+    if "subject" not in body and "template_id" not in body and not each_has_one:
         yield violation(
             "The subject is required. You can get around this requirement if you use a template with a subject defined "
             "or if every personalization has a subject defined.",
@@ -34,17 +34,17 @@ def _subject(mail: Json) -> Iterator[Violation]:
         )
 
 
-def _content(mail: Json) -> Iterator[Violation]:
-    if not mail.get("content") and "template_id" not in mail:
+def _content(body: Json) -> Iterator[Violation]:
+    if not body.get("content") and "template_id" not in body:
         yield violation(
             "Unless a valid template_id is provided, the content parameter is required. There must be at least one "
             "defined content block. We typically suggest both text/plain and text/html blocks are included, but only "
             "one block is required.",
             "content",
         )
-    for field, block in items("content", mail.get("content", [])):
+    for field, block in items("content", body.get("content", [])):
         yield from _block(field, block)
-    kinds = [(block or {}).get("type", "").lower() for block in mail.get("content", [])]
+    kinds = [(block or {}).get("type", "").lower() for block in body.get("content", [])]
     expected = sorted(set(kinds) & {"text/plain", "text/html"}, reverse=True)  # plain before html, each once
     if [kind for kind in kinds if kind in expected] != expected or kinds[: len(expected)] != expected:
         found = violation(
@@ -64,17 +64,17 @@ def _block(field: str, block: Json) -> Iterator[Violation]:
         yield violation("The content value must be a string at least one character in length.", f"{field}.value")
 
 
-def _attachments(mail: Json) -> Iterator[Violation]:
-    for field, attachment in items("attachments", mail.get("attachments", [])):
-        for member, complaint, fits in _ATTACHMENT:
-            if not fits(attachment.get(member)):
-                yield violation(complaint.format(attachment.get(member)), f"{field}.{member}")
+def _attachments(body: Json) -> Iterator[Violation]:
+    for field, attachment in items("attachments", body.get("attachments", [])):
+        for name, message, is_valid in _ATTACHMENT:
+            if not is_valid(attachment.get(name)):
+                yield violation(message.format(attachment.get(name)), f"{field}.{name}")
 
 
 def _is_base64(text: str) -> bool:
     try:
         base64.b64decode(text, validate=True)
-    except ValueError:  # wrong padding; letters that are not ASCII
+    except ValueError:  # wrong padding or non-ASCII characters
         return False
     return True
 
@@ -83,7 +83,7 @@ def _one_line(text: str | None) -> bool:
     return not set(text or "") & set(";,\r\n")
 
 
-# Member, what SendGrid says, what it wants; the value is None where the member is missing.
+# Field, SendGrid's message, and validity check; the check gets None if the field is missing.
 _ATTACHMENT: tuple[tuple[str, str, Callable[[str | None], bool]], ...] = (
     ("content", "The attachment content must be a string at least one character in length.", bool),
     ("content", "The attachment content must be base64 encoded.", lambda text: _is_base64(text or "")),
@@ -100,8 +100,8 @@ _ATTACHMENT: tuple[tuple[str, str, Callable[[str | None], bool]], ...] = (
 )
 
 
-def _headers(mail: Json) -> Iterator[Violation]:
-    for field, headers in levels(mail, "headers"):
+def _headers(body: Json) -> Iterator[Violation]:
+    for field, headers in levels(body, "headers"):
         names = [name.lower() for name in headers]
         if RESERVED_HEADERS & set(names):
             yield violation("Header cannot be one of the reserved keys.", field)
@@ -111,11 +111,11 @@ def _headers(mail: Json) -> Iterator[Violation]:
             yield violation("Header keys cannot contain non-ASCII characters or empty spaces.", field)
 
 
-def _categories(mail: Json) -> Iterator[Violation]:
-    categories = mail.get("categories", [])
-    if len(categories) > CATEGORY_LIMIT:
+def _categories(body: Json) -> Iterator[Violation]:
+    categories = body.get("categories", [])
+    if len(categories) > MAX_CATEGORIES:
         yield violation(
-            f"There is a limit of {CATEGORY_LIMIT} categories for each email that is sent. You provided "
+            f"There is a limit of {MAX_CATEGORIES} categories for each email that is sent. You provided "
             f"{len(categories)} categories.",
             "categories",
         )
@@ -130,11 +130,11 @@ def _categories(mail: Json) -> Iterator[Violation]:
             yield violation("Categories can not contain non-ASCII characters.", "categories")
 
 
-def _custom_args(mail: Json) -> Iterator[Violation]:
-    overall = mail.get("custom_args", {})
-    for field, arguments in levels(mail, "custom_args"):
+def _custom_args(body: Json) -> Iterator[Violation]:
+    overall = body.get("custom_args", {})
+    for field, arguments in levels(body, "custom_args"):
         text = json.dumps({**overall, **arguments}, separators=(",", ":"), ensure_ascii=False)
-        if len(text.encode("utf-8", "surrogatepass")) > CUSTOM_ARGS_LIMIT:
+        if len(text.encode("utf-8", "surrogatepass")) > MAX_CUSTOM_ARGS_BYTES:
             yield violation(
                 "The combined size of both global and personalization custom arguments may not exceed 10,000 bytes per "
                 "personalization.",
@@ -144,22 +144,22 @@ def _custom_args(mail: Json) -> Iterator[Violation]:
             yield violation("custom_args cannot be empty.", field)
 
 
-def _send_at(mail: Json) -> Iterator[Violation]:
-    for field, moment in levels(mail, "send_at"):
-        if moment > time.time() + SCHEDULE_LIMIT:
+def _send_at(body: Json) -> Iterator[Violation]:
+    for field, timestamp in levels(body, "send_at"):
+        if timestamp > time.time() + MAX_SCHEDULE_SECONDS:
             yield violation("Scheduling more than 72 hours in advance is forbidden.", field)
 
 
-LESSER_BYPASSES = ("bypass_bounce_management", "bypass_spam_management", "bypass_unsubscribe_management")
+NARROW_BYPASSES = ("bypass_bounce_management", "bypass_spam_management", "bypass_unsubscribe_management")
 
 
-def _settings(mail: Json) -> Iterator[Violation]:
-    """The bypass filters: `bypass_list_management` refuses to stand beside others even when it is off.
+def _settings(body: Json) -> Iterator[Violation]:
+    """Check the bypass filters: `bypass_list_management` excludes the others even if it is disabled.
 
-    That is no slip of this table: sendgrid/docs #6549 and StrongGrid #395 report it.
+    Sources: sendgrid/docs #6549 and StrongGrid #395.
     """
-    settings = mail.get("mail_settings", {})
-    if "bypass_list_management" in settings and any(name in settings for name in LESSER_BYPASSES):
+    settings = body.get("mail_settings", {})
+    if "bypass_list_management" in settings and any(name in settings for name in NARROW_BYPASSES):
         yield violation(
             "bypass_list_management is mutually exclusive with bypass_bounce_management, bypass_spam_management and "
             "bypass_unsubscribe_management",
@@ -167,20 +167,20 @@ def _settings(mail: Json) -> Iterator[Violation]:
         )
 
 
-def _substitutions(mail: Json) -> Iterator[Violation]:
-    for field, personalization in personalizations(mail):
-        if len(personalization.get("substitutions", {})) > SUBSTITUTION_LIMIT:
+def _substitutions(body: Json) -> Iterator[Violation]:
+    for field, personalization in personalizations(body):
+        if len(personalization.get("substitutions", {})) > MAX_SUBSTITUTIONS:
             yield violation("You are limited to 10,000 substitutions.", f"{field}.substitutions")
 
 
-def _delivery(mail: Json) -> Iterator[Violation]:
-    if "asm" in mail and "group_id" not in mail["asm"]:
+def _delivery(body: Json) -> Iterator[Violation]:
+    if "asm" in body and "group_id" not in body["asm"]:
         yield violation("The ASM group ID must be an integer.", "asm.group_id")
-    if len(mail.get("asm", {}).get("groups_to_display", [])) > GROUP_LIMIT:
-        text = f"There is a limit of {GROUP_LIMIT} unsubscribe groups that can be displayed to a user at a time."
+    if len(body.get("asm", {}).get("groups_to_display", [])) > MAX_GROUPS:
+        text = f"There is a limit of {MAX_GROUPS} unsubscribe groups that can be displayed to a user at a time."
         yield violation(text, "asm.groups_to_display")
-    if "ip_pool_name" in mail and len(mail["ip_pool_name"]) not in POOL_NAME_LENGTHS:
-        text = f"The IP Pool name must be a valid pool name for your account. You provided {mail['ip_pool_name']}."
+    if "ip_pool_name" in body and len(body["ip_pool_name"]) not in POOL_NAME_LENGTHS:
+        text = f"The IP Pool name must be a valid pool name for your account. You provided {body['ip_pool_name']}."
         yield violation(text, "ip_pool_name")
 
 

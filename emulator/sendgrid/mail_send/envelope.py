@@ -1,31 +1,31 @@
-"""Who a mail is from and for: the personalizations, the sender, the reply addresses."""
+"""Rules for the sender, the recipients, and the reply addresses."""
 
 from collections import Counter
 from collections.abc import Iterator
 
-from emulator.sendgrid.mail_send.address import LENGTH_LIMIT, is_address
+from emulator.sendgrid.mail_send.address import MAX_CHARACTERS, is_address
 from emulator.sendgrid.mail_send.violation import Json, Violation, items, personalizations, violation
 
-RECIPIENT_LIMIT = 1000  # of all personalizations together; of personalizations; of reply_to_list
+MAX_RECIPIENTS = 1000  # in total; also the limit for personalizations and reply_to_list
 
 
-def _recipients(mail: Json) -> Iterator[Violation]:
-    if not mail.get("personalizations"):
+def _recipients(body: Json) -> Iterator[Violation]:
+    if not body.get("personalizations"):
         text = "The personalizations field is required and must have at least one personalization."
         yield violation(text, "personalizations")
-    count = len(mail.get("personalizations", []))
-    if count > RECIPIENT_LIMIT:
+    count = len(body.get("personalizations", []))
+    if count > MAX_RECIPIENTS:
         yield violation(
-            f"The personalization block is limited to {RECIPIENT_LIMIT} personalizations per API request. You have "
+            f"The personalization block is limited to {MAX_RECIPIENTS} personalizations per API request. You have "
             f"provided {count} personalizations. Please consider splitting this into multiple requests and resending "
             "your request.",
             "personalizations",
         )
-    people = [p for _, p in personalizations(mail)]
-    if sum(len(p.get(kind, [])) for p in people for kind in ("to", "cc", "bcc")) > RECIPIENT_LIMIT:
-        text = f"There is a limit of {RECIPIENT_LIMIT} total recipients (to + cc + bcc) per request."
+    envelopes = [p for _, p in personalizations(body)]
+    if sum(len(p.get(kind, [])) for p in envelopes for kind in ("to", "cc", "bcc")) > MAX_RECIPIENTS:
+        text = f"There is a limit of {MAX_RECIPIENTS} total recipients (to + cc + bcc) per request."
         yield violation(text, "personalizations")
-    for field, personalization in personalizations(mail):
+    for field, personalization in personalizations(body):
         yield from _envelope(field, personalization)
 
 
@@ -37,12 +37,12 @@ def _envelope(field: str, personalization: Json) -> Iterator[Violation]:
             f"{field}.to",
         )
     for kind in ("to", "cc", "bcc"):
-        for at, address in items(f"{field}.{kind}", personalization.get(kind, [])):
-            yield from _address(at, address, kind, "Does not contain a valid address.")
-    yield from _twice(field, personalization)
+        for path, address in items(f"{field}.{kind}", personalization.get(kind, [])):
+            yield from _address(path, address, kind, "Does not contain a valid address.")
+    yield from _duplicates(field, personalization)
 
 
-def _twice(field: str, personalization: Json) -> Iterator[Violation]:
+def _duplicates(field: str, personalization: Json) -> Iterator[Violation]:
     seen: set[str] = set()
     for kind in ("to", "cc", "bcc"):
         for _, address in items(kind, personalization.get(kind, [])):
@@ -62,8 +62,8 @@ def _address(field: str, address: Json, name: str, invalid: str, required: str =
     email = address.get("email", "")
     if not email:
         yield violation(required or f"The {name} email parameter is required.", f"{field}.email")
-    elif len(email) > LENGTH_LIMIT:
-        text = f"The {name} email exceeds the maximum total length of {LENGTH_LIMIT} characters."
+    elif len(email) > MAX_CHARACTERS:
+        text = f"The {name} email exceeds the maximum total length of {MAX_CHARACTERS} characters."
         yield violation(text, f"{field}.email")
     elif not is_address(email):
         yield violation(invalid, f"{field}.email")
@@ -76,25 +76,23 @@ _FROM_REQUIRED = (
 )
 
 
-def _sender(mail: Json) -> Iterator[Violation]:
+def _sender(body: Json) -> Iterator[Violation]:
     invalid = "The from email does not contain a valid address."
-    yield from _address("from", mail.get("from", {}), "from", invalid, _FROM_REQUIRED)
-    for field, personalization in personalizations(mail):
+    yield from _address("from", body.get("from", {}), "from", invalid, _FROM_REQUIRED)
+    for field, personalization in personalizations(body):
         if "from" in personalization:
             yield from _address(f"{field}.from", personalization["from"], "from", invalid, _FROM_REQUIRED)
 
 
-def _reply_to(mail: Json) -> Iterator[Violation]:
-    if "reply_to" in mail and "reply_to_list" in mail:
+def _reply_to(body: Json) -> Iterator[Violation]:
+    if "reply_to" in body and "reply_to_list" in body:
         yield violation("reply_to is mutually exclusive with reply_to_list.", "reply_to")
-    if "reply_to" in mail:
+    if "reply_to" in body:
         text = "The reply_to email does not contain a valid address."
-        yield from _address("reply_to", mail["reply_to"], "reply_to", text)
-    replies = mail.get("reply_to_list", [])
-    if len(replies) > RECIPIENT_LIMIT:
-        yield violation(
-            f"There is a limit of {RECIPIENT_LIMIT} reply_to emails per mail/send request.", "reply_to_list"
-        )
+        yield from _address("reply_to", body["reply_to"], "reply_to", text)
+    replies = body.get("reply_to_list", [])
+    if len(replies) > MAX_RECIPIENTS:
+        yield violation(f"There is a limit of {MAX_RECIPIENTS} reply_to emails per mail/send request.", "reply_to_list")
     for field, address in items("reply_to_list", replies):
         text = "The reply_to_list email does not contain a valid address."
         yield from _address(field, address, "reply_to_list", text)

@@ -1,20 +1,20 @@
-"""Types of a JSON value, checked against a shape, with the messages that SendGrid's validator (gojsonschema) gives.
+"""Check the types in a JSON value against a shape, with the messages of SendGrid's validator (gojsonschema).
 
-A shape is a JSON type's name, `[shape]` for an array, `{member: shape}` for an object (members not named pass), or
-`Strings()` for an object of strings. No member is required here, and null is a type like any other: `Invalid type.
-Expected: object, given: null.` is what public reports show.
+A shape is the name of a JSON type, `[shape]` for an array, `{field: shape}` for an object (other fields are accepted),
+or `Strings()` for an object of strings. No field is required, and null is a type like any other: public reports show
+`Invalid type. Expected: object, given: null.`
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-Wrong = tuple[str, str]  # path such as `content.0.value`, message
+TypeViolation = tuple[str, str]  # path such as `content.0.value`, message
 
 
 @dataclass(frozen=True)
 class Strings:
-    """An object whose values are strings. `opaque`: SendGrid's decoder fails on others, without saying where."""
+    """An object of strings; if `opaque`, SendGrid fails to decode other values and doesn't report the field."""
 
     opaque: bool = False
 
@@ -23,11 +23,11 @@ Shape = str | Strings | list[Any] | dict[str, Any]
 
 
 class UndecodableError(Exception):
-    """A value that SendGrid refuses with a bare `Bad Request`."""
+    """A value that SendGrid rejects with a bare `Bad Request`."""
 
 
-def wrong_types(value: Any, shape: Shape, path: str = "") -> Iterator[Wrong]:
-    """Each value of the wrong type. Raises UndecodableError."""
+def wrong_types(value: Any, shape: Shape, path: str = "") -> Iterator[TypeViolation]:
+    """Yield each value of the wrong type. Raise UndecodableError if SendGrid can't decode the body."""
     expected, given = _expected(shape), type_name(value)
     if given != expected:
         yield path or "(root)", f"Invalid type. Expected: {expected}, given: {given}."
@@ -37,13 +37,13 @@ def wrong_types(value: Any, shape: Shape, path: str = "") -> Iterator[Wrong]:
         for index, item in enumerate(value):
             yield from wrong_types(item, shape[0], _join(path, index))
     elif isinstance(shape, dict):
-        for name, member in shape.items():
+        for name, field in shape.items():
             if name in value:
-                yield from wrong_types(value[name], member, _join(path, name))
+                yield from wrong_types(value[name], field, _join(path, name))
 
 
 def well_typed(value: Any, shape: Shape) -> Any:
-    """`value` without what has the wrong type; in arrays None keeps its place."""
+    """Return `value` without values of the wrong type; in arrays, None replaces them."""
     if type_name(value) != _expected(shape):
         return None
     if isinstance(shape, Strings):
@@ -51,8 +51,8 @@ def well_typed(value: Any, shape: Shape) -> Any:
     if isinstance(shape, list):
         return [well_typed(item, shape[0]) for item in value]
     if isinstance(shape, dict):
-        members = {name: well_typed(value[name], member) for name, member in shape.items() if name in value}
-        return {name: member for name, member in members.items() if member is not None}
+        fields = {name: well_typed(value[name], field) for name, field in shape.items() if name in value}
+        return {name: field for name, field in fields.items() if field is not None}
     return value
 
 
@@ -77,7 +77,7 @@ def _expected(shape: Shape) -> str:
     return "array" if isinstance(shape, list) else "object"
 
 
-def _strings(value: dict[str, Any], shape: Strings, path: str) -> Iterator[Wrong]:
+def _strings(value: dict[str, Any], shape: Strings, path: str) -> Iterator[TypeViolation]:
     for name, text in value.items():
         if not isinstance(text, str):
             if shape.opaque:

@@ -1,4 +1,4 @@
-"""One thing that SendGrid finds wrong with a mail, and the ways through a mail that lead to it."""
+"""A violation as SendGrid reports it, and iterators over the fields of an email."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ _ERRORS_PAGE = "http://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.ht
 
 
 def violation(message: str, field: str | None = None, help_at: str = "") -> Violation:
-    """`help_at`: the anchor of SendGrid's errors page where it is not the field's own."""
+    """Create a violation; `help_at` overrides the field's anchor on SendGrid's errors page."""
     anchor = help_at or (_anchor(field) if field else "")
     return {"message": message, "field": field, "help": f"{_ERRORS_PAGE}#{anchor}" if anchor else None}
 
@@ -24,21 +24,21 @@ def _anchor(field: str) -> str:
     return ".".join(["message", *(steps[:-1] if steps[-1] == "email" else steps)])
 
 
-def personalizations(mail: Json) -> Iterator[tuple[str, Json]]:
-    for index, personalization in enumerate(mail.get("personalizations", [])):
+def personalizations(body: Json) -> Iterator[tuple[str, Json]]:
+    for index, personalization in enumerate(body.get("personalizations", [])):
         if personalization is not None:
             yield f"personalizations.{index}", personalization
 
 
-def levels(mail: Json, member: str) -> Iterator[tuple[str, Any]]:
-    """The member of the message and of each personalization, with its field."""
-    if member in mail:
-        yield member, mail[member]
-    for field, personalization in personalizations(mail):
-        if member in personalization:
-            yield f"{field}.{member}", personalization[member]
+def levels(body: Json, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the field `name` of the message and of each personalization, with its path."""
+    if name in body:
+        yield name, body[name]
+    for field, personalization in personalizations(body):
+        if name in personalization:
+            yield f"{field}.{name}", personalization[name]
 
 
 def items(field: str, values: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """Each value that has the right type, with its field."""
+    """Yield each value of the right type, with its path."""
     return ((f"{field}.{index}", item) for index, item in enumerate(values) if item is not None)

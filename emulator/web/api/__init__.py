@@ -1,1 +1,1 @@
-"""The emulator's local API, which its page, `--send` and the tests use. Loopback only."""
+"""The emulator's local API, used by its pages, `--send`, and tests. Listens on loopback only."""

@@ -1,4 +1,4 @@
-"""What comes in and goes out: JSON both ways, and one form for every refusal."""
+"""Read JSON request bodies, and build JSON responses and errors."""
 
 import json
 from collections.abc import Mapping
@@ -10,22 +10,22 @@ Json = dict[str, Any]
 
 
 class ApiResponse(Response):
-    """Half a character, such as \\ud800, is legal in JSON but no text: it goes out as a question mark."""
+    """Encodes lone surrogates as `?`: JSON allows them, UTF-8 doesn't."""
 
     def set_data(self, value: bytes | str) -> None:
         super().set_data(value.encode("utf-8", "replace") if isinstance(value, str) else value)
 
 
 class RequestError(Exception):
-    """A request that cannot be done; the message says why, and what would do."""
+    """An invalid request; the message says why and what to do."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
 
 
-def read() -> Json:
-    """The request's JSON object; an absent body is an empty one. Raises RefusedError."""
+def read_object() -> Json:
+    """Return the request's JSON object, or an empty one if there is no body. Raises RequestError."""
     try:
         value = json.loads(request.get_data() or b"{}")
     except (ValueError, RecursionError) as error:
@@ -35,17 +35,17 @@ def read() -> Json:
     return value
 
 
-def text(given: Mapping[str, Any], name: str) -> str:
-    """A member that has to be text. Raises RefusedError."""
-    if not isinstance(given.get(name), str):
-        raise RequestError(f"{name}: expected text")
-    return str(given[name])
+def require_str(values: Mapping[str, Any], name: str) -> str:
+    """Return a field that must be a string. Raises RequestError."""
+    if not isinstance(values.get(name), str):
+        raise RequestError(f"{name}: expected a string")
+    return str(values[name])
 
 
-def answer(value: Any, status: int = 200) -> Response:
-    written = json.dumps(value, indent=1, ensure_ascii=False, default=str)
-    return ApiResponse(written + "\n", status, content_type="application/json")
+def json_response(value: Any, status: int = 200) -> Response:
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+    return ApiResponse(text + "\n", status, content_type="application/json")
 
 
 def done() -> Response:
-    return answer({"done": True})
+    return json_response({"done": True})

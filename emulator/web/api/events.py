@@ -1,4 +1,4 @@
-"""Events: the examples, and what is wrong with one that a person types."""
+"""Example events, and validation of an event while it is edited."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,13 +16,13 @@ def routes(folders: Sequence[Path]) -> Blueprint:
 
     @api.get("/examples")
     def list_examples() -> Response:
-        """The example events, each with its text; those of your own folder too."""
-        return body.answer({"examples": [asdict(example) for example in examples(folders)]})
+        """List the example events with their text, including those in your own folder."""
+        return body.json_response({"examples": [asdict(example) for example in examples(folders)]})
 
     @api.post("/check")
     def check() -> Response:
-        """Hold the event that is the body to Auth0's schema: what is wrong, on which line, with hints."""
+        """Validate the event in the body against Auth0's schema: errors and hints by line."""
         text = request.get_data().decode("utf-8", "replace")
-        return body.answer({"findings": [asdict(finding) for finding in findings(text)]})
+        return body.json_response({"findings": [asdict(finding) for finding in findings(text)]})
 
     return api

@@ -1,4 +1,4 @@
-"""Who may speak to the emulator, and what its answers allow: nothing from elsewhere, and no script but its own."""
+"""Reject requests from other hosts and sites, and restrict what responses may load: no script but the emulator's."""
 
 from flask import Flask, Request, Response, request
 
@@ -9,32 +9,33 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# A mail's HTML: its own styles, no script whatever it holds, and links open elsewhere.
-MAIL_SANDBOX = "allow-same-origin allow-popups allow-popups-to-escape-sandbox"
-MAIL_POLICY = (
+# An email's HTML may have inline styles, but no script; links open in a new tab.
+EMAIL_SANDBOX = "allow-same-origin allow-popups allow-popups-to-escape-sandbox"
+EMAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "
-    f"frame-ancestors 'self'; sandbox {MAIL_SANDBOX}"
+    f"frame-ancestors 'self'; sandbox {EMAIL_SANDBOX}"
 )
 
 
 def guard(app: Flask) -> None:
-    app.before_request(_refuse_strangers)
+    app.before_request(_reject_foreign_requests)
     app.after_request(_restrict)
 
 
-def _refuse_strangers() -> Response | None:
-    """A page elsewhere must not drive the emulator through a person's browser, whatever name it gives us."""
+def _reject_foreign_requests() -> Response | None:
+    """Keep other sites from driving the emulator through the user's browser, even with DNS rebinding."""
     host = request.host.rpartition(":")[0] or request.host
     origin = request.headers.get("Origin")
-    foreign = origin is not None and origin != f"http://{request.host}"
-    if host not in HOSTS or foreign or _embedded(request):
-        return body.answer({"error": "open the emulator at its own address, http://127.0.0.1"}, 403)
+    is_foreign = origin is not None and origin != f"http://{request.host}"
+    if host not in HOSTS or is_foreign or _is_cross_site(request):
+        message = "requests for other hosts or from other sites are rejected; open the emulator at http://127.0.0.1"
+        return body.json_response({"error": message}, 403)
     return None
 
 
-def _embedded(asked: Request) -> bool:
-    """Whether another site's page fetches this; a person may well follow a link from there."""
-    site, mode = asked.headers.get("Sec-Fetch-Site", "none"), asked.headers.get("Sec-Fetch-Mode", "")
+def _is_cross_site(received: Request) -> bool:
+    """Return whether another site's page sent the request, except when the user followed a link."""
+    site, mode = received.headers.get("Sec-Fetch-Site", "none"), received.headers.get("Sec-Fetch-Mode", "")
     return site in ("cross-site", "same-site") and mode != "navigate"
 
 

@@ -1,41 +1,42 @@
-"""Passwords: a live change, as a user does it and as an administrator does."""
+"""Password changes, by a user or by an administrator."""
 
 from flask import Blueprint, Response, request
 
 from emulator.auth0.users import PasswordRejected, Users, browser_request
+from emulator.runs.run import Run
 from emulator.web.api import body
-from emulator.web.api.runs import shown
+from emulator.web.api.runs import to_dict
 
 
-def routes(tenant: Users) -> Blueprint:
+def routes(users: Users[Run]) -> Blueprint:
     api = Blueprint("passwords", __name__)
 
     @api.post("/passwords/forgotten")
     def forgotten() -> Response:
-        """Mail a link to `email`, under which a new password can be set."""
+        """Send an email with a password-reset link to `email`."""
         try:
-            tenant.ask_for_reset(body.text(body.read(), "email"), f"http://{request.host}/reset")
+            users.request_reset(body.require_str(body.read_object(), "email"), f"http://{request.host}/reset")
         except PasswordRejected as error:
             raise body.RequestError(str(error)) from None
         return body.done()
 
     @api.post("/passwords/reset")
     def reset() -> Response:
-        """Set a new `password` (`again`) by the link's `ticket`, at a `place`, with this browser; a run follows."""
-        given = body.read()
+        """Set a new `password` (repeated in `again`) with the link's `ticket`, from a `place`; start a run."""
+        values = body.read_object()
         try:
-            asked = browser_request(str(given.get("place", "")), _language(), request.user_agent.string)
-            ticket, password, again = (body.text(given, name) for name in ("ticket", "password", "again"))
-            tenant.reset(ticket, password, again, asked)
+            change = browser_request(str(values.get("place", "")), _language(), request.user_agent.string)
+            ticket, password, again = (body.require_str(values, name) for name in ("ticket", "password", "again"))
+            users.reset(ticket, password, again, change)
         except PasswordRejected as error:
             raise body.RequestError(str(error)) from None
         return body.done()
 
     @api.post("/passwords/administrator")
     def administrator() -> Response:
-        """Set a new password for the user with `email`, as an administrator's program does."""
+        """Set a new password for the user with `email`, as an administrator does through the Management API."""
         try:
-            return body.answer(shown(tenant.change(body.text(body.read(), "email"))))
+            return body.json_response(to_dict(users.change(body.require_str(body.read_object(), "email"))))
         except PasswordRejected as error:
             raise body.RequestError(str(error)) from None
 

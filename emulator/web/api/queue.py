@@ -1,4 +1,4 @@
-"""The queue: what Cloud Tasks still has to deliver, where the function delivers by queue."""
+"""The Cloud Tasks queue, if the function delivers through one: its tasks, pausing, and running them."""
 
 from typing import Any
 
@@ -14,58 +14,58 @@ def routes(emulator: Emulator) -> Blueprint:
 
     @api.get("/queue")
     def show_queue() -> Response:
-        """Whether it is paused, and its tasks: state, attempts, next retry."""
-        return body.answer(shown(_queue(emulator)))
+        """Return whether the queue is paused, and its tasks: state, attempts, next attempt."""
+        return body.json_response(to_dict(_queue(emulator)))
 
     @api.post("/queue")
     def change_queue() -> Response:
-        """Pause it or let it go on: `paused` is true or false."""
-        queue, paused = _queue(emulator), body.read().get("paused")
+        """Pause or resume the queue: `paused` is true or false."""
+        queue, paused = _queue(emulator), body.read_object().get("paused")
         if not isinstance(paused, bool):
             raise body.RequestError("paused: expected true or false")
         queue.paused = paused
-        return _changed(emulator, queue)
+        return _record_change(emulator, queue)
 
     @api.post("/queue/run")
     def run_now() -> Response:
-        """Make every waiting task due now."""
+        """Run every waiting task now."""
         queue = _queue(emulator)
         queue.run_now()
-        return _changed(emulator, queue)
+        return _record_change(emulator, queue)
 
     @api.post("/queue/duplicate")
     def duplicate() -> Response:
-        """Deliver the next task twice, as the service rarely does."""
+        """Deliver the next task twice, as Cloud Tasks occasionally does."""
         queue = _queue(emulator)
         queue.duplicate_next()
-        return _changed(emulator, queue)
+        return _record_change(emulator, queue)
 
     return api
 
 
 def _queue(emulator: Emulator) -> FakeCloudTasks:
     if emulator.cloud_tasks is None:
-        raise body.RequestError("there is no queue: the function sends within the request", 404)
+        raise body.RequestError("there is no queue; start the emulator with --delivery queue", 404)
     return emulator.cloud_tasks
 
 
-def _changed(emulator: Emulator, queue: FakeCloudTasks) -> Response:
+def _record_change(emulator: Emulator, queue: FakeCloudTasks) -> Response:
     emulator.journal.record("queue.changed", paused=queue.paused)
-    return body.answer(shown(queue))
+    return body.json_response(to_dict(queue))
 
 
-def shown(queue: FakeCloudTasks) -> dict[str, Any]:
+def to_dict(queue: FakeCloudTasks) -> dict[str, Any]:
     return {"paused": queue.paused, "tasks": [_task(task) for task in queue.tasks()]}
 
 
 def _task(task: dict[str, Any]) -> dict[str, Any]:
     last = task.get("lastAttempt", {})
-    under_way = "dispatchTime" in last and "responseTime" not in last
+    is_running = "dispatchTime" in last and "responseTime" not in last
     return {
         "name": task["name"].rpartition("/")[2],
         "action": task["httpRequest"]["url"].rpartition("/")[2],
         "url": task["httpRequest"]["url"],
-        "state": "running" if under_way else "waiting",
+        "state": "running" if is_running else "waiting",
         "attempts": task["dispatchCount"],
         "next": task["scheduleTime"],
         "last": last.get("responseStatus", {}).get("message", ""),

@@ -1,4 +1,4 @@
-"""The state of it all, and what happens, live."""
+"""The emulator's state, and its live event stream."""
 
 import json
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from flask import Blueprint, Response, current_app, request
 
 from emulator.core.journal import Entry
 from emulator.emulator import Emulator
-from emulator.runs.steps import steps_of
+from emulator.runs.steps import entry_steps
 from emulator.web.api import body
 
-PING_SECONDS = 10.0
-UNSEEN = ("auth0.log",)  # what the entry before says too
+PING_INTERVAL_SECONDS = 10.0
+HIDDEN_KINDS = ("auth0.log",)  # repeats the preceding entry
 
 
 def routes(emulator: Emulator) -> Blueprint:
@@ -20,17 +20,17 @@ def routes(emulator: Emulator) -> Blueprint:
 
     @api.get("")
     def index() -> Response:
-        """This list."""
-        return body.answer({"api": sorted(_index(), key=lambda row: (row["path"], row["method"]))})
+        """List the API's methods."""
+        return body.json_response({"api": sorted(_index(), key=lambda row: (row["path"], row["method"]))})
 
     @api.get("/state")
     def show_state() -> Response:
-        """What is broken on purpose, what an edit broke, how many runs and mails there are."""
-        return body.answer(state(emulator))
+        """Return the active faults, errors in edited files, and the number of runs and emails."""
+        return body.json_response(state(emulator))
 
     @api.get("/live")
     def live() -> Response:
-        """What happens from now on (or `after` an entry's number), as server-sent events."""
+        """Stream new journal entries (or all `after` an entry's number) as server-sent events."""
         entries = emulator.journal.entries()
         last = entries[-1].number if entries else 0
         after = request.headers.get("Last-Event-ID", "") or request.args.get("after", "")
@@ -39,7 +39,7 @@ def routes(emulator: Emulator) -> Blueprint:
 
     @api.post("/reset")
     def reset() -> Response:
-        """As after the start: no run, no mail, nothing broken, new keys."""
+        """Return to the initial state: no runs, no emails, no faults, new keys."""
         emulator.reset()
         return body.done()
 
@@ -48,8 +48,8 @@ def routes(emulator: Emulator) -> Blueprint:
 
 def state(emulator: Emulator) -> dict[str, Any]:
     return {
-        "on": emulator.switches.waiting(),
-        "faults": [fault.as_json() for fault in emulator.faults_in_source()],
+        "on": emulator.fault_toggles.pending(),
+        "faults": [error.as_json() for error in emulator.source_errors()],
         "revision": emulator.function.revision.number,
         "runs": len(emulator.runs),
         "last_run": emulator.runs[-1].number if emulator.runs else 0,
@@ -66,20 +66,20 @@ def _index() -> Iterator[dict[str, str]]:
 
 
 def _stream(emulator: Emulator, after: int) -> Iterator[str]:
-    """Ends when the reader goes: the next write to it fails."""
+    """Yield entries until the client disconnects: the next write then fails, so pings bound the wait."""
     yield "retry: 1000\n\n"
     while True:
-        entry = emulator.journal.wait(lambda _: True, after=after, timeout=PING_SECONDS)
+        entry = emulator.journal.wait(lambda _: True, after=after, timeout=PING_INTERVAL_SECONDS)
         if entry is None:
-            yield ": still here\n\n"
+            yield ": ping\n\n"
             continue
         after = entry.number
-        yield f"id: {entry.number}\nevent: entry\ndata: {json.dumps(_told(entry), default=str)}\n\n"
+        yield f"id: {entry.number}\nevent: entry\ndata: {json.dumps(_to_dict(entry), default=str)}\n\n"
 
 
-def _told(entry: Entry) -> dict[str, Any]:
-    seen = () if entry.kind in UNSEEN else steps_of(entry)
-    steps = [{"who": s.who, "what": s.what, "state": s.state, "on_purpose": s.on_purpose} for s in seen]
-    mail = {"mail": entry.data["id"]} if entry.kind == "sendgrid.mail" else {}
+def _to_dict(entry: Entry) -> dict[str, Any]:
+    shown = () if entry.kind in HIDDEN_KINDS else entry_steps(entry)
+    steps = [{"who": s.who, "what": s.what, "state": s.state, "on_purpose": s.on_purpose} for s in shown]
+    email = {"mail": entry.data["id"]} if entry.kind == "sendgrid.mail" else {}
     run = {name: entry.data[name] for name in ("number", "waiting")} if entry.kind == "run.ended" else {}
-    return {"kind": entry.kind, "steps": steps, **mail, **run}
+    return {"kind": entry.kind, "steps": steps, **email, **run}

@@ -1,7 +1,7 @@
-// What every view has: buttons and forms that use the API, copying, live arrivals, mails at their full height.
+// Loaded by every page: API buttons and forms, copying, live updates, email frames, and the pages' own scripts.
 import './post.js';
 import './copy.js';
 import './live.js';
 import './frames.js';
 import './editor.js';
-import './stage.js';
+import './login_mock.js';

@@ -1,28 +1,28 @@
-// Buttons with data-copy put the API's answer on the clipboard; data-copy-of, what stands in the page.
+// Buttons with data-copy copy an API response to the clipboard; with data-copy-of, the content of a template.
 import { $, toast } from './page.js';
-import { busily } from './post.js';
+import { whileBusy } from './post.js';
 
-async function text({ copy, copyOf }) {
+async function readText({ copy, copyOf }) {
   if (copyOf) return document.getElementById(copyOf).content.textContent;
   const response = await fetch(copy);
   if (!response.ok) throw new Error((await response.json()).error);
   return (await response.text()).trimEnd();
 }
 
-/** Where the browser gives no clipboard, the text is shown, selected. */
-async function put(value, said) {
+/** Copies the text, or shows it selected in a dialog if the clipboard is unavailable. */
+async function copyOrShow(text, message) {
   try {
-    await navigator.clipboard.writeText(value);
-    toast(said);
+    await navigator.clipboard.writeText(text);
+    toast(message);
   } catch {
-    const field = $('#text-field');
-    field.value = value;
-    $('#text').showModal();
+    const field = $('#copy-text');
+    field.value = text;
+    $('#copy-dialog').showModal();
     field.select();
   }
 }
 
 document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-copy], [data-copy-of]');
-  if (button) busily(button, async () => put(await text(button.dataset), button.dataset.said));
+  if (button) whileBusy(button, async () => copyOrShow(await readText(button.dataset), button.dataset.message));
 });

@@ -1,22 +1,22 @@
-// The test panel: line numbers, what the schema says of each line, and the run's result.
-import { withSteps } from './live.js';
+// The Test page: line numbers, schema findings by line, and the run's result.
+import { withProgress } from './live.js';
 import { $ } from './page.js';
-import { busily, post } from './post.js';
+import { post, whileBusy } from './post.js';
 
 const form = $('#editor');
-if (form) start(form);
+if (form) initEditor(form);
 
-function start({ dataset }) {
+function initEditor({ dataset }) {
   const area = $('#event');
-  let checking;
+  let checkTimer;
 
   async function check() {
     const { findings } = await post(dataset.check, area.value);
-    $('#findings').replaceChildren(...findings.map(finding));
-    number(findings);
+    $('#findings').replaceChildren(...findings.map(findingItem));
+    renderGutter(findings);
   }
 
-  function number(findings) {
+  function renderGutter(findings) {
     const kinds = new Map(findings.toReversed().map(({ line, kind }) => [line, kind]));
     const lines = area.value.split('\n').map((_, index) => {
       const line = document.createElement('span');
@@ -30,21 +30,21 @@ function start({ dataset }) {
   }
 
   async function run() {
-    const { number: made } = await withSteps(() => post(dataset.run, area.value));
-    const response = await fetch(`/runs/${made}/result`);
-    $('#result').innerHTML = await response.text(); // the server's own, escaped
+    const { number } = await withProgress(() => post(dataset.run, area.value));
+    const response = await fetch(`/runs/${number}/result`);
+    $('#result').innerHTML = await response.text(); // rendered and escaped by the server
   }
 
-  function tell(message) {
-    const place = document.createElement('p');
-    place.className = 'nothing fail';
-    place.textContent = message;
-    $('#result').replaceChildren(place);
+  function showError(message) {
+    const paragraph = document.createElement('p');
+    paragraph.className = 'empty fail';
+    paragraph.textContent = message;
+    $('#result').replaceChildren(paragraph);
   }
 
   area.addEventListener('input', () => {
-    clearTimeout(checking);
-    checking = setTimeout(check, 200);
+    clearTimeout(checkTimer);
+    checkTimer = setTimeout(check, 200);
   });
   area.addEventListener('scroll', () => { $('#gutter').scrollTop = area.scrollTop; });
   area.addEventListener('keydown', (event) => {
@@ -52,16 +52,16 @@ function start({ dataset }) {
   });
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    busily(form, run, tell);
+    whileBusy(form, run, showError);
   });
   $('#findings').addEventListener('click', ({ target }) => {
     const line = Number(target.closest('[data-line]')?.dataset.line);
-    if (line) select(area, line);
+    if (line) selectLine(area, line);
   });
   check();
 }
 
-function finding({ line, path, message, hint, kind }) {
+function findingItem({ line, path, message, hint, kind }) {
   const item = document.createElement('li');
   item.className = kind;
   const button = Object.assign(document.createElement('button'), { type: 'button', textContent: `line ${line}` });
@@ -74,8 +74,8 @@ function finding({ line, path, message, hint, kind }) {
   return item;
 }
 
-/** Puts the cursor on the line, in sight. */
-function select(area, line) {
+/** Selects the line and scrolls it into view. */
+function selectLine(area, line) {
   const lines = area.value.split('\n');
   const start = lines.slice(0, line - 1).reduce((sum, each) => sum + each.length + 1, 0);
   area.focus();

@@ -1,6 +1,6 @@
-// A mail stands at its full height: its frame may be measured, though nothing in it can run.
+// Shows emails at their full height. The frames' sandbox lets this script measure them, but runs no scripts in them.
 
-const seen = new ResizeObserver((changes) => changes.forEach(({ target }) => fit(target)));
+const observer = new ResizeObserver((changes) => changes.forEach(({ target }) => fit(target)));
 
 function fit(frame) {
   const height = frame.contentDocument?.documentElement?.offsetHeight;
@@ -9,15 +9,15 @@ function fit(frame) {
 
 function watch(frame) {
   frame.addEventListener('load', () => fit(frame));
-  seen.observe(frame);
+  observer.observe(frame);
 }
 
-document.querySelectorAll('iframe.mail-frame').forEach(watch);
+document.querySelectorAll('iframe.email-frame').forEach(watch);
 new MutationObserver((changes) => {
   for (const { addedNodes } of changes) {
     for (const node of addedNodes) {
-      if (node.matches?.('iframe.mail-frame')) watch(node);
-      node.querySelectorAll?.('iframe.mail-frame').forEach(watch);
+      if (node.matches?.('iframe.email-frame')) watch(node);
+      node.querySelectorAll?.('iframe.email-frame').forEach(watch);
     }
   }
 }).observe(document.body, { childList: true, subtree: true });

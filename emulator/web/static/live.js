@@ -1,52 +1,52 @@
-// What happens, as it happens: the steps of a run that is under way, mails that arrive, what breaks or is repaired.
-import { $, renew, toast } from './page.js';
+// Live updates: the steps of a run in progress, new emails, and injected or cleared faults.
+import { $, refresh, toast } from './page.js';
 
 const listeners = [];
 let after = document.body.dataset.after;
 let source = null;
 let running = false;
-let renewing;
+let refreshTimer;
 
-/** `heard` gets every entry: {kind, steps, mail}. */
-export const listen = (heard) => listeners.push(heard);
+/** Calls `listener` with every journal entry: {kind, steps, mail}. */
+export const onEntry = (listener) => listeners.push(listener);
 
-/** Does `work`, and shows the steps meanwhile, unless it ends at once. */
-export async function withSteps(work) {
+/** Awaits `work` and shows the steps meanwhile, unless it finishes within 250 ms. */
+export async function withProgress(work) {
   running = true;
   $('#live-steps').replaceChildren();
-  const waiting = setTimeout(() => { $('#live').hidden = false; }, 250);
+  const showTimer = setTimeout(() => { $('#live').hidden = false; }, 250);
   try {
     return await work();
   } finally {
     running = false;
-    clearTimeout(waiting);
+    clearTimeout(showTimer);
     $('#live').hidden = true;
   }
 }
 
-function step({ who, what, state, on_purpose: purpose }) {
+function appendStep({ who, what, state, on_purpose: fault }) {
   const item = document.createElement('li');
   const name = document.createElement('strong');
   name.textContent = who;
   item.className = state;
-  item.append(name, ` ${what}${purpose ? ` (on purpose: ${purpose})` : ''}`);
+  item.append(name, ` ${what}${fault ? ` (injected: ${fault})` : ''}`);
   const list = $('#live-steps');
   list.append(item);
   list.scrollTop = list.scrollHeight;
 }
 
-function renewSoon() {
-  clearTimeout(renewing);
-  renewing = setTimeout(() => renew(['#notices', '#count', '[data-live]']), 120);
+function scheduleRefresh() {
+  clearTimeout(refreshTimer);
+  refreshTimer = setTimeout(() => refresh(['#banners', '#count', '[data-live]']), 120);
 }
 
 const CHANGES = /^(sendgrid\.mail|switches\.changed|code\.changed|secrets\.changed|inbox\.emptied|queue\.changed|cloud_tasks\.)/;
 
-function hear(entry) {
-  if (running) entry.steps.forEach(step);
-  if (CHANGES.test(entry.kind) || entry.steps.some((each) => each.on_purpose)) renewSoon();
-  if (entry.kind === 'run.ended' && !running && !$('#notice')) toast(`Run ${entry.number} ended.`, `/runs/${entry.number}`);
-  listeners.forEach((heard) => heard(entry));
+function handleEntry(entry) {
+  if (running) entry.steps.forEach(appendStep);
+  if (CHANGES.test(entry.kind) || entry.steps.some((step) => step.on_purpose)) scheduleRefresh();
+  if (entry.kind === 'run.ended' && !running && !$('#notice')) toast(`Run ${entry.number} finished.`, `/runs/${entry.number}`);
+  listeners.forEach((listener) => listener(entry));
 }
 
 function connect() {
@@ -54,7 +54,7 @@ function connect() {
   source = new EventSource(`/api/live?after=${after}`);
   source.addEventListener('entry', (event) => {
     after = event.lastEventId;
-    hear(JSON.parse(event.data));
+    handleEntry(JSON.parse(event.data));
   });
 }
 
@@ -63,7 +63,7 @@ function disconnect() {
   source = null;
 }
 
-// A browser keeps few connections to one server: tabs that nobody looks at give theirs back.
+// Browsers limit connections per server, so hidden tabs close theirs.
 document.addEventListener('visibilitychange', () => (document.hidden ? disconnect() : connect()));
 addEventListener('pagehide', disconnect);
 addEventListener('pageshow', connect);

@@ -1,63 +1,63 @@
-// The page's own parts: what is told, and what is fetched anew when something changed.
+// Page helpers: element lookup, toasts, and refreshing parts of the page.
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 
-let fading;
+let hideTimer;
 
 export function toast(text, href = '') {
-  const place = $('#toast');
-  place.textContent = text;
+  const element = $('#toast');
+  element.textContent = text;
   if (href) {
     const link = document.createElement('a');
     link.href = href;
     link.textContent = 'Open';
-    place.append(' ', link);
+    element.append(' ', link);
   }
-  place.classList.add('shown');
-  clearTimeout(fading);
-  fading = setTimeout(() => place.classList.remove('shown'), 6000);
+  element.classList.add('shown');
+  clearTimeout(hideTimer);
+  hideTimer = setTimeout(() => element.classList.remove('shown'), 6000);
 }
 
-/** Fetches this very page and puts its parts in the place of the old ones. */
-export async function renew(selectors) {
+/** Fetches the current page and replaces the parts that changed. */
+export async function refresh(selectors) {
   const response = await fetch(location.href, { headers: { Accept: 'text/html' } });
   if (!response.ok) return;
-  const fresh = new DOMParser().parseFromString(await response.text(), 'text/html');
-  while ($('button:active')) await new Promise(requestAnimationFrame); // replaced before its release, it gets no click
-  const focused = keyOf(document.activeElement);
+  const fetched = new DOMParser().parseFromString(await response.text(), 'text/html');
+  while ($('button:active')) await new Promise(requestAnimationFrame); // a button replaced while pressed gets no click
+  const focused = describe(document.activeElement);
   for (const selector of selectors) {
-    for (const old of document.querySelectorAll(selector)) {
-      const now = old.id ? fresh.getElementById(old.id) : $(selector, fresh);
-      if (!now || now.outerHTML === old.outerHTML) continue;
-      keepOpen(old, now);
-      keepChosen(old, now);
-      old.replaceWith(document.adoptNode(now));
+    for (const current of document.querySelectorAll(selector)) {
+      const updated = current.id ? fetched.getElementById(current.id) : $(selector, fetched);
+      if (!updated || updated.outerHTML === current.outerHTML) continue;
+      keepOpenDetails(current, updated);
+      keepRadioChoices(current, updated);
+      current.replaceWith(document.adoptNode(updated));
     }
   }
-  if (document.activeElement === document.body && focused) focusLike(focused);
+  if (document.activeElement === document.body && focused) restoreFocus(focused);
 }
 
-function keyOf(element) {
+function describe(element) {
   if (!element || element === document.body) return null;
   const { tagName: tag, id } = element;
   return { tag, id, name: element.getAttribute('aria-label') || element.textContent };
 }
 
-function focusLike({ tag, id, name }) {
-  const alike = [...document.querySelectorAll(tag)].find((element) => keyOf(element).name === name);
-  ((id && document.getElementById(id)) || alike || $('#main')).focus();
+function restoreFocus({ tag, id, name }) {
+  const sameName = [...document.querySelectorAll(tag)].find((element) => describe(element).name === name);
+  ((id && document.getElementById(id)) || sameName || $('#main')).focus();
 }
 
-function keepChosen(old, now) {
-  for (const { name, value } of old.querySelectorAll('input[type=radio]:checked')) {
-    const same = $(`input[type=radio][name="${name}"][value="${value}"]`, now);
-    if (same) same.checked = true;
+function keepRadioChoices(current, updated) {
+  for (const { name, value } of current.querySelectorAll('input[type=radio]:checked')) {
+    const input = $(`input[type=radio][name="${name}"][value="${value}"]`, updated);
+    if (input) input.checked = true;
   }
 }
 
-function keepOpen(old, now) {
-  const before = old.querySelectorAll('details:not(.pop)');
-  const after = now.querySelectorAll('details:not(.pop)');
+function keepOpenDetails(current, updated) {
+  const before = current.querySelectorAll('details:not(.popover)');
+  const after = updated.querySelectorAll('details:not(.popover)');
   if (before.length !== after.length) return;
   before.forEach((details, index) => { after[index].open = details.open; });
 }

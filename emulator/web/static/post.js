@@ -1,24 +1,24 @@
-// Buttons and forms with data-post change something by the API; data-then says what follows: `open` the run that the
-// answer names, another address, or nothing but what is shown here anew.
-import { withSteps } from './live.js';
-import { renew, toast } from './page.js';
+// Buttons and forms with data-post call the API. Then, by data-then: `open` goes to the run that the response names,
+// a URL goes there, and without it the page is refreshed.
+import { withProgress } from './live.js';
+import { refresh, toast } from './page.js';
 
 export async function post(path, body = {}) {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   const response = await fetch(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: text });
-  const answer = await response.json().catch(() => ({ error: `${response.status} ${response.statusText}` }));
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
+  const result = await response.json().catch(() => ({ error: `${response.status} ${response.statusText}` }));
+  if (!response.ok) throw new Error(result.error);
+  return result;
 }
 
-/** Runs `work` with `element` marked as busy; what goes wrong is told. */
-export async function busily(element, work, told = toast) {
+/** Runs `work` with `element` marked as busy; passes an error's message to `onError`. */
+export async function whileBusy(element, work, onError = toast) {
   if (element.ariaBusy === 'true') return;
   element.ariaBusy = 'true';
   try {
     await work();
   } catch (error) {
-    told(error.message);
+    onError(error.message);
   } finally {
     element.ariaBusy = null;
   }
@@ -26,60 +26,62 @@ export async function busily(element, work, told = toast) {
 
 let changes = Promise.resolve();
 
-/** Changes are made in the order of the presses, each with its renewal: none is lost, and none overtakes another. */
-function inTurn(work) {
-  const turn = changes.then(work);
-  changes = turn.catch(() => {});
-  return turn;
+/** Queues `work` behind earlier changes, so that concurrent clicks are applied in order, each with its refresh. */
+function enqueue(work) {
+  const change = changes.then(work);
+  changes = change.catch(() => {});
+  return change;
 }
 
 async function send(element, body) {
   const { post: path, also, then } = element.dataset;
   const work = async () => (also ? post(path, body).then(() => post(also)) : post(path, body));
   if (then === 'open') {
-    await changes; // what was pressed before a run counts in it; what is pressed meanwhile need not wait for its end
-    location.assign((await withSteps(work)).url);
+    await changes; // changes made before a run apply to it; changes made during it don't wait for its end
+    location.assign((await withProgress(work)).url);
   } else {
-    await inTurn(async () => {
+    await enqueue(async () => {
       await work();
       if (then) location.assign(then);
-      else await renew(['#notices', '#main']);
+      else await refresh(['#banners', '#main']);
     });
   }
 }
 
-/** A form's fields as the API wants them. */
-export function fields(form, button = null) {
+/** Returns a form's fields as the API expects them. */
+export function toBody(form, button = null) {
   const body = Object.fromEntries(new FormData(form, button));
-  if ('switch' in body) [body.part, body.name] = body.switch.split('|');
+  if ('fault' in body) [body.part, body.name] = body.fault.split('|');
   if ('count' in body) body.count = body.count ? Number(body.count) : null;
   return body;
 }
 
 document.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-post]');
-  if (button) busily(button, () => send(button, button.dataset.body));
+  if (button) whileBusy(button, () => send(button, button.dataset.body));
 });
 
 document.addEventListener('submit', (event) => {
   const form = event.target.closest('form[data-post]');
   if (!form) return;
   event.preventDefault();
-  busily(event.submitter ?? form, () => send(form, fields(form, event.submitter))); // the switches share a form
+  whileBusy(event.submitter ?? form, () => send(form, toBody(form, event.submitter))); // all faults share one form
 });
 
-// Enter on how often would press the first switch.
+// By default, Enter in a radio button would submit the form with the first fault.
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && event.target.type === 'radio') event.preventDefault();
 });
 
-// A pop-up ends with Escape, or with a click elsewhere.
+// Escape or a click outside closes a popover.
 document.addEventListener('keydown', (event) => {
-  const open = event.key === 'Escape' && event.target.closest('details.pop[open]');
-  if (!open) return;
-  open.open = false;
-  open.firstElementChild.focus();
+  const popover = event.key === 'Escape' && event.target.closest('details.popover[open]');
+  if (!popover) return;
+  popover.open = false;
+  popover.firstElementChild.focus();
 });
 document.addEventListener('click', (event) => {
-  for (const open of document.querySelectorAll('details.pop[open]')) if (!open.contains(event.target)) open.open = false;
+  for (const popover of document.querySelectorAll('details.popover[open]')) {
+    if (!popover.contains(event.target)) popover.open = false;
+  }
 });

@@ -1,4 +1,4 @@
-"""What the test panel says of an event."""
+"""The validation of events in the test panel."""
 
 import json
 
@@ -18,7 +18,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES, st.integers(0, 3))
-def test_every_member_of_any_json_has_the_line_on_which_it_stands(value: object, indent: int) -> None:
+def test_every_field_of_any_json_has_its_line(value: object, indent: int) -> None:
     text = json.dumps(value, indent=indent or None, ensure_ascii=False)
     lines = text.split("\n")
     for path, line in json_positions.lines(text).items():
@@ -28,17 +28,17 @@ def test_every_member_of_any_json_has_the_line_on_which_it_stands(value: object,
 
 
 def paths(value: object, at: json_positions.Path = ()) -> list[json_positions.Path]:
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [at, *(path for name, member in members for path in paths(member, (*at, name)))]
+    fields = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [at, *(path for name, field in fields for path in paths(field, (*at, name)))]
 
 
 @given(st.text() | VALUES.map(json.dumps))
-def test_any_text_at_all_is_answered(text: str) -> None:
+def test_any_text_can_be_validated(text: str) -> None:
     assert all(finding.line >= 1 for finding in findings(text))
 
 
 @pytest.mark.parametrize("name", [example.name for example in examples()])
-def test_no_example_that_comes_along_has_an_error(name: str) -> None:
+def test_the_included_examples_have_no_errors(name: str) -> None:
     text = next(example.text for example in examples() if example.name == name)
     assert [finding for finding in findings(text) if finding.kind == "error"] == []
 
@@ -46,16 +46,21 @@ def test_no_example_that_comes_along_has_an_error(name: str) -> None:
 @pytest.mark.parametrize(
     ("event", "path", "message", "hint"),
     [
-        ({"user": {"email": 3}}, "event.user.email", "expected text, got a number", 'Put it in quotes: "3".'),
-        ({"user": {"email_verified": "true"}}, "event.user.email_verified", "expected true", "Without quotes: true."),
-        ({"request": {"ip": None}}, "event.request.ip", "expected text, got null", "it sends no null"),
-        ({"request": {"geoip": {"latitude": 91}}}, "event.request.geoip.latitude", "91 is greater", "on earth"),
-        ({"user": {"name": "Ada"}}, "event.user.name", "not in Auth0's reference", "do not rely on it"),
+        ({"user": {"email": 3}}, "event.user.email", "expected text, got a number", 'Add quotes: "3".'),
+        (
+            {"user": {"email_verified": "true"}},
+            "event.user.email_verified",
+            "expected true",
+            "Remove the quotes: true.",
+        ),
+        ({"request": {"ip": None}}, "event.request.ip", "expected text, got null", "instead of sending null"),
+        ({"request": {"geoip": {"latitude": 91}}}, "event.request.geoip.latitude", "91 is greater", "out of range"),
+        ({"user": {"name": "Ada"}}, "event.user.name", "not in Auth0's reference", "don't rely on this field"),
         ({"user": {"emial": "a@b.c"}}, "event.user.emial", "not in Auth0's reference", "Did you mean email?"),
-        ({"tenat": {}}, "event.tenant", "missing", "Is tenat a misspelling?"),
+        ({"tenat": {}}, "event.tenant", "missing", "Did you misspell it as tenat?"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_path_and_a_hint(
+def test_a_problem_is_reported_with_its_path_and_a_hint(
     event: dict[str, object], path: str, message: str, hint: str
 ) -> None:
     found = [finding for finding in findings(json.dumps(event)) if finding.path == path]
@@ -65,14 +70,14 @@ def test_what_is_wrong_is_told_with_its_path_and_a_hint(
 @pytest.mark.parametrize(
     ("text", "line", "hint"),
     [
-        ('{\n"user": {},\n}', 3, "a comma too many"),
-        ('{\n"user": {}\n"tenant": {}}', 3, "A comma is missing"),
+        ('{\n"user": {},\n}', 3, "Remove the trailing comma"),
+        ('{\n"user": {}\n"tenant": {}}', 3, "Add a comma"),
         ("{\n'user': {}}", 2, "double quotes"),
         ('{"latitude": NaN}', 1, ""),
         ("[" * 100_000, 1, ""),
     ],
 )
-def test_what_is_no_json_is_told_at_its_line(text: str, line: int, hint: str) -> None:
+def test_invalid_json_is_reported_with_its_line(text: str, line: int, hint: str) -> None:
     found = findings(text)
     assert [finding.line for finding in found] == [line]
     assert hint in found[0].hint

@@ -1,4 +1,4 @@
-"""Auth0's stand-in: real Node, Actions written for the case, no waiting."""
+"""The Auth0 emulator, with small Actions on Node.js."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def journal() -> Journal:
 
 @pytest.fixture
 def start(tmp_path: Path, journal: Journal) -> Iterator[Start]:
-    """Starts Auth0 with a module, or with the body of a handler."""
+    """Start Auth0 with a module or with the body of a handler."""
     started: list[FakeAuth0] = []
 
     def starter(body: str = "", *, module: str = "", **options: Any) -> FakeAuth0:
@@ -54,28 +54,28 @@ def start(tmp_path: Path, journal: Journal) -> Iterator[Start]:
         auth0.__exit__(None, None, None)
 
 
-class Bell(Server):
-    """Answers a callout as the function does, anything else with what it got; `/wait` only once it rang."""
+class Target(Server):
+    """Respond to /callout as the function does, and to other paths with the request; block /wait until `released`."""
 
     def __init__(self) -> None:
-        self.rung = threading.Event()
-        super().__init__("bell", self._app, Journal())
+        self.released = threading.Event()
+        super().__init__("target", self._app, Journal())
 
     def _app(self, environ: dict[str, Any], respond: Any) -> Any:
         request = Request(environ)
         if request.path == "/wait":
             self.journal.record("waiting")
-            self.rung.wait(20)
+            self.released.wait(20)
         text = f"{request.method} {request.get_data(as_text=True)}"
-        answer = json.dumps({"id": request.headers["webhook-id"]}) if request.path == "/callout" else text
-        return Response(answer)(environ, respond)
+        response = json.dumps({"id": request.headers["webhook-id"]}) if request.path == "/callout" else text
+        return Response(response)(environ, respond)
 
 
 @pytest.fixture
-def bell() -> Iterator[Bell]:
-    with Bell() as server:
+def target() -> Iterator[Target]:
+    with Target() as server:
         yield server
-        server.rung.set()
+        server.released.set()
 
 
 def handler(body: str) -> str:
@@ -91,39 +91,39 @@ def error(execution: Execution) -> Any:
     return execution.error
 
 
-# What an Action gets
+# The arguments of an Action
 
 
-def test_hands_the_event_with_the_secrets_and_a_cache_alone(start: Start) -> None:
+def test_passes_the_event_with_the_secrets_and_only_a_cache(start: Start) -> None:
     execution = start("console.log(JSON.stringify([event, Object.keys(api)]))", secrets={"A": "b"}).run(EVENT)
     assert json.loads(execution.kept) == [{**EVENT, "secrets": {"A": "b"}}, ["cache"]]
     assert (execution.status, execution.error) == ("success", None)
 
 
-def test_replaces_secrets_that_stand_in_the_event(start: Start) -> None:
+def test_replaces_secrets_in_the_event(start: Start) -> None:
     execution = start("console.log(JSON.stringify(event.secrets))", secrets={"A": "b"}).run({"secrets": {"C": "d"}})
     assert execution.kept == '{"A":"b"}'
 
 
-def test_gives_each_execution_a_fresh_copy_of_the_event(start: Start) -> None:
+def test_passes_each_execution_a_new_copy_of_the_event(start: Start) -> None:
     auth0 = start("event.user.n = (event.user.n ?? 0) + 1; event.secrets.A += 'x'; console.log(event.user.n)")
     assert [auth0.run(EVENT).kept, auth0.run(EVENT).kept] == ["1", "1"]
     assert "n" not in EVENT["user"]
 
 
-def test_reads_changed_secrets_at_the_next_execution(start: Start) -> None:
+def test_uses_changed_secrets_at_the_next_execution(start: Start) -> None:
     auth0 = start("console.log(event.secrets.A)", secrets={"A": "old"})
     auth0.run(EVENT)
     auth0.secrets["A"] = "new"
     assert auth0.run(EVENT).kept == "new"
 
 
-def test_shows_the_action_nothing_of_this_machines_environment(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hides_this_machines_environment_from_the_action(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENDGRID_API_KEY", "secret")
     assert start("console.log(JSON.stringify(process.env))").run(EVENT).kept == '{"TZ":"UTC"}'
 
 
-def test_refuses_an_event_that_is_no_json(start: Start) -> None:
+def test_rejects_an_event_that_is_not_json(start: Start) -> None:
     auth0 = start()
     with pytest.raises(ValueError, match="not JSON compliant"):
         auth0.run({"user": float("nan")})
@@ -138,7 +138,7 @@ def test_evaluates_the_module_once_and_lazily(start: Start) -> None:
     assert [texts(auth0.run(EVENT)), texts(auth0.run(EVENT))] == [["top", "1"], ["2"]]
 
 
-def test_throws_the_modules_own_error_at_each_execution(start: Start) -> None:
+def test_reports_an_error_in_the_module_at_each_execution(start: Start) -> None:
     auth0 = start(module="console.log('top');\nthrow new TypeError('at the top');")
     first, second = auth0.run(EVENT), auth0.run(EVENT)
     assert (error(first)["name"], error(first)["message"], error(first)["line"]) == ("TypeError", "at the top", 2)
@@ -155,17 +155,17 @@ def test_throws_the_modules_own_error_at_each_execution(start: Start) -> None:
         "",
     ],
 )
-def test_refuses_a_handler_that_is_no_async_function(start: Start, module: str) -> None:
+def test_rejects_a_handler_that_is_not_an_async_function(start: Start, module: str) -> None:
     execution = start(module=module or "// nothing\n").run(EVENT)
     message = 'Invalid function signature for the "onExecutePostChangePassword" handler.'
     assert error(execution)["message"].startswith(message)
 
 
-def test_refuses_a_module_that_exports_no_object(start: Start) -> None:
+def test_rejects_a_module_that_does_not_export_an_object(start: Start) -> None:
     assert "must export an object" in error(start(module="module.exports = 1;").run(EVENT))["message"]
 
 
-def test_takes_a_handler_set_on_module_exports_and_modules_of_node(start: Start) -> None:
+def test_supports_module_exports_and_node_modules(start: Start) -> None:
     module = """
     const crypto = require('crypto');
     module.exports = { async onExecutePostChangePassword() { crypto.randomBytes(1); } };
@@ -173,13 +173,13 @@ def test_takes_a_handler_set_on_module_exports_and_modules_of_node(start: Start)
     assert start(module=module).run(EVENT).status == "success"
 
 
-def test_tells_file_and_line_of_a_syntax_error(start: Start) -> None:
+def test_reports_the_file_and_line_of_a_syntax_error(start: Start) -> None:
     execution = start(module="const a = 1;\nconst b = ;\n").run(EVENT)
     assert (error(execution)["name"], error(execution)["line"]) == ("SyntaxError", 2)
     assert error(execution)["stack"].startswith("code0.js:2\nconst b = ;\n")
 
 
-def test_tells_that_the_file_is_missing(start: Start) -> None:
+def test_reports_a_missing_file(start: Start) -> None:
     auth0 = start()
     auth0.code.unlink()
     assert "ENOENT" in error(auth0.run(EVENT))["message"]
@@ -188,14 +188,14 @@ def test_tells_that_the_file_is_missing(start: Start) -> None:
 def test_uses_a_changed_file_at_the_next_execution(start: Start) -> None:
     auth0 = start("console.log('old')")
     auth0.run(EVENT)
-    for body in ("console.log('new')", "console.log(", "console.log('mended')"):
+    for body in ("console.log('new')", "console.log(", "console.log('fixed')"):
         auth0.code.write_text(handler(body), "utf-8")
         os.utime(auth0.code, ns=(0, auth0.code.stat().st_mtime_ns + 1))
         last = auth0.run(EVENT)
-    assert last.kept == "mended"
+    assert last.kept == "fixed"
 
 
-def test_keeps_one_instance_as_long_as_the_file_stays(start: Start) -> None:
+def test_reuses_the_instance_until_the_file_changes(start: Start) -> None:
     auth0 = start("console.log(process.pid)")
     first, second = auth0.run(EVENT), auth0.run(EVENT)
     assert first.kept == second.kept
@@ -205,7 +205,7 @@ def test_keeps_one_instance_as_long_as_the_file_stays(start: Start) -> None:
 # Errors
 
 
-def test_reports_what_the_handler_throws_with_its_line_and_no_frame_of_the_host(start: Start) -> None:
+def test_reports_an_error_in_the_handler_with_its_line_and_without_runtime_frames(start: Start) -> None:
     execution = start("\n\nthrow new RangeError('too far');").run(EVENT)
     assert (execution.status, error(execution)["name"], error(execution)["message"]) == (
         "action_error",
@@ -214,7 +214,7 @@ def test_reports_what_the_handler_throws_with_its_line_and_no_frame_of_the_host(
     )
     assert error(execution)["line"] == 3
     assert "(code0.js:3:" in error(execution)["stack"]
-    assert "auth0.js" not in error(execution)["stack"]
+    assert "runtime.js" not in error(execution)["stack"]
 
 
 @pytest.mark.parametrize(
@@ -226,15 +226,15 @@ def test_reports_what_the_handler_throws_with_its_line_and_no_frame_of_the_host(
         ("Object.create(null)", "[Object: null prototype] {}"),
     ],
 )
-def test_reports_what_is_no_error_as_one(start: Start, thrown: str, message: str) -> None:
+def test_reports_a_thrown_value_that_is_not_an_error(start: Start, thrown: str, message: str) -> None:
     assert error(start(f"throw {thrown}").run(EVENT))["message"] == message
 
 
-def test_reports_what_is_thrown_outside_of_the_handler_and_goes_on(start: Start, journal: Journal) -> None:
+def test_reports_unhandled_errors_and_continues(start: Start, journal: Journal) -> None:
     body = """
     console.log(process.pid);
     setImmediate(() => { throw new Error('in a callback'); });
-    Promise.reject(new TypeError('nobody waits'));
+    Promise.reject(new TypeError('unhandled'));
     await new Promise((done) => setTimeout(done, 5));
     """
     auth0 = start(body)
@@ -242,15 +242,15 @@ def test_reports_what_is_thrown_outside_of_the_handler_and_goes_on(start: Start,
     assert first.status == second.status == "success"
     assert texts(first)[0] == texts(second)[0]  # the process
     assert {line.splitlines()[0] for line in texts(first)[1:]} == {
-        "Uncaught TypeError: nobody waits",
+        "Uncaught TypeError: unhandled",
         "Uncaught Error: in a callback",
     }
     reports = [(entry.data["id"], entry.data["error"]["message"]) for entry in journal.entries(kind="auth0.uncaught")]
-    expected = [(run.id, message) for run in (first, second) for message in ("in a callback", "nobody waits")]
+    expected = [(run.id, message) for run in (first, second) for message in ("in a callback", "unhandled")]
     assert sorted(reports) == sorted(expected)
 
 
-def test_reports_an_instance_that_ended_and_starts_another(start: Start) -> None:
+def test_reports_an_instance_that_exited_and_starts_another(start: Start) -> None:
     auth0 = start("if (event.end) process.exit(3); console.log('on')")
     execution = auth0.run({"end": True})
     assert execution.status == "platform_error"
@@ -262,7 +262,7 @@ def test_reports_an_instance_that_ended_and_starts_another(start: Start) -> None
 # Time
 
 
-def test_ends_an_execution_that_takes_too_long_and_starts_a_new_instance(start: Start) -> None:
+def test_ends_an_execution_after_its_timeout_and_starts_a_new_instance(start: Start) -> None:
     auth0 = start("console.log(process.pid); if (event.hang) await new Promise(() => {})", timeout=0.1)
     late = auth0.run({"hang": True})
     auth0.timeout = 20.0
@@ -271,7 +271,7 @@ def test_ends_an_execution_that_takes_too_long_and_starts_a_new_instance(start: 
     assert texts(late) != texts(auth0.run(EVENT))
 
 
-def test_ends_an_execution_that_never_gives_way(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ends_an_execution_that_blocks_its_instance(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emulator.auth0.runtime, "GRACE_SECONDS", 0.2)
     auth0 = start("while (event.loop); console.log('on')", timeout=0.3)
     stuck = auth0.run({"loop": True, "padding": "x" * 200_000})
@@ -280,20 +280,20 @@ def test_ends_an_execution_that_never_gives_way(start: Start, monkeypatch: pytes
     assert auth0.run(EVENT).kept == "on"
 
 
-def test_lets_others_end_when_one_takes_too_long(start: Start, bell: Bell) -> None:
-    body = f"if (event.hang) await new Promise(() => {{}}); await fetch('{bell.url}/wait'); console.log('on')"
+def test_completes_other_executions_after_a_timeout(start: Start, target: Target) -> None:
+    body = f"if (event.hang) await new Promise(() => {{}}); await fetch('{target.url}/wait'); console.log('on')"
     auth0 = start(body)
     with ThreadPoolExecutor() as pool:
         other = pool.submit(auth0.run, EVENT)
-        bell.journal.wait(lambda entry: entry.kind == "waiting", timeout=20)
+        target.journal.wait(lambda entry: entry.kind == "waiting", timeout=20)
         auth0.timeout = 0.1
         assert auth0.run({"hang": True}).status == "action_timeout"
-        bell.rung.set()
+        target.released.set()
         assert other.result(20).kept == "on"
 
 
-def test_counts_as_auth0s_test_answer_does(start: Start, bell: Bell) -> None:
-    stats = start(f"await fetch('{bell.url}/')").run(EVENT).stats
+def test_durations_add_up_as_in_auth0s_test_panel(start: Start, target: Target) -> None:
+    stats = start(f"await fetch('{target.url}/')").run(EVENT).stats
     assert set(stats) == STATS
     assert (
         stats["total_request_duration_ms"]
@@ -315,7 +315,7 @@ def test_collects_each_level_with_its_text(start: Start) -> None:
     ]
 
 
-def test_collects_what_goes_past_the_console_and_keeps_its_own_line_apart(start: Start) -> None:
+def test_collects_output_that_bypasses_the_console(start: Start) -> None:
     body = """
     process.stdout.write('{"run":"' + 'half a line');
     process.stderr.write(Buffer.from('bytes\\n'), () => {});
@@ -338,7 +338,7 @@ def test_collects_no_more_than_256_kilobytes(start: Start) -> None:
     assert [len(text) for text in texts(execution)] == [100_000, 100_000, 62_142]
 
 
-def test_drops_output_after_the_handler_resolved(start: Start) -> None:
+def test_drops_output_after_the_handler_has_resolved(start: Start) -> None:
     auth0 = start(
         "setImmediate(() => console.log('late')); console.log('now'); if (event.more) await new Promise(setImmediate)"
     )
@@ -346,7 +346,7 @@ def test_drops_output_after_the_handler_resolved(start: Start) -> None:
     assert texts(auth0.run({"more": True})) == ["now", "late"]
 
 
-def test_passes_any_text_whole(start: Start) -> None:
+def test_preserves_any_text(start: Start) -> None:
     execution = start(r"console.log('\u2028 å😀 \ud83d \0')").run(EVENT)
     assert execution.kept == "\u2028 å😀 \ufffd \0"
 
@@ -354,22 +354,22 @@ def test_passes_any_text_whole(start: Start) -> None:
 # fetch
 
 
-def test_shows_each_fetch_with_request_status_and_duration(start: Start, bell: Bell) -> None:
+def test_shows_each_fetch_with_request_status_and_duration(start: Start, target: Target) -> None:
     body = f"""
-    await fetch('{bell.url}/a', {{ method: 'POST', headers: {{ 'webhook-id': 'msg_1' }}, body: 'text' }});
-    await fetch(new Request('{bell.url}/b'), {{ signal: AbortSignal.timeout(9000) }});
+    await fetch('{target.url}/a', {{ method: 'POST', headers: {{ 'webhook-id': 'msg_1' }}, body: 'text' }});
+    await fetch(new Request('{target.url}/b'), {{ signal: AbortSignal.timeout(9000) }});
     """
     first, second = start(body).run(EVENT).fetches
-    assert (first["url"], first["method"], first["body"], first["status"]) == (f"{bell.url}/a", "POST", "text", 200)
+    assert (first["url"], first["method"], first["body"], first["status"]) == (f"{target.url}/a", "POST", "text", 200)
     assert ["webhook-id", "msg_1"] in first["headers"]
-    assert (second["url"], second["method"], second["body"]) == (f"{bell.url}/b", "GET", "")
+    assert (second["url"], second["method"], second["body"]) == (f"{target.url}/b", "GET", "")
     assert isinstance(first["duration_ms"], int)
 
 
-def test_leaves_a_fetch_as_it_is(start: Start, bell: Bell) -> None:
+def test_does_not_change_a_fetch(start: Start, target: Target) -> None:
     body = f"""
     const stream = new Blob(['streamed']).stream();
-    const response = await fetch('{bell.url}/', {{ method: 'POST', body: stream, duplex: 'half' }});
+    const response = await fetch('{target.url}/', {{ method: 'POST', body: stream, duplex: 'half' }});
     console.log(response.status, await response.text());
     """
     execution = start(body).run(EVENT)
@@ -377,7 +377,7 @@ def test_leaves_a_fetch_as_it_is(start: Start, bell: Bell) -> None:
     assert execution.fetches[0]["body"] == "(a stream)"
 
 
-def test_shows_a_fetch_that_failed(start: Start) -> None:
+def test_shows_a_failed_fetch(start: Start) -> None:
     body = "for (const url of ['http://127.0.0.1:1/', 'nonsense']) await fetch(url).catch(() => {});"
     execution = start(body).run(EVENT)
     assert [(call["url"], call["status"]) for call in execution.fetches] == [
@@ -388,22 +388,22 @@ def test_shows_a_fetch_that_failed(start: Start) -> None:
     assert "URL" in execution.fetches[1]["error"]
 
 
-def test_keeps_executions_at_the_same_time_apart(start: Start, bell: Bell) -> None:
+def test_separates_concurrent_executions(start: Start, target: Target) -> None:
     body = f"""
     console.log('before', event.n);
-    await fetch('{bell.url}/wait?n=' + event.n);
+    await fetch('{target.url}/wait?n=' + event.n);
     console.log('after', event.n);
     """
     auth0 = start(body)
     with ThreadPoolExecutor(8) as pool:
         runs = [pool.submit(auth0.run, {"n": n}) for n in range(8)]
         for n in range(8):
-            bell.journal.wait(lambda entry: entry.kind == "waiting", after=n, timeout=20)
-        bell.rung.set()
+            target.journal.wait(lambda entry: entry.kind == "waiting", after=n, timeout=20)
+        target.released.set()
         executions = [run.result(20) for run in runs]
     for n, execution in enumerate(executions):
         assert texts(execution) == [f"before {n}", f"after {n}"]
-        assert [call["url"] for call in execution.fetches] == [f"{bell.url}/wait?n={n}"]
+        assert [call["url"] for call in execution.fetches] == [f"{target.url}/wait?n={n}"]
     assert len({execution.id for execution in executions}) == 8
 
 
@@ -431,7 +431,7 @@ LIMITS = [
 
 
 @pytest.mark.parametrize(("call", "code"), LIMITS)
-def test_holds_the_cache_to_auth0s_limits(start: Start, call: str, code: str | None) -> None:
+def test_enforces_auth0s_cache_limits(start: Start, call: str, code: str | None) -> None:
     result = json.loads(start(f"console.log(JSON.stringify({{ ...{call}, record: 0 }}))").run(EVENT).kept)
     assert (result["type"], result.get("code")) == (("error", code) if code else ("success", None))
 
@@ -446,12 +446,12 @@ def test_holds_the_cache_to_auth0s_limits(start: Start, call: str, code: str | N
         ("{ ttl: 1e12 }", 86_400_000),
     ],
 )
-def test_keeps_a_cached_value_as_long_as_asked_or_15_minutes(start: Start, options: str, milliseconds: int) -> None:
+def test_caches_a_value_for_15_minutes_unless_specified(start: Start, options: str, milliseconds: int) -> None:
     body = f"Date.now = () => 1000; api.cache.set('k', 'v', {options}); console.log(JSON.stringify(api.cache.get('k')))"
     assert json.loads(start(body).run(EVENT).kept) == {"value": "v", "expires_at": 1000 + milliseconds}
 
 
-def test_forgets_a_cached_value_when_its_time_is_over_and_keeps_it_over_executions(start: Start) -> None:
+def test_shares_a_cached_value_between_executions_until_it_expires(start: Start) -> None:
     auth0 = start(
         "Date.now = () => event.now; console.log(api.cache.get('k')?.value); api.cache.set('k', 'v', { ttl: 10 })"
     )
@@ -461,7 +461,7 @@ def test_forgets_a_cached_value_when_its_time_is_over_and_keeps_it_over_executio
 # The journal
 
 
-def test_records_an_execution_and_the_tenants_log(start: Start, journal: Journal) -> None:
+def test_records_an_execution_and_the_tenant_log(start: Start, journal: Journal) -> None:
     execution = start("console.log('done')").run({**EVENT, "secrets": {"OLD": "value"}})
     record, log = journal.entries(kind="auth0")
     assert (record.kind, record.data["id"], record.data["status"]) == ("auth0.execution", execution.id, "success")
@@ -481,13 +481,13 @@ def test_records_a_failed_execution_as_auth0_does(start: Start, journal: Journal
 
 
 @pytest.mark.parametrize("event", [{}, {"user": None, "tenant": 1, "connection": [], "request": "x"}])
-def test_takes_any_event_that_a_person_may_type(start: Start, journal: Journal, event: dict[str, Any]) -> None:
+def test_accepts_any_json_object_as_an_event(start: Start, journal: Journal, event: dict[str, Any]) -> None:
     assert start().run(event).status == "success"
     assert journal.entries(kind="auth0.log")[0].data["tenant_name"] == ""
 
 
-def test_never_records_a_secret_whole_but_shows_addresses(start: Start, journal: Journal, bell: Bell) -> None:
-    secrets = {"CALLOUT_SIGNING_KEY": f"{KEY}\n{KEY[::-1]}", "FUNCTION_URL": bell.url}
+def test_masks_secrets_but_shows_urls(start: Start, journal: Journal, target: Target) -> None:
+    secrets = {"CALLOUT_SIGNING_KEY": f"{KEY}\n{KEY[::-1]}", "FUNCTION_URL": target.url}
     body = """
     const { CALLOUT_SIGNING_KEY: keys, FUNCTION_URL: url } = event.secrets;
     console.log(keys, keys.slice(6));
@@ -500,14 +500,14 @@ def test_never_records_a_secret_whole_but_shows_addresses(start: Start, journal:
     recorded = json.dumps([entry.data for entry in journal.entries(kind="auth0")]) + repr(execution)
     assert KEY[6:] not in recorded
     assert KEY[::-1] not in recorded
-    assert execution.fetches[0]["url"] == f"{bell.url}/"
+    assert execution.fetches[0]["url"] == f"{target.url}/"
 
 
-# This project's Action
+# The forwarder Action
 
 
-def test_runs_the_projects_action(journal: Journal, bell: Bell) -> None:
-    secrets = {"FUNCTION_URL": f"{bell.url}/callout", "CALLOUT_SIGNING_KEY": KEY}
+def test_runs_the_forwarder_action(journal: Journal, target: Target) -> None:
+    secrets = {"FUNCTION_URL": f"{target.url}/callout", "CALLOUT_SIGNING_KEY": KEY}
     with FakeAuth0(ROOT / "auth0" / "action.js", journal, secrets) as auth0:
         execution = auth0.run(EVENT)
     (call,) = execution.fetches

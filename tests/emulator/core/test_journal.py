@@ -1,4 +1,4 @@
-"""The journal: in order, found by kind and number, waited for."""
+"""The journal: order, filters, and waiting."""
 
 import threading
 
@@ -14,7 +14,7 @@ def test_entries_are_numbered_in_order() -> None:
     assert journal.entries(after=1) == [second]
 
 
-def test_a_kind_stands_for_itself_and_what_is_below_it() -> None:
+def test_a_kind_matches_itself_and_its_subkinds() -> None:
     journal = Journal()
     for kind in ("mail", "mail.sent", "mailbox", "mail.sent.late"):
         journal.record(kind)
@@ -22,7 +22,7 @@ def test_a_kind_stands_for_itself_and_what_is_below_it() -> None:
     assert [entry.kind for entry in journal.entries(kind="mail.sent")] == ["mail.sent", "mail.sent.late"]
 
 
-def test_waiting_finds_what_is_there_and_gives_up_on_what_is_not() -> None:
+def test_wait_returns_a_matching_entry_or_none_after_the_timeout() -> None:
     journal = Journal()
     entry = journal.record("a")
     assert journal.wait(lambda entry: entry.kind == "a", timeout=0) == entry
@@ -30,7 +30,7 @@ def test_waiting_finds_what_is_there_and_gives_up_on_what_is_not() -> None:
     assert journal.wait(lambda entry: entry.kind == "b", timeout=0) is None
 
 
-def test_waiting_ends_when_another_thread_records() -> None:
+def test_wait_returns_when_another_thread_records() -> None:
     journal, found = Journal(), list[Entry | None]()
     waiter = threading.Thread(target=lambda: found.append(journal.wait(lambda entry: entry.kind == "b", timeout=20)))
     waiter.start()
@@ -40,7 +40,7 @@ def test_waiting_ends_when_another_thread_records() -> None:
     assert found == [entry]
 
 
-def test_threads_may_record_at_once() -> None:
+def test_threads_can_record_concurrently() -> None:
     journal = Journal()
     threads = [threading.Thread(target=lambda: [journal.record("a") for _ in range(100)]) for _ in range(8)]
     for thread in threads:
@@ -50,7 +50,7 @@ def test_threads_may_record_at_once() -> None:
     assert [entry.number for entry in journal.entries()] == list(range(1, 801))
 
 
-def test_clearing_leaves_the_numbers_going_on() -> None:
+def test_numbers_continue_after_clear() -> None:
     journal = Journal()
     journal.record("a")
     journal.clear()

@@ -1,4 +1,4 @@
-"""A stand-in's server: connections, bodies, faults, and what the journal has of them."""
+"""The HTTP server of the emulated services: connections, bodies, faults, and journal entries."""
 
 import http.client
 import socket
@@ -17,9 +17,9 @@ from emulator.core.server import Server
 
 @Request.application
 def echo(request: Request) -> Response:
-    """Says what it got; /stream in pieces."""
+    """Return the request body; /stream returns a stream."""
     if request.path == "/stream":
-        return Response((piece for piece in (b"one ", b"two ", b"three")), direct_passthrough=True)
+        return Response((chunk for chunk in (b"one ", b"two ", b"three")), direct_passthrough=True)
     return Response(request.get_data(), headers={"X-Peer": str(request.environ["REMOTE_PORT"])})
 
 
@@ -40,27 +40,27 @@ def post(server: Server, data: bytes = b"hello", timeout: float = 20) -> request
 
 
 def exchange(server: Server) -> Entry:
-    """The first, which may still be under way for a client that gave up."""
+    """Return the first exchange, which can still be in progress if the client timed out."""
     entry = server.journal.wait(lambda entry: entry.kind == "echo.exchange", timeout=20)
     assert entry is not None
     return entry
 
 
-def test_a_connection_is_kept_for_many_requests(server: Server, session: requests.Session) -> None:
-    answers = [session.post(server.url, data=data, timeout=20) for data in (b"a", b"", b"c" * 100_000)]
-    assert [answer.content for answer in answers] == [b"a", b"", b"c" * 100_000]
-    assert len({answer.headers["X-Peer"] for answer in answers}) == 1
+def test_a_connection_is_reused_for_many_requests(server: Server, session: requests.Session) -> None:
+    responses = [session.post(server.url, data=data, timeout=20) for data in (b"a", b"", b"c" * 100_000)]
+    assert [response.content for response in responses] == [b"a", b"", b"c" * 100_000]
+    assert len({response.headers["X-Peer"] for response in responses}) == 1
 
 
-def test_bodies_in_chunks_are_read_whole(server: Server, session: requests.Session) -> None:
-    pieces = [b"one ", b"two ", b"three"]
-    answers = [session.post(server.url, data=iter(pieces), timeout=20) for _ in range(2)]
-    assert [answer.content for answer in answers] == [b"one two three"] * 2
-    assert len({answer.headers["X-Peer"] for answer in answers}) == 1
+def test_chunked_bodies_are_read_completely(server: Server, session: requests.Session) -> None:
+    chunks = [b"one ", b"two ", b"three"]
+    responses = [session.post(server.url, data=iter(chunks), timeout=20) for _ in range(2)]
+    assert [response.content for response in responses] == [b"one two three"] * 2
+    assert len({response.headers["X-Peer"] for response in responses}) == 1
     assert exchange(server).data["request"]["body"] == "one two three"
 
 
-def test_requests_are_served_at_once(server: Server) -> None:
+def test_requests_are_served_concurrently(server: Server) -> None:
     server.faults.add(Fault("hang", seconds=60))
     with pytest.raises(requests.ReadTimeout):
         post(server, timeout=0.1)
@@ -68,18 +68,18 @@ def test_requests_are_served_at_once(server: Server) -> None:
     assert post(server).content == b"hello"
 
 
-def test_head_has_no_body_and_the_connection_goes_on(server: Server, session: requests.Session) -> None:
+def test_head_has_no_body_and_keeps_the_connection(server: Server, session: requests.Session) -> None:
     assert session.head(server.url, timeout=20).content == b""
     assert session.post(server.url, data=b"x", timeout=20).content == b"x"
 
 
-def test_a_stream_comes_in_pieces_and_ends_with_its_connection(server: Server) -> None:
-    answer = requests.get(f"{server.url}/stream", timeout=20)
-    assert answer.content == b"one two three"
-    assert answer.headers["Connection"] == "close"
+def test_a_stream_ends_with_its_connection(server: Server) -> None:
+    response = requests.get(f"{server.url}/stream", timeout=20)
+    assert response.content == b"one two three"
+    assert response.headers["Connection"] == "close"
 
 
-def test_kept_connections_can_be_dropped(server: Server) -> None:
+def test_keep_alive_connections_can_be_dropped(server: Server) -> None:
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
         connection.request("POST", "/", b"x")
         assert connection.getresponse().read() == b"x"
@@ -88,13 +88,13 @@ def test_kept_connections_can_be_dropped(server: Server) -> None:
     assert post(server).content == b"hello"
 
 
-def test_stopping_is_prompt_though_requests_hang_and_connections_idle() -> None:
-    broken = threading.Event()
+def test_stopping_is_immediate_despite_hanging_requests_and_idle_connections() -> None:
+    disconnected = threading.Event()
 
     def hang(server: Server) -> None:
         with pytest.raises(requests.ConnectionError):
             post(server, timeout=60)
-        broken.set()
+        disconnected.set()
 
     with closing(socket.socket()) as idle, Server("echo", echo, Journal()) as server:
         idle.connect(("127.0.0.1", server.port))
@@ -103,12 +103,14 @@ def test_stopping_is_prompt_though_requests_hang_and_connections_idle() -> None:
         client.start()
         assert exchange(server).data["fault"] == "hang"
     client.join(20)
-    assert broken.is_set()
+    assert disconnected.is_set()
     with pytest.raises(requests.ConnectionError):
         post(server)
 
 
-def test_an_exchange_is_recorded_whole_and_the_authorization_cut(server: Server, session: requests.Session) -> None:
+def test_an_exchange_is_recorded_with_a_truncated_authorization_header(
+    server: Server, session: requests.Session
+) -> None:
     key = "SG." + "k" * 66
     session.put(f"{server.url}/a/b?c=d", data="é", headers={"Authorization": f"Bearer {key}", "X-A": "1"}, timeout=20)
     entry = exchange(server)
@@ -122,46 +124,48 @@ def test_an_exchange_is_recorded_whole_and_the_authorization_cut(server: Server,
     assert key not in repr(entry)
 
 
-def test_bodies_are_redacted_both_ways() -> None:
+def test_request_and_response_bodies_are_redacted() -> None:
     with Server("echo", echo, Journal(), redact=lambda text: text.replace("secret", "…")) as server:
         assert post(server, b"a secret").content == b"a secret"
         entry = exchange(server)
         assert (entry.data["request"]["body"], entry.data["response"]["body"]) == ("a …", "a …")
 
 
-def test_a_status_fault_answers_in_place_of_the_application(server: Server) -> None:
+def test_a_status_fault_replaces_the_response_of_the_application(server: Server) -> None:
     headers = {"Content-Type": "text/html", "Retry-After": "3"}
     server.faults.add(Fault("status", "no", status=503, headers=headers, body="<p>no"))
-    answer = post(server)
-    assert (answer.status_code, answer.text) == (503, "<p>no")
-    assert (answer.headers["Content-Type"], answer.headers["Retry-After"]) == ("text/html", "3")
+    response = post(server)
+    assert (response.status_code, response.text) == (503, "<p>no")
+    assert (response.headers["Content-Type"], response.headers["Retry-After"]) == ("text/html", "3")
     assert exchange(server).data["fault"] == "no"
 
 
 @pytest.mark.parametrize("kind", ["delay", "slow"])
-def test_a_late_answer_is_whole_and_leaves_its_connection(server: Server, session: requests.Session, kind: str) -> None:
+def test_a_late_response_is_complete_and_keeps_its_connection(
+    server: Server, session: requests.Session, kind: str
+) -> None:
     server.faults.add(Fault("slow" if kind == "slow" else "delay", seconds=0.0001))
-    answers = [session.post(server.url, data=b"hello", timeout=20) for _ in range(2)]
-    assert [answer.content for answer in answers] == [b"hello"] * 2
-    assert len({answer.headers["X-Peer"] for answer in answers}) == 1
+    responses = [session.post(server.url, data=b"hello", timeout=20) for _ in range(2)]
+    assert [response.content for response in responses] == [b"hello"] * 2
+    assert len({response.headers["X-Peer"] for response in responses}) == 1
 
 
 @pytest.mark.parametrize("accepted", [False, True])
-def test_a_hang_never_answers(server: Server, accepted: bool) -> None:
+def test_a_hang_fault_sends_no_response(server: Server, accepted: bool) -> None:
     server.faults.add(Fault("hang", seconds=60, accepted=accepted))
     with pytest.raises(requests.ReadTimeout):
         post(server, timeout=0.2)
     assert exchange(server).data["status"] == (200 if accepted else 0)
 
 
-def test_a_hang_ends_by_breaking_the_connection(server: Server) -> None:
+def test_a_hang_fault_ends_by_resetting_the_connection(server: Server) -> None:
     server.faults.add(Fault("hang", seconds=0.01))
     with pytest.raises(requests.ConnectionError):
         post(server)
 
 
 @pytest.mark.parametrize("accepted", [False, True])
-def test_a_reset_is_a_reset(server: Server, accepted: bool) -> None:
+def test_a_reset_fault_resets_the_connection(server: Server, accepted: bool) -> None:
     server.faults.add(Fault("reset", accepted=accepted))
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
         connection.request("POST", "/", b"x")
@@ -170,19 +174,19 @@ def test_a_reset_is_a_reset(server: Server, accepted: bool) -> None:
     assert exchange(server).data["response"]["body"] == ("x" if accepted else "")
 
 
-def test_a_cut_answer_breaks_in_its_middle(server: Server) -> None:
+def test_a_cut_fault_resets_the_connection_within_the_response(server: Server) -> None:
     server.faults.add(Fault("cut"))
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         post(server, b"x" * 10_000)
 
 
-def test_faults_come_in_their_order_as_often_as_they_say() -> None:
+def test_faults_apply_in_order_and_as_many_times_as_their_count() -> None:
     faults = Faults()
     twice, always = Fault("status", status=500, count=2), Fault("status", status=503, count=None)
     faults.add(twice, always)
-    assert [fault.status for fault in faults.waiting()] == [500, 503]
+    assert [fault.status for fault in faults.pending()] == [500, 503]
     taken = [faults.take() for _ in range(5)]
     assert [fault.status for fault in taken if fault] == [500, 500, 503, 503, 503]
     faults.clear()
     assert faults.take() is None
-    assert faults.waiting() == []
+    assert faults.pending() == []

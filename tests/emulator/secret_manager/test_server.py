@@ -23,7 +23,7 @@ from google.iam.v1 import policy_pb2
 
 from emulator.core.journal import Journal
 from emulator.secret_manager.model import crc32c
-from emulator.secret_manager.server import FAULTS, FakeSecretManager, without_payload
+from emulator.secret_manager.server import FAULTS, FakeSecretManager, redact_payload
 from tests.support.gcloud import PROJECT, environment, gcloud, needs_gcloud
 
 KEY = "projects/demo-proj/secrets/key"
@@ -47,8 +47,8 @@ def secrets(journal: Journal) -> Iterator[FakeSecretManager]:
 @pytest.fixture
 def client(secrets: FakeSecretManager) -> Iterator[Any]:
     options = {"api_endpoint": secrets.url}
-    anyone = AnonymousCredentials()  # type: ignore[no-untyped-call]
-    with Client(transport="rest", client_options=options, credentials=anyone) as client:
+    credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+    with Client(transport="rest", client_options=options, credentials=credentials) as client:
         yield client
 
 
@@ -66,7 +66,7 @@ def access(client: Any, version: int | str = "latest", name: str = KEY) -> Any:
     return client.access_secret_version(name=f"{name}/versions/{version}", retry=None, timeout=5)
 
 
-def test_a_value_comes_back_as_it_was_stored_with_its_checksum(client: Any) -> None:
+def test_a_value_is_returned_unchanged_with_its_checksum(client: Any) -> None:
     create(client)
     added = add(client, b"\x00 any bytes \xff", crc32c(b"\x00 any bytes \xff"))
     payload = access(client).payload
@@ -74,23 +74,23 @@ def test_a_value_comes_back_as_it_was_stored_with_its_checksum(client: Any) -> N
     assert (payload.data, payload.data_crc32c) == (b"\x00 any bytes \xff", crc32c(b"\x00 any bytes \xff"))
 
 
-def test_the_checksum_is_the_castagnoli_one() -> None:
-    """The check value of CRC-32/ISCSI."""
+def test_the_checksum_is_crc32c() -> None:
+    """Compare with the check value of CRC-32/ISCSI."""
     assert crc32c(b"123456789") == 0xE3069283
 
 
-def test_a_wrong_checksum_is_refused(client: Any) -> None:
+def test_a_wrong_checksum_is_rejected(client: Any) -> None:
     create(client)
     with pytest.raises(BadRequest, match="checksum"):
         add(client, b"value", 1)
 
 
-def test_a_version_says_whether_its_checksum_was_given(client: Any) -> None:
+def test_a_version_shows_whether_the_client_sent_a_checksum(client: Any) -> None:
     create(client)
     assert not add(client, b"value").client_specified_payload_checksum
 
 
-def test_answers_name_the_project_by_its_number(client: Any, secrets: FakeSecretManager) -> None:
+def test_responses_show_the_project_number(client: Any, secrets: FakeSecretManager) -> None:
     secrets.put(KEY, VALUE)
     name = access(client).name
     project = name.split("/")[1]
@@ -109,14 +109,14 @@ def test_latest_does_not_fall_back_when_the_newest_version_is_disabled(client: A
     secrets.put(KEY, "old")
     secrets.put(KEY, "new")
     secrets.disable(KEY, 2)
-    with pytest.raises(BadRequest, match="is in DISABLED state") as refusal:
+    with pytest.raises(BadRequest, match="is in DISABLED state") as error:
         access(client)
-    assert refusal.value.response.json()["error"]["status"] == "FAILED_PRECONDITION"
+    assert error.value.response.json()["error"]["status"] == "FAILED_PRECONDITION"
     secrets.enable(KEY, 2)
     assert access(client).payload.data == b"new"
 
 
-def test_a_version_goes_through_its_states(client: Any, secrets: FakeSecretManager) -> None:
+def test_a_version_can_be_disabled_enabled_and_destroyed(client: Any, secrets: FakeSecretManager) -> None:
     secrets.put(KEY, VALUE)
     version = {"name": f"{KEY}/versions/1"}
     states = [change(request=version).state for change in (client.disable_secret_version, client.enable_secret_version)]
@@ -130,7 +130,7 @@ def test_a_version_goes_through_its_states(client: Any, secrets: FakeSecretManag
         client.enable_secret_version(request=version)
 
 
-def test_a_regional_secret_is_another_one_than_the_global_one(client: Any, secrets: FakeSecretManager) -> None:
+def test_regional_and_global_secrets_are_separate(client: Any, secrets: FakeSecretManager) -> None:
     create(client, "projects/demo-proj/locations/europe-west3")
     add(client, b"regional", name=REGIONAL)
     secrets.put(KEY, "global")
@@ -140,7 +140,7 @@ def test_a_regional_secret_is_another_one_than_the_global_one(client: Any, secre
     assert not client.get_secret(name=REGIONAL).replication
 
 
-def test_secrets_are_listed_by_place_and_page(client: Any, secrets: FakeSecretManager) -> None:
+def test_secrets_are_listed_by_location_and_page(client: Any, secrets: FakeSecretManager) -> None:
     for name in ("a", "b", "c"):
         create(client, secret_id=name)
     secrets.put(REGIONAL, VALUE)
@@ -156,7 +156,7 @@ def test_versions_are_listed_newest_first(client: Any, secrets: FakeSecretManage
     assert client.get_secret_version(name=f"{KEY}/versions/latest").name.endswith("/versions/2")
 
 
-def test_a_secret_exists_once(client: Any) -> None:
+def test_a_secret_cannot_be_created_twice(client: Any) -> None:
     create(client)
     with pytest.raises(Conflict, match=r"Secret \[projects/\d+/secrets/key\] already exists"):
         create(client)
@@ -170,7 +170,7 @@ def test_a_deleted_secret_is_gone(client: Any, secrets: FakeSecretManager) -> No
 
 
 @pytest.mark.parametrize("version", ["latest", "3", "no-number"])
-def test_what_does_not_exist_is_not_found(client: Any, secrets: FakeSecretManager, version: str) -> None:
+def test_a_missing_version_is_not_found(client: Any, secrets: FakeSecretManager, version: str) -> None:
     with pytest.raises(NotFound, match="not found"):
         access(client, version)
     create(client)
@@ -179,7 +179,7 @@ def test_what_does_not_exist_is_not_found(client: Any, secrets: FakeSecretManage
 
 
 @pytest.mark.parametrize(("size", "accepted"), [(65_536, True), (65_537, False)])
-def test_a_payload_holds_64_kib(client: Any, size: int, accepted: bool) -> None:
+def test_a_payload_has_at_most_64_kib(client: Any, size: int, accepted: bool) -> None:
     create(client)
     if accepted:
         assert add(client, b"x" * size).state == sm.SecretVersion.State.ENABLED
@@ -189,25 +189,25 @@ def test_a_payload_holds_64_kib(client: Any, size: int, accepted: bool) -> None:
 
 
 @pytest.mark.parametrize("secret_id", ["", "no spaces", "x" * 256])
-def test_a_malformed_secret_id_is_refused(client: Any, secret_id: str) -> None:
+def test_a_malformed_secret_id_is_rejected(client: Any, secret_id: str) -> None:
     with pytest.raises(BadRequest):
         create(client, secret_id=secret_id)
 
 
 @pytest.mark.parametrize("body", ["{", "[]", '{"payload": 1}', '{"payload": {"data": "*"}}'])
-def test_a_malformed_body_is_refused(secrets: FakeSecretManager, body: str) -> None:
+def test_a_malformed_body_is_rejected(secrets: FakeSecretManager, body: str) -> None:
     secrets.put(KEY, VALUE)
-    answer = requests.post(f"{secrets.url}/v1/{KEY}:addVersion", body, timeout=5)
-    assert answer.status_code == 400
-    assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
+    response = requests.post(f"{secrets.url}/v1/{KEY}:addVersion", body, timeout=5)
+    assert response.status_code == 400
+    assert response.json()["error"]["status"] == "INVALID_ARGUMENT"
 
 
 def test_an_unknown_method_is_not_found(secrets: FakeSecretManager) -> None:
-    answer = requests.get(f"{secrets.url}/v1/{KEY}:dance", timeout=5)
-    assert (answer.status_code, answer.json()["error"]["status"]) == (404, "NOT_FOUND")
+    response = requests.get(f"{secrets.url}/v1/{KEY}:dance", timeout=5)
+    assert (response.status_code, response.json()["error"]["status"]) == (404, "NOT_FOUND")
 
 
-def test_a_policy_is_kept_and_an_old_etag_refused(client: Any, secrets: FakeSecretManager) -> None:
+def test_an_iam_policy_is_stored_and_a_stale_etag_rejected(client: Any, secrets: FakeSecretManager) -> None:
     secrets.put(KEY, VALUE)
     policy = client.get_iam_policy(request={"resource": KEY})
     policy.bindings.append(policy_pb2.Binding(role="roles/secretmanager.secretAccessor", members=["user:a@b.example"]))
@@ -217,13 +217,13 @@ def test_a_policy_is_kept_and_an_old_etag_refused(client: Any, secrets: FakeSecr
         client.set_iam_policy(request={"resource": KEY, "policy": policy})
 
 
-def test_a_secret_may_be_denied_alone(client: Any, secrets: FakeSecretManager) -> None:
+def test_access_to_a_single_secret_can_be_denied(client: Any, secrets: FakeSecretManager) -> None:
     secrets.put(KEY, VALUE)
     secrets.put(REGIONAL, VALUE)
     secrets.deny(KEY)
-    with pytest.raises(Forbidden, match=r"'secretmanager\.versions\.access' denied for resource") as refusal:
+    with pytest.raises(Forbidden, match=r"'secretmanager\.versions\.access' denied for resource") as error:
         access(client)
-    assert refusal.value.reason == "IAM_PERMISSION_DENIED"
+    assert error.value.reason == "IAM_PERMISSION_DENIED"
     assert access(client, name=REGIONAL).payload.data == VALUE.encode()
     secrets.deny(KEY, denied=False)
     assert access(client).payload.data == VALUE.encode()
@@ -239,7 +239,7 @@ def test_a_secret_may_be_denied_alone(client: Any, secrets: FakeSecretManager) -
         ("internal", InternalServerError),
     ],
 )
-def test_a_named_fault_is_what_the_client_sees_as_often_as_asked(
+def test_a_named_fault_fails_as_many_requests_as_its_count(
     client: Any, secrets: FakeSecretManager, name: str, error: type[GoogleAPICallError]
 ) -> None:
     secrets.put(KEY, VALUE)
@@ -250,44 +250,44 @@ def test_a_named_fault_is_what_the_client_sees_as_often_as_asked(
     assert access(client).payload.data == VALUE.encode()
 
 
-def test_an_expired_token_is_told_so(secrets: FakeSecretManager) -> None:
+def test_an_expired_token_gets_401(secrets: FakeSecretManager) -> None:
     secrets.faults.add(FAULTS["unauthenticated"])
-    answer = requests.get(f"{secrets.url}/v1/{KEY}", timeout=5)
-    assert (answer.status_code, answer.json()["error"]["status"]) == (401, "UNAUTHENTICATED")
+    response = requests.get(f"{secrets.url}/v1/{KEY}", timeout=5)
+    assert (response.status_code, response.json()["error"]["status"]) == (401, "UNAUTHENTICATED")
 
 
-def test_a_reset_breaks_the_connection(secrets: FakeSecretManager) -> None:
+def test_a_reset_fault_resets_the_connection(secrets: FakeSecretManager) -> None:
     secrets.faults.add(FAULTS["reset"])
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{secrets.url}/v1/{KEY}", timeout=5)
 
 
 @pytest.mark.parametrize("name", ["slow", "hang"])
-def test_a_late_answer_lets_the_caller_wait_in_vain(secrets: FakeSecretManager, name: str) -> None:
+def test_a_late_response_exceeds_the_timeout(secrets: FakeSecretManager, name: str) -> None:
     secrets.faults.add(replace(FAULTS[name], seconds=30))
     with pytest.raises(requests.ReadTimeout):
         requests.get(f"{secrets.url}/v1/{KEY}", timeout=0.1)
 
 
-def test_no_value_stands_in_the_journal(client: Any, journal: Journal, secrets: FakeSecretManager) -> None:
+def test_the_journal_contains_no_value(client: Any, journal: Journal, secrets: FakeSecretManager) -> None:
     create(client)
     add(client, VALUE.encode(), crc32c(VALUE.encode()))
     access(client)
     requests.post(f"{secrets.url}/v1/{KEY}:addVersion", f"not JSON {VALUE}", timeout=5)
-    written = json.dumps([entry.data for entry in journal.entries()])
+    recorded = json.dumps([entry.data for entry in journal.entries()])
     assert [entry.kind for entry in journal.entries()] == ["secret_manager.exchange"] * 4
-    for form in (VALUE, base64.b64encode(VALUE.encode()).decode(), str(crc32c(VALUE.encode()))):
-        assert form not in written
+    for encoding in (VALUE, base64.b64encode(VALUE.encode()).decode(), str(crc32c(VALUE.encode()))):
+        assert encoding not in recorded
 
 
 @pytest.mark.parametrize("text", ["", '{"name":"x"}', '{"error":{"code":404}}'])
-def test_a_body_without_a_payload_is_shown_as_it_is(text: str) -> None:
-    assert without_payload(text) == text
+def test_a_body_without_a_payload_is_not_redacted(text: str) -> None:
+    assert redact_payload(text) == text
 
 
 @pytest.mark.parametrize("name", ["key", "projects/p/secrets/", "projects/p/secrets/s/versions/1"])
-def test_a_name_that_is_none_is_the_callers_mistake(secrets: FakeSecretManager, name: str) -> None:
-    with pytest.raises(ValueError, match="is not projects/P"):
+def test_an_invalid_name_raises_an_error(secrets: FakeSecretManager, name: str) -> None:
+    with pytest.raises(ValueError, match="isn't a secret's name"):
         secrets.put(name, VALUE)
 
 
@@ -295,16 +295,16 @@ def test_a_name_that_is_none_is_the_callers_mistake(secrets: FakeSecretManager, 
 @needs_gcloud
 def test_gcloud_stores_reads_and_disables_a_value(secrets: FakeSecretManager, tmp_path: Path) -> None:
     env = environment(tmp_path, secretmanager=secrets.url)
-    made = gcloud(env, "secrets", "create", "key", "--replication-policy=automatic")
+    created = gcloud(env, "secrets", "create", "key", "--replication-policy=automatic")
     added = gcloud(env, "secrets", "versions", "add", "key", "--data-file=-", stdin=VALUE)
     read = gcloud(env, "secrets", "versions", "access", "latest", "--secret=key")
     disabled = gcloud(env, "secrets", "versions", "disable", "1", "--secret=key")
-    refused = gcloud(env, "secrets", "versions", "access", "latest", "--secret=key")
-    assert [made.returncode, added.returncode, disabled.returncode] == [0, 0, 0], made.stderr + added.stderr
+    rejected = gcloud(env, "secrets", "versions", "access", "latest", "--secret=key")
+    assert [created.returncode, added.returncode, disabled.returncode] == [0, 0, 0], created.stderr + added.stderr
     assert read.stdout == VALUE
-    assert refused.returncode == 1
-    assert "FAILED_PRECONDITION" in refused.stderr
-    assert "is in DISABLED state" in refused.stderr
+    assert rejected.returncode == 1
+    assert "FAILED_PRECONDITION" in rejected.stderr
+    assert "is in DISABLED state" in rejected.stderr
 
 
 @pytest.mark.slow
@@ -312,7 +312,7 @@ def test_gcloud_stores_reads_and_disables_a_value(secrets: FakeSecretManager, tm
 def test_gcloud_grants_a_role_on_a_secret(secrets: FakeSecretManager, tmp_path: Path) -> None:
     secrets.put(f"projects/{PROJECT}/secrets/key", VALUE)
     env = environment(tmp_path, secretmanager=secrets.url)
-    role, who = "roles/secretmanager.secretAccessor", "serviceAccount:a@demo-proj.iam.gserviceaccount.com"
-    granted = gcloud(env, "secrets", "add-iam-policy-binding", "key", f"--member={who}", f"--role={role}")
+    role, member = "roles/secretmanager.secretAccessor", "serviceAccount:a@demo-proj.iam.gserviceaccount.com"
+    granted = gcloud(env, "secrets", "add-iam-policy-binding", "key", f"--member={member}", f"--role={role}")
     assert granted.returncode == 0, granted.stderr
-    assert who in granted.stdout
+    assert member in granted.stdout

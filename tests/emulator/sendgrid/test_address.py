@@ -1,4 +1,4 @@
-"""Which addresses SendGrid takes."""
+"""Which email addresses SendGrid accepts."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from emulator.sendgrid.mail_send.address import is_address
         "a" * 64 + "@example.org",
     ],
 )
-def test_takes_the_address(email: str) -> None:
+def test_accepts_the_address(email: str) -> None:
     assert is_address(email)
 
 
@@ -54,5 +54,5 @@ def test_takes_the_address(email: str) -> None:
         "\ud800@example.org",
     ],
 )
-def test_refuses_the_address(email: str) -> None:
+def test_rejects_the_address(email: str) -> None:
     assert not is_address(email)

@@ -1,4 +1,4 @@
-"""An accepted mail, and any JSON that might become one."""
+"""Accepted emails, and arbitrary JSON as input."""
 
 import base64
 import json
@@ -23,12 +23,12 @@ SCALARS = {"string": STRINGS, "boolean": st.booleans(), "integer": st.integers()
 HEADERS = st.dictionaries(st.text(alphabet=st.characters(codec="ascii"), min_size=1), st.text())
 
 
-def mail(request: Json, index: int = 0) -> Email:
+def email_of(request: Json, index: int = 0) -> Email:
     return Email(7, "x" * 22, 1_800_000_000.0, request, index)
 
 
 def parsed(request: Json, index: int = 0) -> EmailMessage:
-    return message_from_bytes(mail(request, index).eml(), policy=policy.default)
+    return message_from_bytes(email_of(request, index).eml(), policy=policy.default)
 
 
 def part(message: EmailMessage, kind: str) -> str:
@@ -51,13 +51,13 @@ def test_an_eml_is_plain_text_then_html_with_every_header() -> None:
     assert part(message, "html") == "<p>The password was changed.</p>\n"
 
 
-def test_an_eml_shows_no_bcc_and_carries_attachments() -> None:
+def test_an_eml_omits_bcc_and_includes_attachments() -> None:
     people = [{"to": [{"email": "a@b.org"}], "cc": [{"email": "c@b.org"}], "bcc": [{"email": "hidden@b.org"}]}]
     files = [{"content": base64.b64encode(b"file").decode(), "filename": "ä.bin", "type": "message/x"}]
     request = simple(personalizations=people, attachments=files)
     message = parsed(request)
     assert message["Cc"] == "c@b.org"
-    assert b"hidden" not in mail(request).eml()
+    assert b"hidden" not in email_of(request).eml()
     [attachment] = message.iter_attachments()
     assert attachment.get_filename() == "ä.bin"
     assert attachment.get_content() == b"file"
@@ -73,17 +73,17 @@ def test_a_header_with_line_breaks_stays_one_header() -> None:
     assert message.get_all("Date") == ["soon"]
 
 
-def test_headers_that_mean_something_to_mail_programs_are_kept_as_given() -> None:
+def test_headers_with_a_special_meaning_are_kept_unparsed() -> None:
     given = {"MIME-Version": "2", "Sender": "<<>", "Content-ID": "x", "List-Unsubscribe": "<https://example.com>"}
     message = parsed(simple(headers=given))
     assert [message[name] for name in given if name != "Sender"] == ["2", "x", "<https://example.com>"]
 
 
-def test_a_mail_is_one_personalization_over_what_all_have_in_common() -> None:
+def test_a_personalization_overrides_the_common_fields() -> None:
     own = {"from": {"email": "own@example.com"}, "subject": "Own", "headers": {"X-B": "2"}, "custom_args": {"b": "2"}}
     people = [{"to": [{"email": "a@b.org"}]}, {"to": [{"email": "b@b.org"}], **own}]
     request = simple(personalizations=people, headers={"X-A": "1", "X-B": "1"}, custom_args={"a": "1"})
-    first, second = mail(request), mail(request, 1)
+    first, second = email_of(request), email_of(request, 1)
     assert (first.subject, second.subject) == ("Hello", "Own")
     assert (first.sender["email"], second.sender["email"]) == ("security@example.com", "own@example.com")
     assert (first.headers, second.headers) == ({"X-A": "1", "X-B": "1"}, {"X-A": "1", "X-B": "2"})
@@ -91,8 +91,8 @@ def test_a_mail_is_one_personalization_over_what_all_have_in_common() -> None:
     assert (first.to, second.to) == ([{"email": "a@b.org"}], [{"email": "b@b.org"}])
 
 
-def test_the_json_holds_what_is_derived_and_the_request_as_got() -> None:
-    shown = mail(notice()).as_json()
+def test_the_json_contains_the_derived_fields_and_the_request() -> None:
+    shown = email_of(notice()).as_json()
     assert shown["request"] == notice()
     assert shown["from"] == notice()["from"]
     assert shown["text"] == "The password was changed.\n"
@@ -101,38 +101,38 @@ def test_the_json_holds_what_is_derived_and_the_request_as_got() -> None:
     assert json.loads(json.dumps(shown)) == shown
 
 
-def test_a_mail_from_a_template_has_no_content_of_its_own() -> None:
-    shown = mail(simple(subject=..., content=..., template_id="d-1"))
+def test_an_email_from_a_template_has_no_content() -> None:
+    shown = email_of(simple(subject=..., content=..., template_id="d-1"))
     assert (shown.subject, shown.text, shown.html) == ("", "", "")
     assert b"From: security@example.com" in shown.eml()
 
 
 def like(shape: Any) -> st.SearchStrategy[Any]:
-    """Values of nearly the right shape: right or wrong at every level."""
+    """Generate values of almost the valid shape: valid or invalid at every level."""
     if isinstance(shape, list):
-        right: st.SearchStrategy[Any] = st.lists(like(shape[0]), max_size=3)
+        valid: st.SearchStrategy[Any] = st.lists(like(shape[0]), max_size=3)
     elif isinstance(shape, dict):
-        right = st.fixed_dictionaries({}, optional={name: like(member) for name, member in shape.items()})
+        valid = st.fixed_dictionaries({}, optional={name: like(field) for name, field in shape.items()})
     elif isinstance(shape, str):
-        right = SCALARS[shape]
+        valid = SCALARS[shape]
     else:
-        right = st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3)
-    return st.one_of(right, right, right, JSON_VALUES)
+        valid = st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3)
+    return st.one_of(valid, valid, valid, JSON_VALUES)
 
 
 @given(like(SHAPE) | like(SHAPE).map(lambda body: simple(**body) if isinstance(body, dict) else body))
-def test_any_body_is_a_mail_or_gets_a_well_formed_list(body: Any) -> None:
+def test_any_body_is_accepted_or_gets_well_formed_violations(body: Any) -> None:
     found = violations(body)
     for entry in found:
         assert set(entry) == {"message", "field", "help"}
         assert isinstance(entry["message"], str)
     for index in range(0 if found else len(body["personalizations"])):
-        assert json.dumps(mail(body, index).as_json())
+        assert json.dumps(email_of(body, index).as_json())
         assert parsed(body, index)["From"]
 
 
 @given(st.text(min_size=1), st.text(), st.text(min_size=1), HEADERS)
-def test_whatever_is_accepted_can_be_written_as_eml(subject: str, name: str, value: str, headers: Json) -> None:
+def test_every_accepted_email_can_be_exported_as_eml(subject: str, name: str, value: str, headers: Json) -> None:
     kinds = ("text/plain", "text/html", "text/x-amp", "message/rfc822", "x")
     filename = f"{name}.txt".translate(dict.fromkeys(map(ord, ";,\r\n")))
     request = simple(

@@ -1,4 +1,4 @@
-"""The checks of a mail, each failing for its reason."""
+"""The email lint: each problem fails exactly one check."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from emulator.sendgrid.email_lint import checks, links
 
-GOOD: dict[str, Any] = {
+VALID: dict[str, Any] = {
     "to": [{"email": "ada@example.com"}],
     "subject": "Your password was changed",
     "text": "Your password was changed\n\nhelp@example.com",
@@ -17,16 +17,16 @@ GOOD: dict[str, Any] = {
 
 
 def failing(**changes: Any) -> list[str]:
-    return [check.name for check in checks({**GOOD, **changes}) if not check.good]
+    return [check.name for check in checks({**VALID, **changes}) if not check.good]
 
 
-def test_a_good_mail_passes_all() -> None:
+def test_a_valid_email_passes_all_checks() -> None:
     assert failing() == []
-    assert links(GOOD) == ["mailto:help@example.com"]
+    assert links(VALID) == ["mailto:help@example.com"]
 
 
 def html(old: str, new: str) -> dict[str, str]:
-    return {"html": GOOD["html"].replace(old, new)}
+    return {"html": VALID["html"].replace(old, new)}
 
 
 @pytest.mark.parametrize(
@@ -37,16 +37,16 @@ def html(old: str, new: str) -> dict[str, str]:
         ({"subject": "x" * 79}, "subject"),
         ({"subject": ""}, "subject"),
         ({"subject": "For ada@example.com"}, "no user data in the subject"),
-        ({"headers": {}}, "no answer from a machine"),
+        ({"headers": {}}, "no automatic replies"),
         (html("mailto:help@example.com", "http://example.com"), "links"),
         (html("</body>", '<img alt="" src="https://example.com/pixel.png">'), "no remote content"),
-        (html("</body>", "<script></script>"), "nothing active"),
-        ({"text": "Something else"}, "both parts say the same"),
+        (html("</body>", "<script></script>"), "no active content"),
+        ({"text": "Something else"}, "both parts match"),
         (html(' dir="ltr"', ""), "language and direction"),
-        (html("h1", "p"), "a heading"),
-        (html("</body>", '<img src="cid:x">'), "images have words"),
-        (html("</body>", "<table></table>"), "no table as layout"),
+        (html("h1", "p"), "heading"),
+        (html("</body>", '<img src="cid:x">'), "image descriptions"),
+        (html("</body>", "<table></table>"), "no layout tables"),
     ],
 )
-def test_what_is_wrong_fails_its_check_alone(changes: dict[str, Any], expected: str) -> None:
+def test_a_problem_fails_only_its_check(changes: dict[str, Any], expected: str) -> None:
     assert failing(**changes) == [expected]

@@ -1,4 +1,4 @@
-"""SendGrid's faults, as a plain client sees them."""
+"""SendGrid's injected faults, as an HTTP client sees them."""
 
 from collections.abc import Iterator
 
@@ -20,8 +20,8 @@ class Client:
         headers = {"Authorization": f"Bearer {self.key}"}
         return requests.post(f"{self.sendgrid.url}/v3/mail/send", json=notice(), headers=headers, timeout=timeout)
 
-    def sent(self) -> bool:
-        """Whether a mail was accepted, once the exchange is recorded: a client that gave up may be ahead of it."""
+    def has_sent(self) -> bool:
+        """Return whether an email was accepted, after the exchange is recorded: the client may time out earlier."""
         assert self.sendgrid.journal.wait(lambda entry: entry.kind == "sendgrid.exchange", timeout=20)
         return bool(self.sendgrid.inbox())
 
@@ -47,25 +47,25 @@ def client() -> Iterator[Client]:
         ("unavailable", 503, "service unavailable"),
     ],
 )
-def test_a_refusal_is_json_and_sends_nothing(client: Client, name: str, status: int, message: str) -> None:
+def test_an_error_response_is_json_and_sends_nothing(client: Client, name: str, status: int, message: str) -> None:
     client.sendgrid.faults.add(fault(name))
-    answer = client.send()
-    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/json")
-    assert [error["message"] for error in answer.json()["errors"]] == [message]
-    assert not client.sent()
+    response = client.send()
+    assert (response.status_code, response.headers["Content-Type"]) == (status, "application/json")
+    assert [error["message"] for error in response.json()["errors"]] == [message]
+    assert not client.has_sent()
     assert client.send().status_code == 202
 
 
 @pytest.mark.parametrize(("name", "status"), [("too large", 413), ("bad gateway", 502)])
-def test_the_proxy_in_front_answers_with_a_page(client: Client, name: str, status: int) -> None:
+def test_the_proxy_responds_with_an_html_page(client: Client, name: str, status: int) -> None:
     client.sendgrid.faults.add(fault(name))
-    answer = client.send()
-    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "text/html")
-    assert f"<title>{status} " in answer.text
-    assert not client.sent()
+    response = client.send()
+    assert (response.status_code, response.headers["Content-Type"]) == (status, "text/html")
+    assert f"<title>{status} " in response.text
+    assert not client.has_sent()
 
 
-def test_too_many_requests_says_when_to_come_again_or_does_not(client: Client) -> None:
+def test_too_many_requests_can_say_when_to_retry(client: Client) -> None:
     names = ("too many requests", "too many requests, reset only")
     client.sendgrid.faults.add(*(fault(name, seconds=30) for name in names), fault("too many requests, no hint"))
     both, reset, none = (client.send().headers for _ in range(3))
@@ -77,37 +77,37 @@ def test_too_many_requests_says_when_to_come_again_or_does_not(client: Client) -
 
 
 @pytest.mark.parametrize(("name", "sent"), [("time-out", False), ("accepted, never answered", True)])
-def test_no_answer_comes_whether_or_not_the_mail_was_accepted(client: Client, name: str, sent: bool) -> None:
+def test_no_response_arrives_whether_or_not_the_email_was_accepted(client: Client, name: str, sent: bool) -> None:
     client.sendgrid.faults.add(fault(name))
     with pytest.raises(requests.ReadTimeout):
         client.send(timeout=0.2)
-    assert client.sent() is sent
+    assert client.has_sent() is sent
 
 
 @pytest.mark.parametrize(("name", "sent"), [("reset", False), ("accepted, then reset", True), ("cut answer", True)])
-def test_the_connection_breaks_whether_or_not_the_mail_was_accepted(client: Client, name: str, sent: bool) -> None:
+def test_the_connection_is_reset_whether_or_not_the_email_was_accepted(client: Client, name: str, sent: bool) -> None:
     client.sendgrid.faults.add(fault(name))
     with pytest.raises(requests.ConnectionError):
         client.send()
-    assert client.sent() is sent
+    assert client.has_sent() is sent
 
 
 @pytest.mark.parametrize("name", ["delay", "slow answer"])
-def test_a_late_answer_is_an_answer(client: Client, name: str) -> None:
+def test_a_late_response_is_complete(client: Client, name: str) -> None:
     client.sendgrid.faults.add(fault(name, seconds=0.0001))
-    answer = client.send()
-    assert answer.status_code == 202
-    assert client.sendgrid.inbox()[0].message_id == answer.headers["X-Message-Id"]
+    response = client.send()
+    assert response.status_code == 202
+    assert client.sendgrid.inbox()[0].message_id == response.headers["X-Message-Id"]
 
 
-def test_a_slow_answer_outlasts_a_time_out_between_bytes(client: Client) -> None:
+def test_a_slow_response_exceeds_the_read_timeout(client: Client) -> None:
     client.sendgrid.faults.add(fault("slow answer", seconds=20))
     with pytest.raises(requests.ReadTimeout):
         client.send(timeout=0.2)
-    assert client.sent()
+    assert client.has_sent()
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_every_preset_can_be_made_by_its_name(name: str) -> None:
+def test_every_fault_can_be_created_by_name(name: str) -> None:
     assert fault(name, count=2).count == 2
     assert fault(name).name == name

@@ -1,4 +1,4 @@
-"""What SendGrid says of a mail that it does not take."""
+"""Validation errors of mail/send."""
 
 import base64
 import time
@@ -31,7 +31,7 @@ def fields(body: Any) -> list[str | None]:
 
 
 @pytest.mark.parametrize(
-    "mail",
+    "body",
     [
         simple(),
         notice(),
@@ -45,15 +45,15 @@ def fields(body: Any) -> list[str | None]:
         simple(categories=["a", "b"], send_at=int(time.time()) + 3600, batch_id="x"),
         simple(personalizations=[{"to": [A], "cc": [B]}, {"to": [A]}]),
         simple(asm={"group_id": 1, "groups_to_display": [1, 2]}, ip_pool_name="pool"),
-        simple(a_member_of_next_year={"x": 1}),
+        simple(a_future_field={"x": 1}),
     ],
 )
-def test_takes(mail: Json) -> None:
-    assert violations(mail) == []
+def test_accepts(body: Json) -> None:
+    assert violations(body) == []
 
 
 @pytest.mark.parametrize(
-    ("mail", "field", "message"),
+    ("body", "field", "message"),
     [
         (simple(personalizations=...), "personalizations", "The personalizations field is required"),
         (simple(personalizations=[]), "personalizations", "must have at least one personalization."),
@@ -144,14 +144,14 @@ def test_takes(mail: Json) -> None:
         ),
     ],
 )
-def test_refuses_with_field_and_sentence(mail: Json, field: str, message: str) -> None:
-    [found] = violations(mail)
+def test_rejects_with_field_and_message(body: Json, field: str, message: str) -> None:
+    [found] = violations(body)
     assert found["field"] == field
     assert message in (found["message"] or "")
 
 
 @pytest.mark.parametrize(
-    ("mail", "field", "expected", "given_type"),
+    ("body", "field", "expected", "given_type"),
     [
         ([], "(root)", "object", "array"),
         (None, "(root)", "object", "null"),
@@ -192,39 +192,37 @@ def test_refuses_with_field_and_sentence(mail: Json, field: str, message: str) -
         ),
     ],
 )
-def test_a_wrong_type_is_named_and_nothing_else_is_said_of_it(
-    mail: Any, field: str, expected: str, given_type: str
-) -> None:
-    [found] = violations(mail)
+def test_a_wrong_type_is_the_only_violation_of_its_field(body: Any, field: str, expected: str, given_type: str) -> None:
+    [found] = violations(body)
     assert (found["field"], found["message"]) == (field, f"Invalid type. Expected: {expected}, given: {given_type}.")
 
 
 @pytest.mark.parametrize(
-    "mail",
+    "body",
     [
         simple(custom_args={"user": 5}),
         simple(personalizations=to("a@b.org", custom_args={"user": None})),
         simple(personalizations=to("a@b.org", substitutions={"-a-": 5}), subject=...),
     ],
 )
-def test_a_custom_argument_that_is_no_string_makes_the_whole_request_a_bad_one(mail: Json) -> None:
-    assert violations(mail) == [{"message": "Bad Request", "field": None, "help": None}]
+def test_a_custom_argument_of_the_wrong_type_is_a_bare_bad_request(body: Json) -> None:
+    assert violations(body) == [{"message": "Bad Request", "field": None, "help": None}]
 
 
-def test_all_violations_come_at_once() -> None:
-    mail = {"personalizations": [{"to": [{"email": "x"}]}], "from": {"email": "y"}, "content": [block(value="")]}
-    assert fields(mail) == ["personalizations.0.to.0.email", "from.email", "subject", "content.0.value"]
+def test_all_violations_are_reported_at_once() -> None:
+    body = {"personalizations": [{"to": [{"email": "x"}]}], "from": {"email": "y"}, "content": [block(value="")]}
+    assert fields(body) == ["personalizations.0.to.0.email", "from.email", "subject", "content.0.value"]
 
 
-def test_an_empty_object_lacks_the_four_things_that_every_mail_needs() -> None:
+def test_an_empty_object_lacks_the_four_required_fields() -> None:
     assert fields({}) == ["personalizations", "from.email", "subject", "content"]
 
 
 @pytest.mark.parametrize("present", [False, True])
-def test_bypass_list_management_refuses_company_even_when_off(present: bool) -> None:
+def test_bypass_list_management_excludes_other_filters_even_when_disabled(present: bool) -> None:
     settings = {"bypass_list_management": {"enable": False}}
-    mail = simple(mail_settings=settings | ({"bypass_spam_management": {"enable": True}} if present else {}))
-    assert fields(mail) == (["mail_settings"] if present else [])
+    body = simple(mail_settings=settings | ({"bypass_spam_management": {"enable": True}} if present else {}))
+    assert fields(body) == (["mail_settings"] if present else [])
 
 
 RESERVED = ["x-sg-id", "x-sg-eid", "received", "dkim-signature", "Content-Type", "Content-Transfer-Encoding"]
@@ -232,15 +230,15 @@ RESERVED = ["x-sg-id", "x-sg-eid", "received", "dkim-signature", "Content-Type",
 
 @pytest.mark.parametrize("name", [*RESERVED, "To", "From", "Subject", "SUBJECT", "Reply-To", "CC", "BCC"])
 @pytest.mark.parametrize("level", ["headers", "personalizations.0.headers"])
-def test_reserved_headers_are_refused(name: str, level: str) -> None:
+def test_reserved_headers_are_rejected(name: str, level: str) -> None:
     headers = {"headers": {name: "x"}}
-    mail = simple(**headers) if level == "headers" else simple(personalizations=to("a@b.org", **headers))
-    assert [found["message"] for found in violations(mail)] == ["Header cannot be one of the reserved keys."]
-    assert fields(mail) == [level]
+    body = simple(**headers) if level == "headers" else simple(personalizations=to("a@b.org", **headers))
+    assert [found["message"] for found in violations(body)] == ["Header cannot be one of the reserved keys."]
+    assert fields(body) == [level]
 
 
 @pytest.mark.parametrize(
-    ("mail", "anchor"),
+    ("body", "anchor"),
     [
         ([], "-Request-Body-Parameters"),
         (simple(personalizations=[]), "-Personalizations-Errors"),
@@ -252,17 +250,17 @@ def test_reserved_headers_are_refused(name: str, level: str) -> None:
         (simple(send_at="x"), "message.send_at"),
     ],
 )
-def test_help_points_to_the_place_on_sendgrids_page(mail: Any, anchor: str) -> None:
-    assert [found["help"] for found in violations(mail)] == [HELP + anchor]
+def test_help_links_to_the_field_on_sendgrids_errors_page(body: Any, anchor: str) -> None:
+    assert [found["help"] for found in violations(body)] == [HELP + anchor]
 
 
 @pytest.mark.parametrize(("enable", "expected"), [(True, True), (False, False)])
-def test_sandbox_mode_is_what_its_switch_says(enable: bool, expected: bool) -> None:
+def test_sandbox_mode_is_what_the_request_enables(enable: bool, expected: bool) -> None:
     assert is_sandboxed(notice(sandbox=enable)) is expected
     assert is_sandboxed(simple()) is False
 
 
-def test_too_many_personalizations_have_too_many_recipients_as_well() -> None:
+def test_too_many_personalizations_also_have_too_many_recipients() -> None:
     messages = [found["message"] or "" for found in violations(simple(personalizations=to("a@x.org") * 1001))]
     assert "You have provided 1001 personalizations." in messages[0]
     assert "1000 total recipients" in messages[1]

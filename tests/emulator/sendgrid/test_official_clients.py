@@ -1,4 +1,4 @@
-"""SendGrid's own clients, for Python and for Node, take the stand-in for SendGrid."""
+"""SendGrid's official Python and Node clients against the emulator."""
 
 import json
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ const client = require('@sendgrid/mail');
 client.setApiKey(key);
 client.client.setDefaultRequest('baseUrl', url);
 client.send(JSON.parse(mail)).then(
-  ([answer]) => console.log(JSON.stringify({status: answer.statusCode, id: answer.headers['x-message-id']})),
+  ([response]) => console.log(JSON.stringify({status: response.statusCode, id: response.headers['x-message-id']})),
   (error) => console.log(JSON.stringify({status: error.code, body: error.response && error.response.body})),
 );
 """
@@ -55,8 +55,8 @@ NODE_MAIL = {
 
 @pytest.fixture
 def sendgrid() -> Iterator[FakeSendGrid]:
-    with FakeSendGrid(Journal(), verified=["example.com"]) as stand_in:
-        yield stand_in
+    with FakeSendGrid(Journal(), verified=["example.com"]) as server:
+        yield server
 
 
 def client(sendgrid: FakeSendGrid, key: str = "") -> Any:
@@ -80,26 +80,26 @@ def test_the_python_client_sends(sendgrid: FakeSendGrid) -> None:
         tracking_settings=settings,
         attachment=Attachment("YQ==", "a.txt"),
     )
-    answer = client(sendgrid).send(mail)
-    assert (answer.status_code, answer.body) == (202, b"")
-    [kept] = sendgrid.inbox()
-    assert answer.headers["X-Message-Id"] == kept.message_id
-    assert (kept.text, kept.html) == ("Hello.", "<p>Hello.</p>")
-    assert kept.to == [{"email": "ada@example.org", "name": "Ada"}]
-    assert kept.headers == {"Auto-Submitted": "auto-generated"}
-    assert kept.custom_args == {"webhook_id": "msg_1"}
+    response = client(sendgrid).send(mail)
+    assert (response.status_code, response.body) == (202, b"")
+    [email] = sendgrid.inbox()
+    assert response.headers["X-Message-Id"] == email.message_id
+    assert (email.text, email.html) == ("Hello.", "<p>Hello.</p>")
+    assert email.to == [{"email": "ada@example.org", "name": "Ada"}]
+    assert email.headers == {"Auto-Submitted": "auto-generated"}
+    assert email.custom_args == {"webhook_id": "msg_1"}
 
 
-def test_the_python_client_knows_sandbox_mode(sendgrid: FakeSendGrid) -> None:
+def test_the_python_client_supports_sandbox_mode(sendgrid: FakeSendGrid) -> None:
     mail = message(mail_settings=MailSettings(sandbox_mode=SandBoxMode(enable=True)))
     assert client(sendgrid).send(mail).status_code == 200
     assert sendgrid.inbox() == []
 
 
-def test_the_python_client_gets_its_errors(sendgrid: FakeSendGrid) -> None:
-    with pytest.raises(BadRequestsError) as bad:
+def test_the_python_client_reports_errors(sendgrid: FakeSendGrid) -> None:
+    with pytest.raises(BadRequestsError) as error:
         client(sendgrid).send(message(to=[To("a..b@example.org")], subject=""))
-    fields = [error["field"] for error in bad.value.to_dict["errors"]]
+    fields = [error["field"] for error in error.value.to_dict["errors"]]
     assert "personalizations.0.to.1.email" in fields
     with pytest.raises(UnauthorizedError):
         client(sendgrid, "SG.wrong").send(message())
@@ -109,8 +109,8 @@ def test_the_python_client_gets_its_errors(sendgrid: FakeSendGrid) -> None:
 
 
 def test_the_python_client_reads_scopes(sendgrid: FakeSendGrid) -> None:
-    answer = client(sendgrid).client.scopes.get()
-    assert json.loads(answer.body)["scopes"][0] == "mail.send"
+    response = client(sendgrid).client.scopes.get()
+    assert json.loads(response.body)["scopes"][0] == "mail.send"
 
 
 def run_node(sendgrid: FakeSendGrid, key: str = "", **changes: Any) -> Any:
@@ -122,23 +122,23 @@ def run_node(sendgrid: FakeSendGrid, key: str = "", **changes: Any) -> Any:
 
 
 def test_the_node_client_sends(sendgrid: FakeSendGrid) -> None:
-    answer = run_node(sendgrid)
-    [kept] = sendgrid.inbox()
-    assert answer == {"status": 202, "id": kept.message_id}
-    assert kept.to == [{"email": "ada@example.org", "name": "Ada"}]
-    assert kept.reply_to == [{"email": "help@example.com"}]
-    assert kept.custom_args == {"webhook_id": "msg_1"}
-    assert kept.request["tracking_settings"]["click_tracking"] == {"enable": False, "enable_text": False}
+    response = run_node(sendgrid)
+    [email] = sendgrid.inbox()
+    assert response == {"status": 202, "id": email.message_id}
+    assert email.to == [{"email": "ada@example.org", "name": "Ada"}]
+    assert email.reply_to == [{"email": "help@example.com"}]
+    assert email.custom_args == {"webhook_id": "msg_1"}
+    assert email.request["tracking_settings"]["click_tracking"] == {"enable": False, "enable_text": False}
 
 
-def test_the_node_client_knows_sandbox_mode(sendgrid: FakeSendGrid) -> None:
+def test_the_node_client_supports_sandbox_mode(sendgrid: FakeSendGrid) -> None:
     assert run_node(sendgrid, mailSettings={"sandboxMode": {"enable": True}})["status"] == 200
     assert sendgrid.inbox() == []
 
 
-def test_the_node_client_gets_its_errors(sendgrid: FakeSendGrid) -> None:
-    bad = run_node(sendgrid, to="not an address")
-    assert bad["status"] == 400
-    assert bad["body"]["errors"][0]["field"] == "personalizations.0.to.0.email"
+def test_the_node_client_reports_errors(sendgrid: FakeSendGrid) -> None:
+    failed = run_node(sendgrid, to="not an address")
+    assert failed["status"] == 400
+    assert failed["body"]["errors"][0]["field"] == "personalizations.0.to.0.email"
     assert run_node(sendgrid, key=f"SG.{'x' * 22}.{'y' * 43}")["status"] == 401
     assert run_node(sendgrid, **{"from": "a@other.example"})["body"]["errors"][0]["field"] == "from"

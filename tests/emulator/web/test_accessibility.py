@@ -1,4 +1,4 @@
-"""Every view for everybody: axe-core finds nothing, the console is silent, and 360 pixels are enough."""
+"""Accessibility of every page: no axe-core violations, no console errors, keyboard access, and no overflow."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,20 +9,20 @@ from playwright.sync_api import Browser, Page, expect
 from playwright.sync_api import TimeoutError as PageTimeoutError
 
 from emulator.emulator import example
-from tests.emulator.browser_page import PATIENCE_MS, Site, Visitor, visiting
+from tests.emulator.browser_page import TIMEOUT_MS, BrowserPage, WebHarness, open_browser_page
 from tests.support.npm import npm_package
 
 AXE = "4.14.1"
 WIDTHS = (1440, 768, 360)
-VIEWS = (
+PATHS = (
     "/",
     "/runs/1",
     "/runs/99",
-    "/runs/1/sheet?language=ar",
+    "/runs/1/languages?language=ar",
     "/test",
     "/inbox",
-    *(f"/inbox?show={form}" for form in ("text", "source", "headers", "json", "checks")),
-    "/break",
+    *(f"/inbox?show={view}" for view in ("text", "source", "headers", "json", "checks")),
+    "/faults",
     "/secrets",
     "/queue",
     "/login",
@@ -30,7 +30,7 @@ VIEWS = (
     "/reset?ticket=none",
     "/admin",
 )
-# The frames hold mails, which have tests of their own.
+# The frames contain emails, which have their own tests.
 RUN_AXE = """async () => (await axe.run(document, {iframes: false, resultTypes: ['violations']})).violations.map(
     rule => rule.id + ': ' + rule.nodes.map(node => node.html + ' ' + node.failureSummary).join('; '))"""
 
@@ -41,100 +41,103 @@ def axe() -> str:
 
 
 @dataclass
-class Found:
-    """In each view, by its address: what axe finds wrong, and the widths of the window that it does not fit."""
+class Findings:
+    """By page path: axe's violations, and the window widths at which the page overflows."""
 
-    wrong: dict[str, list[str]] = field(default_factory=dict)
-    too_wide: dict[str, list[int]] = field(default_factory=dict)
+    violations: dict[str, list[str]] = field(default_factory=dict)
+    overflowing_widths: dict[str, list[int]] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="module")
-def found(browser: Browser, running_queue_site: Site, axe: str) -> Found:
-    """Every view once, with a bit of everything to show: a failed run, something broken, a queue with a task."""
-    site, emulator = running_queue_site, running_queue_site.emulator
+def findings(browser: Browser, running_queue_web_harness: WebHarness, axe: str) -> Findings:
+    """Check every page once, with a failed run, an active fault, and a task in the queue."""
+    harness, emulator = running_queue_web_harness, running_queue_web_harness.emulator
     emulator.reset()
     emulator.run(example())
-    assert site.queue.wait_until_empty(PATIENCE_MS / 1000)
-    urllib3.request("GET", f"{site.url}/api/runs/1/preview?language=ar")  # while the queue goes on
-    site.queue.paused = True
+    assert harness.queue.wait_until_empty(TIMEOUT_MS / 1000)
+    urllib3.request("GET", f"{harness.url}/api/runs/1/preview?language=ar")  # fill the cache before the queue is paused
+    harness.queue.paused = True
     emulator.run(example("full"))
-    emulator.switches.turn_on("Callout", "bad signature")
+    emulator.fault_toggles.turn_on("Callout", "bad signature")
     emulator.run(example())
-    emulator.switches.turn_on("SendGrid", "server error", 3)
-    found = Found()
-    with visiting(browser, site) as visitor:
+    emulator.fault_toggles.turn_on("SendGrid", "server error", 3)
+    findings = Findings()
+    with open_browser_page(browser, harness) as browser_page:
         latest = emulator.sendgrid.inbox()[-1].id
-        for view in VIEWS:
-            path = view.replace("/inbox?", f"/inbox/{latest}?")
-            found.wrong[view] = [*problems(visitor, path, axe, "light"), *problems(visitor, path, axe, "dark")]
-            found.too_wide[view] = [width for width in WIDTHS if is_wide(visitor.page, width)]
-        visitor.complaints[:] = [said for said in visitor.complaints if "404" not in said]
-    return found
+        for path in PATHS:
+            url_path = path.replace("/inbox?", f"/inbox/{latest}?")
+            findings.violations[path] = [
+                *violations(browser_page, url_path, axe, "light"),
+                *violations(browser_page, url_path, axe, "dark"),
+            ]
+            findings.overflowing_widths[path] = [width for width in WIDTHS if overflows(browser_page.page, width)]
+        browser_page.console_errors[:] = [error for error in browser_page.console_errors if "404" not in error]
+    return findings
 
 
-def problems(visitor: Visitor, path: str, axe: str, theme: Literal["light", "dark"]) -> list[str]:
-    visitor.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-    page = visitor.open(path)  # anew for each theme: else axe reads some colours of the one before
+def violations(browser_page: BrowserPage, path: str, axe: str, theme: Literal["light", "dark"]) -> list[str]:
+    browser_page.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    page = browser_page.open(path)  # reload for each theme: otherwise axe reads some colors of the previous one
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     page.evaluate(axe)
-    return [f"{theme}: {problem}" for problem in page.evaluate(RUN_AXE)]
+    return [f"{theme}: {violation}" for violation in page.evaluate(RUN_AXE)]
 
 
-def is_wide(page: Page, width: int) -> bool:
-    """Whether the page stays wider than the window, however long it is given to lay itself out anew."""
+def overflows(page: Page, width: int) -> bool:
+    """Return whether the page is still wider than the window after TIMEOUT_MS."""
     page.set_viewport_size({"width": width, "height": 800})
     fits = "width => innerWidth === width && document.documentElement.scrollWidth <= width"
     try:
-        page.wait_for_function(fits, arg=width, timeout=PATIENCE_MS)
+        page.wait_for_function(fits, arg=width, timeout=TIMEOUT_MS)
     except PageTimeoutError:
         return True
     return False
 
 
-def test_axe_finds_nothing_wrong_in_any_view_light_or_dark(found: Found) -> None:
-    assert {view: wrong for view, wrong in found.wrong.items() if wrong} == {}
+def test_no_page_has_axe_violations_in_either_theme(findings: Findings) -> None:
+    assert {path: found for path, found in findings.violations.items() if found} == {}
 
 
-def test_no_view_is_wider_than_the_window(found: Found) -> None:
-    assert {view: widths for view, widths in found.too_wide.items() if widths} == {}
+def test_no_page_overflows_the_window(findings: Findings) -> None:
+    assert {path: widths for path, widths in findings.overflowing_widths.items() if widths} == {}
 
 
-def test_the_result_of_the_test_panel_and_the_arrived_notice_are_as_accessible(visitor: Visitor, axe: str) -> None:
-    visitor.page.emulate_media(reduced_motion="reduce")
-    page = visitor.open("/test")
+def test_the_test_result_and_the_received_notice_have_no_axe_violations(browser_page: BrowserPage, axe: str) -> None:
+    browser_page.page.emulate_media(reduced_motion="reduce")
+    page = browser_page.open("/test")
     page.get_by_role("button", name="Run", exact=True).click()
-    expect(page.get_by_role("heading", name="Durations")).to_be_visible()
+    expect(page.get_by_role("heading", name="Timings")).to_be_visible()
     page.evaluate(axe)
     assert page.evaluate(RUN_AXE) == []
 
-    page = visitor.open("/admin")
+    page = browser_page.open("/admin")
     page.get_by_role("button", name="Set a new password").click()
     expect(page.get_by_role("heading", name="The notice has arrived")).to_be_visible()
     page.evaluate(axe)
     assert page.evaluate(RUN_AXE) == []
 
 
-def test_the_keyboard_reaches_the_content_first(visitor: Visitor) -> None:
-    page = visitor.open("/")
+def test_the_first_tab_stop_skips_to_the_content(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Run 1")).to_be_focused()
 
 
-def test_escape_closes_the_pop_up_and_gives_the_focus_back(visitor: Visitor) -> None:
-    page = visitor.open("/")
-    opener = page.get_by_text("Break something")
+def test_escape_closes_the_popover_and_restores_focus(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/")
+    opener = page.get_by_text("Inject a fault")
     opener.press("Enter")
-    page.get_by_label("What breaks").focus()
+    page.get_by_label("Fault to inject").focus()
     page.keyboard.press("Escape")
-    expect(page.get_by_label("What breaks")).to_be_hidden()
+    expect(page.get_by_label("Fault to inject")).to_be_hidden()
     expect(opener).to_be_focused()
 
 
-def test_nothing_moves_for_those_who_want_it_still(browser: Browser, site: Site) -> None:
+def test_reduced_motion_disables_transitions(browser: Browser, web_harness: WebHarness) -> None:
     page = browser.new_page(reduced_motion="reduce")
-    page.goto(site.url)
+    page.goto(web_harness.url)
     assert page.evaluate("getComputedStyle(document.querySelector('.toast')).transitionDuration") == "1e-05s"
     page.close()

@@ -1,4 +1,4 @@
-"""The switches, as a person who has never seen them uses them."""
+"""Fault injection in the browser, and the effect of each fault on a run."""
 
 import re
 from collections.abc import Callable
@@ -6,149 +6,141 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Route, expect
 
-from emulator.cloud_run import faults as cloud_run_faults
-from emulator.cloud_tasks import server as cloud_tasks
 from emulator.emulator import example
-from emulator.fault_toggles import WHAT
+from emulator.fault_toggles import FAULTS
 from emulator.runs.run import Run
-from emulator.secret_manager import server as secret_manager
-from emulator.sendgrid import faults as sendgrid_faults
-from tests.emulator.browser_page import Site, Visitor
+from tests.emulator.browser_page import BrowserPage, WebHarness
 
 
-def test_a_new_user_breaks_sendgrid_sees_the_retries_repairs_it_and_gets_the_mail(visitor: Visitor) -> None:
-    """With the keyboard alone, from the first view."""
-    page = visitor.open("/")
-    page.get_by_text("Break something").focus()
+def test_a_user_injects_a_fault_sees_the_retries_clears_it_and_gets_the_email(browser_page: BrowserPage) -> None:
+    """Use only the keyboard, starting on the first page."""
+    page = browser_page.open("/")
+    page.get_by_text("Inject a fault").focus()
     page.keyboard.press("Enter")
-    page.get_by_label("What breaks").select_option("SendGrid: unavailable")
-    page.get_by_role("button", name="Break it").press("Enter")
-    expect(page.get_by_role("region", name="Broken on purpose")).to_contain_text(
-        "SendGrid: unavailable (every request)"
-    )
+    page.get_by_label("Fault to inject").select_option("SendGrid: unavailable")
+    page.get_by_role("button", name="Inject", exact=True).press("Enter")
+    expect(page.get_by_role("region", name="Active faults")).to_contain_text("SendGrid: unavailable (every request)")
 
     page.get_by_role("button", name="Replay").press("Enter")
-    expect(page.get_by_role("log", name="Steps")).to_contain_text("on purpose: unavailable")
+    expect(page.get_by_role("log", name="Steps")).to_contain_text("injected: unavailable")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Run 2 failed")
     expect(page.locator(".what", has_text="signed POST to the function, attempt 2 → 503")).to_be_visible()
-    expect(page.get_by_text("Nobody was told.")).to_be_visible()
+    expect(page.get_by_text("No email sent.")).to_be_visible()
 
-    page.get_by_role("button", name="Repair everything and replay").press("Enter")
+    page.get_by_role("button", name="Clear faults and replay").press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Run 3")
-    expect(page.get_by_text("j+smith@example.com was told by mail")).to_be_visible()
-    expect(page.get_by_role("region", name="Broken on purpose")).to_have_count(0)
+    expect(page.get_by_text("Email sent to j+smith@example.com")).to_be_visible()
+    expect(page.get_by_role("region", name="Active faults")).to_have_count(0)
 
 
-def test_a_count_goes_down_with_each_request_and_ends(visitor: Visitor) -> None:
-    page = visitor.open("/break")
-    page.get_by_role("radio", name="the next 3").check()
-    page.get_by_role("button", name="Break SendGrid: server error").press("Enter")
-    banner = page.get_by_role("region", name="Broken on purpose")
-    expect(banner).to_contain_text("server error (the next 3)")
-    expect(page.get_by_text("on: 3 left")).to_be_visible()
+def test_a_fault_ends_after_its_count_of_requests(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/faults")
+    page.get_by_role("radio", name="next 3 requests").check()
+    page.get_by_role("button", name="Inject SendGrid: server error").press("Enter")
+    banner = page.get_by_role("region", name="Active faults")
+    expect(banner).to_contain_text("server error (next 3 requests)")
+    expect(page.get_by_text("active: 3 left")).to_be_visible()
 
-    visitor.site.emulator.run(example())
+    browser_page.harness.emulator.run(example())
 
     expect(banner).to_have_count(0)
-    assert len(visitor.site.emulator.sendgrid.inbox()) == 2
+    assert len(browser_page.harness.emulator.sendgrid.inbox()) == 2
 
 
-def test_how_often_stays_chosen_from_one_switch_to_the_next(visitor: Visitor) -> None:
-    page = visitor.open("/break")
+def test_the_chosen_count_applies_to_the_next_fault_too(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/faults")
     page.get_by_role("radio", name="every request").check()
-    page.get_by_role("button", name="Break SendGrid: reset").press("Enter")
-    page.get_by_role("button", name="Break Callout: bad signature").press("Enter")
-    expect(page.get_by_text("on: every request")).to_have_count(2)
-    waiting = visitor.site.emulator.switches.waiting()
-    assert [(fault["name"], fault["count"]) for fault in waiting] == [("reset", None), ("bad signature", None)]
+    page.get_by_role("button", name="Inject SendGrid: reset").press("Enter")
+    page.get_by_role("button", name="Inject Callout: bad signature").press("Enter")
+    expect(page.get_by_text("active: every request")).to_have_count(2)
+    pending = browser_page.harness.emulator.fault_toggles.pending()
+    assert [(fault["name"], fault["count"]) for fault in pending] == [("reset", None), ("bad signature", None)]
 
 
-def test_a_switch_pressed_while_another_is_under_way_is_turned_on_after_it(visitor: Visitor) -> None:
-    page = visitor.open("/break")
+def test_concurrent_clicks_on_faults_are_applied_in_order(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/faults")
 
-    def press_another(first: Route) -> None:
-        page.get_by_role("button", name="Break SendGrid: server error").press("Enter")
+    def click_another(first: Route) -> None:
+        page.get_by_role("button", name="Inject SendGrid: server error").press("Enter")
         first.continue_()
 
-    page.route("**/api/switches", press_another, times=1)
-    page.get_by_role("button", name="Break SendGrid: reset").press("Enter")
+    page.route("**/api/switches", click_another, times=1)
+    page.get_by_role("button", name="Inject SendGrid: reset").press("Enter")
 
-    expect(page.get_by_text("on: 1 left")).to_have_count(2)
-    waiting = visitor.site.emulator.switches.waiting()
-    assert [(fault["name"], fault["count"]) for fault in waiting] == [("reset", 1), ("server error", 1)]
+    expect(page.get_by_text("active: 1 left")).to_have_count(2)
+    pending = browser_page.harness.emulator.fault_toggles.pending()
+    assert [(fault["name"], fault["count"]) for fault in pending] == [("reset", 1), ("server error", 1)]
 
 
-def test_a_replay_pressed_while_a_switch_is_under_way_begins_after_it(visitor: Visitor) -> None:
-    page = visitor.open("/break")
-    switches = visitor.site.emulator.switches
-    on_at_replay: list[list[object]] = []
+def test_a_replay_clicked_while_a_fault_is_being_injected_starts_after_it(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/faults")
+    toggles = browser_page.harness.emulator.fault_toggles
+    active_at_replay: list[list[object]] = []
 
-    def press_replay(switch: Route) -> None:
+    def click_replay(injection: Route) -> None:
         replay = page.get_by_role("button", name="Replay the last run")
         replay.press("Enter")
         expect(replay).to_have_attribute("aria-busy", "true")
-        switch.continue_()
+        injection.continue_()
 
-    def begin(replay: Route) -> None:
-        on_at_replay.append([fault["name"] for fault in switches.waiting()])
+    def start(replay: Route) -> None:
+        active_at_replay.append([fault["name"] for fault in toggles.pending()])
         replay.continue_()
 
-    page.route("**/api/switches", press_replay, times=1)
-    page.route("**/replay", begin)
-    page.get_by_role("button", name="Break SendGrid: unverified sender").press("Enter")
+    page.route("**/api/switches", click_replay, times=1)
+    page.route("**/replay", start)
+    page.get_by_role("button", name="Inject SendGrid: unverified sender").press("Enter")
 
     expect(page.get_by_role("heading", level=1)).to_contain_text("Run 2 failed")
-    assert on_at_replay == [["unverified sender"]]
+    assert active_at_replay == [["unverified sender"]]
 
 
-def test_a_switch_held_down_while_the_page_is_renewed_is_turned_on_at_its_release(visitor: Visitor) -> None:
-    page = visitor.open("/break")
-    page.get_by_role("button", name="Break SendGrid: server error").hover()
+def test_a_button_held_down_during_a_page_refresh_still_gets_its_click(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/faults")
+    page.get_by_role("button", name="Inject SendGrid: server error").hover()
     page.mouse.down()
-    with page.expect_response("**/break") as renewal:
-        page.get_by_role("button", name="Break SendGrid: reset").dispatch_event("click")
-    renewal.value.finished()
-    page.evaluate("async () => { await fetch('/api') }")  # what the renewal could do is done now
+    with page.expect_response("**/faults") as refresh:
+        page.get_by_role("button", name="Inject SendGrid: reset").dispatch_event("click")
+    refresh.value.finished()
+    page.evaluate("async () => { await fetch('/api') }")  # by now, the refresh has done what it could
     page.mouse.up()
 
-    expect(page.get_by_text("on: 1 left")).to_have_count(2)
+    expect(page.get_by_text("active: 1 left")).to_have_count(2)
 
 
-def test_focus_stays_on_the_switch_that_was_pressed(visitor: Visitor) -> None:
-    page = visitor.open("/break")
-    switch = page.get_by_role("button", name="Break SendGrid: out of credits")
-    switch.press("Enter")
-    expect(page.get_by_text("on: 1 left")).to_be_visible()
-    expect(switch).to_be_focused()
+def test_focus_stays_on_the_clicked_button(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/faults")
+    button = page.get_by_role("button", name="Inject SendGrid: out of credits")
+    button.press("Enter")
+    expect(page.get_by_text("active: 1 left")).to_be_visible()
+    expect(button).to_be_focused()
 
 
-def test_enter_on_how_often_presses_no_switch(visitor: Visitor) -> None:
-    page = visitor.open("/break")
-    often = page.get_by_role("radio", name="the next 3")
-    often.check()
-    often.press("Enter")
-    page.get_by_role("button", name="Break SendGrid: out of credits").press("Enter")
+def test_enter_on_a_count_injects_no_fault(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/faults")
+    count = page.get_by_role("radio", name="next 3 requests")
+    count.check()
+    count.press("Enter")
+    page.get_by_role("button", name="Inject SendGrid: out of credits").press("Enter")
 
-    expect(page.get_by_text("on: 3 left")).to_be_visible()
-    assert [fault["name"] for fault in visitor.site.emulator.switches.waiting()] == ["out of credits"]
+    expect(page.get_by_text("active: 3 left")).to_be_visible()
+    assert [fault["name"] for fault in browser_page.harness.emulator.fault_toggles.pending()] == ["out of credits"]
 
 
-def test_one_button_repairs_everything(visitor: Visitor) -> None:
-    switches = visitor.site.emulator.switches
+def test_one_button_clears_all_faults(browser_page: BrowserPage) -> None:
+    toggles = browser_page.harness.emulator.fault_toggles
     for part, name in (("SendGrid", "wrong key"), ("Secret Manager", "slow"), ("Callout", "bad signature")):
-        switches.turn_on(part, name, None)
-    page = visitor.open("/secrets")
-    page.get_by_role("button", name="Repair everything").press("Enter")
-    expect(page.get_by_role("region", name="Broken on purpose")).to_have_count(0)
-    assert switches.waiting() == []
+        toggles.turn_on(part, name, None)
+    page = browser_page.open("/secrets")
+    page.get_by_role("button", name="Clear faults").press("Enter")
+    expect(page.get_by_role("region", name="Active faults")).to_have_count(0)
+    assert toggles.pending() == []
 
 
-def test_every_fault_has_a_switch_with_words() -> None:
-    assert set(WHAT["SendGrid"]) == set(sendgrid_faults.FAULTS)
-    assert set(WHAT["Secret Manager"]) == set(secret_manager.FAULTS)
-    assert set(WHAT["Cloud Tasks"]) == set(cloud_tasks.FAULTS)
-    assert set(WHAT["Callout"]) == set(cloud_run_faults.TRICKS)
-    assert set(WHAT["Function"]) == set(cloud_run_faults.FAULTS)
+def test_every_fault_has_a_description() -> None:
+    for part, faults in FAULTS.items():
+        for name, fault in faults.items():
+            assert (fault.name, bool(fault.summary)) == (name, True), part
 
 
 Outcome = Callable[[Run], bool]
@@ -158,10 +150,10 @@ def failed(*statuses: int) -> Outcome:
     return lambda run: run.execution.error is not None and [f["status"] for f in run.execution.fetches] == [*statuses]
 
 
-def told(*statuses: int) -> Outcome:
+def emailed(*statuses: int) -> Outcome:
     def check(run: Run) -> bool:
         sent = [fetch["status"] for fetch in run.execution.fetches]
-        return run.execution.error is None and len(run.mails) == 1 and sent == [*statuses]
+        return run.execution.error is None and len(run.emails) == 1 and sent == [*statuses]
 
     return check
 
@@ -169,36 +161,38 @@ def told(*statuses: int) -> Outcome:
 @pytest.mark.parametrize(
     ("part", "name", "outcome"),
     [
-        ("SendGrid", "wrong key", failed(502)),  # the key read anew is the same
+        ("SendGrid", "wrong key", failed(502)),  # re-reading returns the same key
         ("SendGrid", "unverified sender", failed(502)),
         ("SendGrid", "too large", failed(502)),
         ("SendGrid", "out of credits", failed(502)),
-        ("SendGrid", "server error", told(200)),
-        ("SendGrid", "reset", told(200)),
-        ("Secret Manager", "permission denied", told(503, 200)),
-        ("Secret Manager", "not found", told(503, 200)),
-        ("Secret Manager", "unavailable", told(200)),  # the value before serves on
+        ("SendGrid", "server error", emailed(200)),
+        ("SendGrid", "reset", emailed(200)),
+        ("Secret Manager", "permission denied", emailed(503, 200)),
+        ("Secret Manager", "not found", emailed(503, 200)),
+        ("Secret Manager", "unavailable", emailed(200)),  # the cached value is still used
         ("Callout", "bad signature", failed(401)),
         ("Callout", "stale signature", failed(401)),
-        ("Callout", "same callout twice", told(200)),
-        ("Callout", "signing key rotates", told(200)),
-        ("Callout", "SendGrid key rotates", told(200)),
-        ("Function", "answer lost", told(0, 200)),
-        ("Function", "connection reset", told(0, 200)),
-        ("Function", "bad gateway", told(502, 200)),
+        ("Callout", "same callout twice", emailed(200)),
+        ("Callout", "signing key rotates", emailed(200)),
+        ("Callout", "SendGrid key rotates", emailed(200)),
+        ("Function", "answer lost", emailed(0, 200)),
+        ("Function", "connection reset", emailed(0, 200)),
+        ("Function", "bad gateway", emailed(502, 200)),
         ("Function", "login page", failed(200)),
     ],
 )
-def test_a_switch_breaks_one_request_and_the_run_says_so(site: Site, part: str, name: str, outcome: Outcome) -> None:
-    site.emulator.switches.turn_on(part, name)
-    run = site.emulator.run(example())
-    assert outcome(run), (run.execution, run.mails)
-    assert site.emulator.switches.waiting() == []
+def test_a_fault_affects_one_request_with_this_outcome(
+    web_harness: WebHarness, part: str, name: str, outcome: Outcome
+) -> None:
+    web_harness.emulator.fault_toggles.turn_on(part, name)
+    run = web_harness.emulator.run(example())
+    assert outcome(run), (run.execution, run.emails)
+    assert web_harness.emulator.fault_toggles.pending() == []
 
 
-def test_a_repeated_callout_is_told_as_such(visitor: Visitor) -> None:
-    visitor.site.emulator.switches.turn_on("Callout", "same callout twice")
-    visitor.site.emulator.run(example())
-    page = visitor.open("/")
-    expect(page.locator(".what", has_text="the same again: POST / → 200")).to_be_visible()
-    expect(page.locator(".purpose", has_text=re.compile("same callout twice"))).to_be_visible()
+def test_a_duplicate_callout_is_marked_in_the_timeline(browser_page: BrowserPage) -> None:
+    browser_page.harness.emulator.fault_toggles.turn_on("Callout", "same callout twice")
+    browser_page.harness.emulator.run(example())
+    page = browser_page.open("/")
+    expect(page.locator(".what", has_text="duplicate: POST / → 200")).to_be_visible()
+    expect(page.locator(".injected", has_text=re.compile("same callout twice"))).to_be_visible()

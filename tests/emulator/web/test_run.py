@@ -1,4 +1,4 @@
-"""The view of a run: what a person sees first."""
+"""The page of a run, which is the first page."""
 
 import json
 import re
@@ -9,119 +9,119 @@ import pytest
 from playwright.sync_api import expect
 
 from emulator.emulator import example
-from tests.emulator.browser_page import Visitor
+from tests.emulator.browser_page import BrowserPage
 
 SENTENCE = "The password for your Username-Password-Authentication account j+smith@example.com was recently changed."
 PARTS = ["Event", "Callout", "Secret Manager", "Secret Manager", "SendGrid", "Inbox", "Function log", "Auth0"]
 
 
-def test_the_first_view_is_a_finished_run_with_its_mail_beside_it(visitor: Visitor) -> None:
-    page = visitor.open("/")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("success")
+def test_the_first_page_is_a_finished_run_with_its_email(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Run 1 succeeded")
     expect(page.locator(".who")).to_have_text([*PARTS, "Auth0 log"])
     expect(page.frame_locator("iframe").get_by_text(SENTENCE)).to_be_visible()
 
 
-def test_nothing_in_the_first_view_needs_a_script(visitor: Visitor) -> None:
-    context = visitor.page.context.browser.new_context(java_script_enabled=False)  # type: ignore[union-attr]
+def test_the_first_page_works_without_scripts(browser_page: BrowserPage) -> None:
+    context = browser_page.page.context.browser.new_context(java_script_enabled=False)  # type: ignore[union-attr]
     page = context.new_page()
-    page.goto(visitor.site.url)
+    page.goto(browser_page.harness.url)
     expect(page.locator(".who").first).to_have_text("Event")
     expect(page.frame_locator("iframe").get_by_text(SENTENCE)).to_be_visible()
     context.close()
 
 
-def test_a_row_opens_by_keyboard_to_the_exact_bytes(visitor: Visitor) -> None:
-    page = visitor.open("/")
+def test_a_row_expands_by_keyboard_to_the_exact_bytes(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/")
     row = page.locator("summary", has_text="POST /v3/mail/send")
     row.focus()
     page.keyboard.press("Enter")
     request = page.get_by_role("group", name="request").filter(has_text="/v3/mail/send")
     expect(request).to_contain_text("Content-Type: application/json")
     expect(request).to_contain_text('"subject": "Your password was changed"')
-    expect(page.get_by_role("group", name="answer").filter(has_text="HTTP/1.1 202")).to_be_visible()
+    expect(page.get_by_role("group", name="response").filter(has_text="HTTP/1.1 202")).to_be_visible()
 
 
-def test_no_key_stands_whole_in_the_bytes(visitor: Visitor) -> None:
-    page = visitor.open("/")
-    keys = visitor.site.emulator.auth0.secrets["CALLOUT_SIGNING_KEY"], "whsec_", "Bearer SG."
+def test_the_exact_bytes_contain_no_unmasked_key(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/")
+    keys = browser_page.harness.emulator.auth0.secrets["CALLOUT_SIGNING_KEY"], "whsec_", "Bearer SG."
     content = page.content()
     assert keys[0] not in content
     assert not [part for part in content.split("Bearer SG.")[1:] if len(part.split("…")[0]) > 5]
 
 
-def test_each_run_has_an_address_that_stays(visitor: Visitor) -> None:
-    visitor.site.emulator.run(example("full"))
-    page = visitor.open("/runs/1")
+def test_each_run_has_a_permanent_url(browser_page: BrowserPage) -> None:
+    browser_page.harness.emulator.run(example("full"))
+    page = browser_page.open("/runs/1")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Run 1")
     page.get_by_role("link", name="Run 2").click()
-    expect(page.get_by_text("ada@example.com was told by mail")).to_be_visible()
+    expect(page.get_by_text("Email sent to ada@example.com")).to_be_visible()
 
 
-def test_a_run_is_replayed_by_keyboard(visitor: Visitor) -> None:
-    page = visitor.open("/")
+def test_a_run_can_be_replayed_by_keyboard(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/")
     page.get_by_role("button", name="Replay").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Run 2")
-    assert len(visitor.site.emulator.sendgrid.inbox()) == 2
+    assert len(browser_page.harness.emulator.sendgrid.inbox()) == 2
 
 
 @pytest.mark.parametrize("name", ['O\'Neil "$HOME" `id` \\n\n!', "søren+山田 👩‍💻"])
-def test_the_copied_command_works_in_a_shell_with_any_event(visitor: Visitor, name: str) -> None:
+def test_the_copied_command_works_in_a_shell_with_any_event(browser_page: BrowserPage, name: str) -> None:
     event = example("full")
     event["connection"]["name"] = name
-    visitor.site.emulator.run(event)
-    page = visitor.open("/")
+    browser_page.harness.emulator.run(event)
+    page = browser_page.open("/")
 
     page.get_by_role("button", name="Copy as curl").click()
     expect(page.get_by_role("status")).to_contain_text("Copied")
     command = page.evaluate("navigator.clipboard.readText()")
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=True)
+    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=True)
 
-    assert json.loads(done.stdout)["status"] == "sent", done.stdout
-    assert len(visitor.site.emulator.sendgrid.inbox()) == 3
+    assert json.loads(result.stdout)["status"] == "sent", result.stdout
+    assert len(browser_page.harness.emulator.sendgrid.inbox()) == 3
 
 
-def test_the_event_is_copied_as_json(visitor: Visitor) -> None:
-    page = visitor.open("/")
+def test_the_event_can_be_copied_as_json(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/")
     page.get_by_role("button", name="Copy as JSON").click()
     expect(page.get_by_role("status")).to_contain_text("Copied")
     copied: Any = json.loads(page.evaluate("navigator.clipboard.readText()"))
     assert copied == example()
 
 
-def test_where_the_browser_gives_no_clipboard_the_text_is_shown(visitor: Visitor) -> None:
-    visitor.page.add_init_script("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))")
-    page = visitor.open("/")
+def test_without_clipboard_access_the_text_is_shown(browser_page: BrowserPage) -> None:
+    browser_page.page.add_init_script("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))")
+    page = browser_page.open("/")
     page.get_by_role("button", name="Copy as curl").click()
     expect(page.get_by_label("Text to copy")).to_have_value(re.compile("^curl -sS "))
 
 
-def test_a_run_that_others_start_is_told_with_a_link(visitor: Visitor) -> None:
-    page = visitor.open("/")
-    visitor.site.emulator.run(example("full"))
-    told = page.get_by_role("status").filter(has_text="Run 2 ended.")
-    expect(told).to_be_visible()
-    told.get_by_role("link").click()
+def test_a_run_started_elsewhere_is_announced_with_a_link(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/")
+    browser_page.harness.emulator.run(example("full"))
+    toast = page.get_by_role("status").filter(has_text="Run 2 finished.")
+    expect(toast).to_be_visible()
+    toast.get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Run 2")
 
 
-def test_a_run_without_a_mail_says_why(visitor: Visitor) -> None:
-    visitor.site.emulator.run(example("no-email"))
-    page = visitor.open("/")
-    expect(page.get_by_text("Nobody was mailed: the user has no e-mail address.")).to_be_visible()
-    expect(page.get_by_text("No mail came of this run.")).to_be_visible()
+def test_a_run_without_an_email_says_why(browser_page: BrowserPage) -> None:
+    browser_page.harness.emulator.run(example("no-email"))
+    page = browser_page.open("/")
+    expect(page.get_by_text("No email sent: the user has no email address.")).to_be_visible()
+    expect(page.get_by_text("This run sent no email.")).to_be_visible()
 
 
-def test_before_the_first_run_it_says_how_to_begin(visitor: Visitor) -> None:
-    visitor.site.emulator.reset()
-    page = visitor.open("/")
+def test_before_the_first_run_the_page_links_to_the_test_panel(browser_page: BrowserPage) -> None:
+    browser_page.harness.emulator.reset()
+    page = browser_page.open("/")
     expect(page.get_by_role("link", name="Open the test panel")).to_be_visible()
 
 
-def test_a_run_that_does_not_exist_is_told_with_a_way_back(visitor: Visitor) -> None:
-    page = visitor.open("/runs/99")
-    expect(page.get_by_text("no run 99")).to_be_visible()
-    page.get_by_role("link", name="To the latest run").click()
+def test_a_missing_run_shows_an_error_with_a_link_back(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/runs/99")
+    expect(page.get_by_text("run 99 not found")).to_be_visible()
+    page.get_by_role("link", name="Go to the latest run").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Run 1")
-    visitor.complaints.clear()  # the browser counts a 404 as an error
+    browser_page.console_errors.clear()  # the browser counts a 404 as an error

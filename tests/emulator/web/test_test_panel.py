@@ -1,11 +1,11 @@
-"""The test panel: examples, the schema's errors at the line, and the result in Auth0's shape."""
+"""The Test page: examples, schema findings by line, and the result in Auth0's format."""
 
 import json
 
 from playwright.sync_api import Page, expect
 
 from emulator.emulator import example
-from tests.emulator.browser_page import Visitor
+from tests.emulator.browser_page import BrowserPage
 
 BROKEN = """{
   "connection": {"id": "con_1", "nme": "customers", "strategy": "auth0"},
@@ -23,46 +23,46 @@ def editor(page: Page) -> "Editor":
 class Editor:
     def __init__(self, page: Page) -> None:
         self.area = page.get_by_label("Event, as JSON")
-        self.findings = page.get_by_role("list", name="What the schema says").get_by_role("listitem")
+        self.findings = page.get_by_role("list", name="Schema findings").get_by_role("listitem")
         self.gutter = page.locator("#gutter span")
         self.result = page.locator("#result")
 
 
-def test_the_examples_are_in_a_list_auth0s_own_first(visitor: Visitor) -> None:
-    page = visitor.open("/test")
+def test_the_examples_are_listed_auth0s_sample_first(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/test")
     examples = page.get_by_role("navigation", name="Examples").get_by_role("link")
     expect(examples).to_have_text(["auth0-default-sample", "full", "minimal", "no-email", "unusual-but-legal"])
     examples.get_by_text("no-email").click()
     expect(editor(page).area).to_contain_text("con_PhoneUsers01")
 
 
-def test_a_folder_of_ones_own_adds_examples(visitor: Visitor) -> None:
-    file = visitor.site.events / "my-case.json"
+def test_the_developers_own_folder_adds_examples(browser_page: BrowserPage) -> None:
+    file = browser_page.harness.events / "my-case.json"
     file.write_text('{"mine": true}', "utf-8")
     try:
-        page = visitor.open("/test")
+        page = browser_page.open("/test")
         page.get_by_role("link", name="my-case yours").click()
         expect(editor(page).area).to_have_value('{"mine": true}')
     finally:
         file.unlink()
 
 
-def test_the_schemas_errors_stand_at_their_lines_with_hints(visitor: Visitor) -> None:
-    page = visitor.open("/test")
+def test_schema_findings_show_their_lines_and_hints(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/test")
     edit = editor(page)
     edit.area.fill(BROKEN)
     expect(edit.findings).to_have_text(
         [
-            "line 2event.connection.name missing Is nme a misspelling?",
+            "line 2event.connection.name missing Did you misspell it as nme?",
             "line 2event.connection.nme not in Auth0's reference Did you mean name?",
-            'line 3event.request.ip expected text, got a number Put it in quotes: "3".',
+            'line 3event.request.ip expected text, got a number Add quotes: "3".',
         ]
     )
     expect(edit.gutter).to_have_class(["", "error", "error", "", "", "", ""])
 
 
-def test_a_finding_leads_to_its_line_by_keyboard(visitor: Visitor) -> None:
-    page = visitor.open("/test")
+def test_a_finding_selects_its_line_by_keyboard(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/test")
     edit = editor(page)
     edit.area.fill(BROKEN)
     edit.findings.filter(has_text="event.request.ip").get_by_role("button").focus()
@@ -72,26 +72,26 @@ def test_a_finding_leads_to_its_line_by_keyboard(visitor: Visitor) -> None:
     assert selected == BROKEN.splitlines()[2]
 
 
-def test_what_is_no_json_is_told_at_its_line(visitor: Visitor) -> None:
-    page = visitor.open("/test")
+def test_invalid_json_is_reported_with_its_line(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/test")
     edit = editor(page)
     edit.area.fill('{\n  "user": {},\n}')
     expect(edit.findings).to_contain_text(["line 3"])
     page.get_by_role("button", name="Run", exact=True).click()
     expect(edit.result).to_contain_text("the event is not JSON")
-    visitor.complaints.clear()  # the browser counts a 400 as an error
+    browser_page.console_errors.clear()  # the browser counts a 400 as an error
 
 
-def test_an_event_is_edited_and_run_with_the_keyboard_alone(visitor: Visitor) -> None:
+def test_an_event_can_be_edited_and_run_by_keyboard(browser_page: BrowserPage) -> None:
     event = example("full")
     event["user"]["email"] = "new@example.com"
-    page = visitor.open("/test")
+    page = browser_page.open("/test")
     edit = editor(page)
     edit.area.focus()
     page.keyboard.press("Control+A")
     page.keyboard.insert_text(json.dumps(event, indent=2))
     page.keyboard.press("Control+Enter")
-    expect(edit.result).to_contain_text("new@example.com was told by mail")
+    expect(edit.result).to_contain_text("Email sent to new@example.com")
     expect(edit.result.locator("th")).to_have_text(
         [
             *("total request", "total runtime execution", "runtime processing", "action"),
@@ -102,35 +102,35 @@ def test_an_event_is_edited_and_run_with_the_keyboard_alone(visitor: Visitor) ->
     expect(page.get_by_role("heading", level=1)).to_contain_text("Run 2")
 
 
-def test_a_failure_shows_name_message_stack_and_line_as_auth0_does(visitor: Visitor) -> None:
-    visitor.site.emulator.switches.turn_on("Callout", "bad signature")
-    page = visitor.open("/test")
+def test_a_failure_shows_its_name_message_stack_and_line(browser_page: BrowserPage) -> None:
+    browser_page.harness.emulator.fault_toggles.turn_on("Callout", "bad signature")
+    page = browser_page.open("/test")
     page.get_by_role("button", name="Run", exact=True).click()
     result = editor(page).result
     expect(result).to_contain_text("action_error")
     expect(result).to_contain_text("The notice may not have been sent: 401 invalid_signature")
     expect(result.get_by_role("group", name="stack")).to_contain_text("action.js:")
-    result.get_by_text("API answers").click()
+    result.get_by_text("API response").click()
     raw = json.loads(result.get_by_role("group", name="POST …/test").inner_text())
     assert set(raw["payload"]) == {"error", "stats"}
     assert set(raw["payload"]["error"]) >= {"name", "message", "stack"}
 
 
-def test_the_console_shows_what_auth0_cuts_after_256_characters(visitor: Visitor) -> None:
-    code = visitor.site.action.read_text("utf-8")
-    talkative = code.replace("const address = event.user.email;", "console.log('x'.repeat(300)); $&", 1)
-    visitor.site.action.write_text(talkative.replace("$&", "const address = event.user.email;"), "utf-8")
+def test_the_console_marks_what_auth0_truncates_after_256_characters(browser_page: BrowserPage) -> None:
+    code = browser_page.harness.action.read_text("utf-8")
+    verbose_code = code.replace("const address = event.user.email;", "console.log('x'.repeat(300)); $&", 1)
+    browser_page.harness.action.write_text(verbose_code.replace("$&", "const address = event.user.email;"), "utf-8")
     try:
-        page = visitor.open("/test")
+        page = browser_page.open("/test")
         page.get_by_role("button", name="Run", exact=True).click()
         result = editor(page).result
         expect(result.locator("del")).to_have_text("x" * 44)
         expect(result).to_contain_text("Auth0 keeps the first 256 of these 300 characters")
     finally:
-        visitor.site.action.write_text(code, "utf-8")
+        browser_page.harness.action.write_text(code, "utf-8")
 
 
-def test_a_runs_event_opens_in_the_panel(visitor: Visitor) -> None:
-    page = visitor.open("/runs/1")
+def test_a_runs_event_opens_in_the_editor(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/runs/1")
     page.get_by_role("link", name="Edit and run").click()
     assert json.loads(editor(page).area.input_value()) == example()

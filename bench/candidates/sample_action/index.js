@@ -1,4 +1,5 @@
-// The walk-through's Action, with the event as the request's body and the key from the environment.
+// Auth0's SendGrid sample Action behind an HTTP function: the request body is the event, and the settings and the API key
+// come from the environment.
 const axios = require("axios");
 const functions = require("@google-cloud/functions-framework");
 
