@@ -84,8 +84,9 @@ def _syntax_error(error: yaml.YAMLError) -> SettingError:
 
 def find_errors(values: Mapping[str, str]) -> list[SettingError]:
     """Return everything that would keep a deployment with these values from working, each error once."""
-    found = [*_secret_values(values), *_names(values), *_own(values), *_addresses(values), *_secrets(values)]
-    found += _instances(values)
+    found = list(_secret_values(values))  # no further check may show these values
+    shown = {name: value for name, value in values.items() if name not in {error.name for error in found}}
+    found += [*_names(shown), *_own(shown), *_addresses(shown), *_secrets(shown), *_instances(shown)]
     known = {error.name for error in found}
     for target in (PUBLIC_TARGET, PRIVATE_TARGET):
         try:
@@ -140,7 +141,7 @@ def _names(values: Mapping[str, str]) -> Iterator[SettingError]:
             yield SettingError(name, "would start a debugger in the public service", "remove it")
         elif name in SET_BY_DEPLOY:
             yield SettingError(name, "is set by deploy.sh", "remove it")
-        elif name not in (*known, *SECRET_NAMES) and not re.fullmatch("[A-Z][A-Z0-9_]*_SECRET", name):
+        elif name not in known and not re.fullmatch("[A-Z][A-Z0-9_]*_SECRET", name):
             nearest = get_close_matches(name, known, 1)
             fix = f"did you mean {nearest[0]}?" if nearest else "remove it; env.yaml.example lists all settings"
             yield SettingError(name, "isn't a setting", fix)

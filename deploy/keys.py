@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from deploy import doctor, resources
+from deploy import doctor, policies, resources
 from deploy.deployment import Deployment
 from deploy.errors import DeployError
 from deploy.gcloud import Gcloud, base_name, items, text
@@ -26,6 +26,8 @@ def _store_value(gcloud: Gcloud, deployment: Deployment, name: str, value: str) 
     enabled = resources.enabled_apis(gcloud)
     found = resources.secret(deployment, name)
     is_there = "secretmanager.googleapis.com" in enabled and gcloud.read(*found.describe, parse=found.is_current)
+    if not is_there:
+        policies.check_replication(gcloud, deployment, [found.create])
     resources.enable_apis(gcloud, deployment, enabled)
     if not is_there:
         gcloud.write(*found.create)

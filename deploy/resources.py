@@ -142,7 +142,7 @@ def difference(gcloud: Gcloud, deployment: Deployment, enabled: Collection[str])
             can_exist = can_exist and (*item.group, "describe", item.resource, *item.flags) not in absent
             if item.wanted != (can_exist and is_bound(gcloud, item)):
                 changes.append(change_of(item))
-        elif not (can_exist and secret_values.latest_version(gcloud, deployment, item.name)):
+        elif secret_values.latest_version(gcloud, deployment, item.name, can_exist=can_exist) is None:
             changes.append(item)
     return changes
 

@@ -14,14 +14,16 @@ from runtime.signature import parse_signing_key
 SIGNING, SENDGRID = "CALLOUT_SIGNING_KEY", "SENDGRID_API_KEY"
 
 
-def latest_version(gcloud: Gcloud, deployment: Deployment, name: str) -> str | None:
+def latest_version(gcloud: Gcloud, deployment: Deployment, name: str, *, can_exist: bool = True) -> str | None:
     """Return the number of the version that the function reads, or None if there is none yet.
 
     Raise DeployError if it's disabled or destroyed, or if a pinned version doesn't exist: a new value is no fix.
     """
     version, secret = deployment.secret_version(name), deployment.secret_id(name)
     words = ("secrets", "versions", "describe", version, f"--secret={secret}")
-    found = gcloud.read(*words, parse=lambda version: (base_name(version), text(version["state"])))
+    found = None
+    if can_exist:
+        found = gcloud.read(*words, parse=lambda version: (base_name(version), text(version["state"])))
     if found is None:
         if version != "latest" and not gcloud.dry_run:
             raise DeployError(f"{name}_SECRET names version {version} of {secret}, which doesn't exist")

@@ -101,7 +101,7 @@ class Gcloud:
         self.refused: dict[str, str] = {}  # the words of a command: why it fails
         self.refused_once: dict[str, str] = {}
         self.broken = (0, 0, "")  # the number of a read, its exit status, and what it prints instead
-        self.deadly, self.victim = 0, 0
+        self.deadly, self.victim, self.signal = 0, 0, signal.SIGKILL
         self._lock = threading.Lock()
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -140,7 +140,7 @@ class Gcloud:
             except Refused as refused:
                 return 1, f"ERROR: (gcloud.{'.'.join(command.words[:-1])}) {refused}\n"
             if self.deadly and command in self.changes and len(self.changes) == self.deadly:
-                os.killpg(self.victim, signal.SIGKILL)
+                os.killpg(self.victim, self.signal)
             return 0, said
 
     def _answer(self, command: Command) -> str:

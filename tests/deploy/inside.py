@@ -37,7 +37,9 @@ class Inside:
     """Runs a command on a copy of a cloud, which it returns changed."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.env_yaml, self.missing, self._folder, self._capsys = ENV_YAML, set[str](), folder, capsys
+        self.env_yaml, self._folder, self._capsys = ENV_YAML, folder, capsys
+        self.missing, self.missing_in_project = set[str](), set[str]()
+        self.granted: set[str] | None = None  # in the project; None: everything but what is missing
         self._patch, self._times = patch, count(1)
         self.http: Any = self._permissions
         patch.setenv("PAUSE", "0")
@@ -46,10 +48,18 @@ class Inside:
         patch.setattr(doctor, "subprocess", SimpleNamespace(run=lambda *a, **k: SimpleNamespace(returncode=0)))
         patch.setattr(requests, "post", self._post)
 
-    def run(self, cloud: Cloud, *words: str, given: str = "", broken: tuple[int, int, str] = (0, 0, "")) -> Outcome:
+    def run(
+        self,
+        cloud: Cloud,
+        *words: str,
+        given: str = "",
+        broken: tuple[int, int, str] = (0, 0, ""),
+        refused: dict[str, str] | None = None,
+        refused_once: dict[str, str] | None = None,
+    ) -> Outcome:
         fake = Gcloud(self._folder, copy.deepcopy(cloud))
         fake.close()  # no process asks it
-        fake.broken = broken
+        fake.broken, fake.refused, fake.refused_once = broken, refused or {}, refused_once or {}
         self._patch.setattr(gcloud, "_run_read", lambda words: _read(fake, words))
         self._patch.setattr(gcloud, "_run_write", lambda words, value: _write(fake, words, value))
         self._patch.setattr(sys, "stdin", io.StringIO(given))
@@ -70,7 +80,10 @@ class Inside:
         return self.http(url, **given)
 
     def _permissions(self, url: str, json: Any, **_given: Any) -> Any:
-        granted = [each for each in json["permissions"] if each not in self.missing]
+        missing = self.missing | (self.missing_in_project if "/serviceAccounts/" not in url else set())
+        if self.granted is not None:
+            missing = set(json["permissions"]) - self.granted
+        granted = [each for each in json["permissions"] if each not in missing]
         return SimpleNamespace(status_code=200, json=lambda: {"permissions": granted})
 
 
