@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,28 @@ def test_every_setting_that_the_page_quotes_stands_in_the_example() -> None:
 def test_the_pages_secrets_are_those_of_the_action() -> None:
     tenant = (SOURCE / "auth0" / "tenant.yaml").read_text("utf-8")
     assert [name for name in re.findall(r"##(\w+)##", tenant) if f"`{name}`" not in PAGE] == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "key", "imports"),
+    [
+        ({"FUNCTION_URL": "https://notice.example.com"}, "echo whsec_key", True),
+        ({"FUNCTION_URL": ""}, "echo whsec_key", False),
+        ({"FUNCTION_URL": "https://notice.example.com"}, "exit 1", False),
+    ],
+)
+def test_the_pages_import_deletes_nothing_and_needs_both_secrets(
+    tmp_path: Path, variables: dict[str, str], key: str, imports: bool
+) -> None:
+    block = next(block for block in PAGE.split("```sh\n")[1:] if "auth0-deploy-cli" in block).partition("```")[0]
+    block = block.replace(" FUNCTION_URL=https://\u2026", "")  # what the user may forget
+    for name, line in (("npx", 'echo "$AUTH0_ALLOW_DELETE $FUNCTION_URL $CALLOUT_SIGNING_KEY"'), ("gcloud", key)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    script = block.partition("python3")[0]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "AUTH0_ALLOW_DELETE": "true", **variables}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == ("false https://notice.example.com whsec_key\n" if imports else "")
 
 
 @needs_gcloud

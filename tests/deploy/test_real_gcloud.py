@@ -52,7 +52,7 @@ class Operator:
         before = len(self.google.changes)
         command = [str(SOURCE / "deploy.sh"), "-e", str(self._settings), *words]
         done = subprocess.run(
-            command, env=self._environment, input=given, capture_output=True, text=True, timeout=400, check=False
+            command, env=self._environment, input=given, capture_output=True, text=True, timeout=1800, check=False
         )
         self.said += done.stdout + done.stderr
         assert done.returncode == 0, done.stderr
