@@ -96,6 +96,9 @@ def main(arguments: Sequence[str]) -> int:
     except DeployError as error:
         print(f"deploy.sh: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # nobody reads the output any more, as in ./deploy.sh plan | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("\ndeploy.sh: interrupted; run it again to complete it", file=sys.stderr)
         return 130

@@ -19,7 +19,7 @@ FUNCTION_NAMES = re.findall(
     "SENDGRID_URL DELIVERY THREADS SECRET_MAX_AGE_SECONDS SECRET_MANAGER_ENDPOINT CLOUD_TASKS_ENDPOINT "
     "GOOGLE_CLOUD_PROJECT REQUESTS_CA_BUNDLE HTTPS_PROXY NO_PROXY https_proxy no_proxy",
 )
-OWN = {
+DEPLOYMENT_SETTINGS = {
     "SERVICE": (
         "[a-z][a-z0-9-]{4,20}[a-z0-9]",
         "6 to 22 lowercase letters, digits, and hyphens, starting with a letter",
@@ -135,7 +135,7 @@ def _secret_values(values: Mapping[str, str]) -> Iterator[SettingError]:
 
 
 def _names(values: Mapping[str, str]) -> Iterator[SettingError]:
-    known = [*FUNCTION_NAMES, *OWN, *(f"{name}_SECRET" for name in SECRET_NAMES)]
+    known = [*FUNCTION_NAMES, *DEPLOYMENT_SETTINGS, *(f"{name}_SECRET" for name in SECRET_NAMES)]
     for name in values:
         if name in DEBUGGERS:
             yield SettingError(name, "would start a debugger in the public service", "remove it")
@@ -148,7 +148,7 @@ def _names(values: Mapping[str, str]) -> Iterator[SettingError]:
 
 
 def _own(values: Mapping[str, str]) -> Iterator[SettingError]:
-    for name, (pattern, expected) in OWN.items():
+    for name, (pattern, expected) in DEPLOYMENT_SETTINGS.items():
         if values.get(name) and not re.fullmatch(pattern, values[name]):
             yield SettingError(name, f"is {values[name]!r}", f"use {expected}")
 

@@ -11,7 +11,12 @@ from deploy.errors import DeployError
 from settings import SettingsError
 
 BUILT_IN = ("CALLOUT_SIGNING_KEY", "SENDGRID_API_KEY")
-NOT_COPIED = {*config.OWN, "GOOGLE_CLOUD_PROJECT", "THREADS", "DELIVERY"}  # set below, or deploy.sh's own
+NOT_COPIED = {
+    *config.DEPLOYMENT_SETTINGS,
+    "GOOGLE_CLOUD_PROJECT",
+    "THREADS",
+    "DELIVERY",
+}  # set below, or deploy.sh's own
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,15 @@ def test_a_missing_project_and_a_missing_sign_in_are_told_apart(inside: Inside) 
     assert "nobody is signed in: gcloud auth login" in inside.run(Cloud(signed_in=False), "versions").said
 
 
+def test_output_that_nobody_reads_to_its_end_is_no_error(bench: Bench) -> None:
+    with bench.start("plan") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
 def test_an_interruption_ends_without_a_traceback_and_the_next_run_completes_it(bench: Bench) -> None:
     bench.succeed("secret", "SENDGRID_API_KEY", given=SENDGRID_KEY)
     bench.gcloud.deadly, bench.gcloud.signal = len(bench.gcloud.changes) + 4, signal.SIGINT

@@ -170,4 +170,4 @@ def test_the_settings_are_those_that_the_function_reads() -> None:
 
 
 def test_the_example_has_every_setting_of_the_deployment() -> None:
-    assert set(config.OWN) <= set(config.read(SOURCE / "env.yaml.example"))
+    assert set(config.DEPLOYMENT_SETTINGS) <= set(config.read(SOURCE / "env.yaml.example"))
