@@ -78,7 +78,7 @@ class Scenarios:
 
     def _hangs(self) -> Iterator[Scenario]:
         faults, hang = self._environment.sendgrid.faults, self._durations.hang
-        for name in ("time-out", "accepted, never answered"):
+        for name in ("timeout", "accepted, never answered"):
             yield Scenario(name, self._brief_fault(faults, fault(name, seconds=hang), 4))
         yield Scenario("slow past the deadline", self._brief_fault(faults, fault("slow answer", seconds=hang / 300), 3))
 

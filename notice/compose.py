@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from notice.context import Context, build_context, clean_name, clean_text
+from notice.context import Context, build_context, clean_address, clean_name
 from notice.languages import Language, load_cldr, negotiate
+from runtime import log
+from runtime.address import ascii_domain
 from runtime.event import Event
 from settings import Settings
-
-MAX_ADDRESS_LENGTH = 320
 
 
 class Message(NamedTuple):
@@ -38,11 +38,12 @@ def password_changed(event: Event, settings: Settings) -> Message:
     languages = negotiate(event.request.language, settings.default_language)
     facts, contact = build_context(event, settings), settings.support_contact
     is_url = "://" in contact
+    log.redact_address(clean_address(event.user.email), "[address]")  # SendGrid's response may quote the email
     variables = {
         "product": settings.product_name,
         "sections": [_section(language, event, facts) for language in languages],
         "contact": contact,
-        "link": contact if is_url else f"mailto:{contact}",
+        "link": contact if is_url else f"mailto:{ascii_domain(contact)}",
     }
     return Message(
         to=event.user.email or "",
@@ -57,7 +58,7 @@ def password_changed(event: Event, settings: Settings) -> Message:
 
 def _section(language: Language, event: Event, facts: Context) -> SimpleNamespace:
     """Return the notice's strings in one language, with their placeholders filled in. The templates arrange them."""
-    connection, address = clean_name(event.connection.name), clean_text(event.user.email, MAX_ADDRESS_LENGTH) or ""
+    connection, address = clean_name(event.connection.name), clean_address(event.user.email)
     before_contact, _, after_contact = language.strings["step_contact"].partition("{contact}")
     values = {"address": _isolate(language, address)}
     if connection:

@@ -14,7 +14,10 @@ from notice.user_agent import Device, parse_device
 from runtime.event import Event
 from settings import Settings
 
-MAX_NAME_LENGTH = 100  # characters of an untrusted name
+MAX_NAME_LENGTH, MAX_ADDRESS_LENGTH = 100, 320  # characters of an untrusted name, and of an email address
+NO_LINK = r"[^\s@/\\?:,;\"<>()\[\]\u200c\u200d]+"  # without characters at which a client could start or end a link
+PLAIN_ADDRESS = re.compile(f"{NO_LINK}@{NO_LINK}")
+ZONE = re.compile(r"[A-Za-z0-9_+-]{1,14}(/[A-Za-z0-9_+-]{1,14}){0,2}")  # as the tz database names them
 LINK_START = re.compile(r"://|www\.", re.IGNORECASE)
 DOMAIN_DOT = re.compile(r"[.\u3002\uff0e\uff61](?=[^\s.]{2})")  # in any width; doesn't match "Washington, D.C."
 JOINERS = "\u200c\u200d"  # required for correct spelling in Persian and Indic scripts
@@ -57,6 +60,12 @@ def clean_name(text: str | None) -> str | None:
     return clean_text(DOMAIN_DOT.sub(". ", text)) if text else None
 
 
+def clean_address(address: str | None) -> str:
+    """Clean an untrusted email address; as a name if a part of it, rather than all of it, could become a link."""
+    text = clean_text(address, MAX_ADDRESS_LENGTH) or ""
+    return text if PLAIN_ADDRESS.fullmatch(text) else DOMAIN_DOT.sub(". ", text)
+
+
 def clean_text(text: str | None, max_length: int = MAX_NAME_LENGTH) -> str | None:
     """Return untrusted text as one short line that can't start a link or change the text direction.
 
@@ -74,7 +83,7 @@ def clean_text(text: str | None, max_length: int = MAX_NAME_LENGTH) -> str | Non
 
 def _parse_address(text: str | None) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(text or "")
+        address = ip_address((text or "").partition("%")[0])  # what follows is a zone ID: any text
     except ValueError:
         return None
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
@@ -91,7 +100,7 @@ def _country_code(code: str | None) -> str | None:
 def _local_time(time: datetime, zone: str | None) -> datetime | None:
     """Return the time in the zone, or None if the zone is unknown or its offset is zero at that time."""
     try:
-        local = time.astimezone(ZoneInfo(zone)) if zone and zone.isascii() and zone.isprintable() else time
+        local = time.astimezone(ZoneInfo(zone)) if zone and ZONE.fullmatch(zone) else time
     except (KeyError, ValueError, OSError, OverflowError):  # from ZoneInfo; OverflowError: out of datetime's range
         return None
     return local if local.utcoffset() else None

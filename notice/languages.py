@@ -85,11 +85,11 @@ def _match(tag: str) -> str | None:
     """Return the available tag nearest to `tag` by CLDR's aliases, likely scripts, and parents, or None."""
     tags = _tags_by_locale()
     locale: str | None = tag if tag in tags else _to_locale(tag)
-    while locale:
-        if locale in tags:
-            return tags[locale]
+    visited: set[str] = set()  # `pt` and `pt_BR` are each other's parents
+    while locale and locale not in tags and locale not in visited:
+        visited.add(locale)
         locale = _parent(locale)
-    return None
+    return tags.get(locale or "")
 
 
 def _to_locale(tag: str) -> str:

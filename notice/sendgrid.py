@@ -7,23 +7,22 @@ idempotency keys: SendGrid may have accepted a request that timed out.
 import json
 import math
 import re
-from contextlib import suppress
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 
-import idna
-
 from notice.compose import Message
 from runtime import log
+from runtime.address import ascii_domain
 from runtime.callout import Callout
 from runtime.clock import CLOCK, Clock
-from runtime.errors import Rejected, Unavailable
+from runtime.errors import NoticeError, Rejected, Unavailable
 from runtime.http_client import HttpClient, HttpResponse, NoResponse
 from runtime.results import Result
 from runtime.secrets import Secret
 from settings import Settings
 
 KEY_PATTERN = re.compile(r"SG\.[\w-]{22}\.[\w-]{43}", re.ASCII)
+MESSAGE_ID_PATTERN = re.compile(r"[\w.-]{1,100}", re.ASCII)
 ADDRESS_PATTERN = re.compile(r"(?<!\S)\S*@\S*")
 RECIPIENT_FIELD = re.compile(r"personalizations(\.\d+)?\.to\b")
 MAX_ATTEMPTS = 8
@@ -34,19 +33,20 @@ INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.2, 1.5  # doubles with each att
 MIN_ATTEMPT_SECONDS = 0.3  # don't retry with less time than this left
 MAX_RETRY_AFTER_SECONDS = 3600
 
+NOT_ALLOWED = "SendGrid's IP Access Management, or an account that isn't allowed to send."
 ADVICE = {
     400: "Fix the fields that SendGrid names.",
-    401: "Store a valid API key in the secret that SENDGRID_API_KEY_SECRET names.",
-    403: "Give the API key the scope mail.send.",
+    401: f"Possible causes: an invalid API key in the secret that SENDGRID_API_KEY_SECRET names, {NOT_ALLOWED}",
+    403: f"Possible causes: an API key without the scope mail.send, {NOT_ALLOWED}",
     413: "The email exceeds SendGrid's size limit.",
 }
 UNVERIFIED_SENDER = "Verify SENDER_EMAIL as a sender identity: https://app.sendgrid.com/settings/sender_auth"
-NOT_SENDGRID = "SENDGRID_URL doesn't point to SendGrid, which accepts email with status 202."
+NOT_SENDGRID = "Check SENDGRID_URL: SendGrid accepts an email with status 202."
 OUT_OF_CREDITS = "The SendGrid account is out of credits: https://app.sendgrid.com/account/billing"
 
 
-class _KeyRejected(Exception):
-    """SendGrid rejected the API key (401)."""
+class _Unauthorized(Rejected):
+    """SendGrid responded with 401: another API key may work."""
 
 
 class SendGrid:
@@ -59,7 +59,7 @@ class SendGrid:
     def send(self, message: Message, *, key: Secret, callout: Callout) -> Result:
         """Send the email, retrying within the callout's deadline. Return a result with status sent or sandbox.
 
-        If SendGrid rejects the key, it is read again once, so that a rotated key works within the same callout.
+        After a 401, the key is read again once, so that a rotated key works within the same callout.
         Raises Rejected (mail_rejected) or Unavailable (mail_unavailable, secret_unavailable).
         """
         body = json.dumps(payload(message, callout), ensure_ascii=True).encode()
@@ -67,12 +67,12 @@ class SendGrid:
             key = key.refresh()
         try:
             return self._send(body, key, callout)
-        except _KeyRejected:
+        except _Unauthorized as error:
+            log.write("WARNING", f"reading the API key again: {error.message}", code=error.code)
             fresh = key.refresh()
-        if fresh != key:
-            with suppress(_KeyRejected):
-                return self._send(body, fresh, callout)
-        raise _rejected(401, "API key rejected", ADVICE[401])
+            if fresh == key:
+                raise
+        return self._send(body, fresh, callout)
 
     def _send(self, body: bytes, key: Secret, callout: Callout) -> Result:
         if not KEY_PATTERN.fullmatch(key):
@@ -103,32 +103,29 @@ class SendGrid:
                 maybe_accepted=error.maybe_accepted,
             ) from error
         if response.status == 202 or (response.status == 200 and callout.sandbox):
+            message_id = log.redact(response.headers.get("X-Message-Id", ""))
             return Result(
                 "sandbox" if callout.sandbox else "sent",
-                message_id=response.headers.get("X-Message-Id"),
+                message_id=message_id if MESSAGE_ID_PATTERN.fullmatch(message_id) else None,
                 attempts=attempt,
             )
         raise self._to_error(response, attempt)
 
-    def _to_error(self, response: HttpResponse, attempt: int) -> Exception:
-        status, (reason, fields) = response.status, _parse_errors(response)
-        if status < 300:
-            return _rejected(status, reason, NOT_SENDGRID)
-        if status == 401 and "credits" in reason:
-            return _rejected(401, reason, OUT_OF_CREDITS)
-        if status == 401:
-            return _KeyRejected()
-        if status == 403 and "from" in fields:
-            return _rejected(403, reason, UNVERIFIED_SENDER)
-        if 400 <= status < 500 and status not in (408, 429):
-            recipient_rejected = bool(fields) and all(RECIPIENT_FIELD.match(field) for field in fields)
-            return _rejected(status, reason, ADVICE.get(status, ""), recipient_rejected=recipient_rejected)
-        return Unavailable(
-            "mail_unavailable",
-            f"SendGrid responded with status {status}",
-            cause=f"attempt {attempt}: {status} {reason}",
-            retry_after=self._retry_after(response),
-        )
+    def _to_error(self, response: HttpResponse, attempt: int) -> NoticeError:
+        status, (reason, fields) = response.status, parse_errors(response.body)
+        if 300 <= status < 400 or status in (408, 429) or status >= 500:
+            return Unavailable(
+                "mail_unavailable",
+                f"SendGrid responded with status {status}: {reason}",
+                cause=f"attempt {attempt}: {status} {reason}",
+                retry_after=self._retry_after(response),
+            )
+        advice = _advice(status, reason, fields)
+        message = f"SendGrid rejected the email ({status}: {reason}). {advice}".rstrip()
+        if status == 401 and advice != OUT_OF_CREDITS:
+            return _Unauthorized(message)
+        recipient_rejected = bool(fields) and all(RECIPIENT_FIELD.match(field) for field in fields)
+        return Rejected(message, recipient_rejected=recipient_rejected)
 
     def _retry_after(self, response: HttpResponse) -> int:
         """Return the seconds that SendGrid asks to wait, or 0 if it doesn't ask."""
@@ -159,11 +156,11 @@ def payload(message: Message, callout: Callout) -> dict[str, Any]:
     custom_args isn't private (it appears in SendGrid's webhooks and statistics), so it contains only the webhook-id.
     """
     disabled = {"enable": False}
-    sender = {"email": message.sender_email, **({"name": message.sender_name} if message.sender_name else {})}
+    sender = {"email": ascii_domain(message.sender_email)}
     return {
         "personalizations": [{"to": [{"email": ascii_domain(message.to)}]}],
-        "from": sender,
-        **({"reply_to": {"email": message.reply_to}} if message.reply_to else {}),
+        "from": {**sender, "name": message.sender_name} if message.sender_name else sender,
+        **({"reply_to": {"email": ascii_domain(message.reply_to)}} if message.reply_to else {}),
         "subject": message.subject,
         "content": [
             {"type": "text/plain", "value": message.text},
@@ -185,21 +182,12 @@ def payload(message: Message, callout: Callout) -> dict[str, Any]:
     }
 
 
-def ascii_domain(address: str) -> str:
-    """Convert the domain to its `xn--` form, because SendGrid lacks SMTPUTF8. Return other addresses unchanged."""
-    local, _, domain = address.rpartition("@")
-    if domain.isascii() or not local.isascii():
-        return address
-    try:
-        return f"{local}@{idna.encode(domain, uts46=True).decode()}"  # Python's own codec converts faß.de to fass.de
-    except UnicodeError:
-        return address
-
-
-def _rejected(status: int, reason: str, advice: str, *, recipient_rejected: bool = False) -> Rejected:
-    return Rejected(
-        f"SendGrid rejected the email ({status}: {reason}). {advice}".rstrip(), recipient_rejected=recipient_rejected
-    )
+def _advice(status: int, reason: str, fields: list[str]) -> str:
+    if status < 300:
+        return NOT_SENDGRID
+    if status == 401 and "credits" in reason:
+        return OUT_OF_CREDITS
+    return UNVERIFIED_SENDER if status == 403 and "from" in fields else ADVICE.get(status, "")
 
 
 def _parse_http_date(date: str) -> float | None:
@@ -211,12 +199,12 @@ def _parse_http_date(date: str) -> float | None:
         return None
 
 
-def _parse_errors(response: HttpResponse) -> tuple[str, list[str]]:
+def parse_errors(body: bytes) -> tuple[str, list[str]]:
     """Return SendGrid's messages as one line without addresses, and the field of each error ("" if it has none)."""
     try:
-        errors = [(str(error.get("message")), error.get("field")) for error in json.loads(response.body)["errors"]]
+        errors = [(str(error.get("message")), error.get("field")) for error in json.loads(body)["errors"]]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return ("unexpected response body" if response.body else "no reason given"), []
+        return ("unexpected response body" if body else "no reason given"), []
     text = "; ".join(f"{message} [{field}]" if field else message for message, field in errors)
     redacted = ADDRESS_PATTERN.sub("[address]", log.redact(text))
     printable = "".join(char if char.isprintable() else " " for char in redacted)

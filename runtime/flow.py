@@ -7,10 +7,11 @@ same way for that one Action.
 
 import functools
 import inspect
+import re
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ DELIVER_TIMEOUT_SECONDS = 45.0  # long enough that a slow acceptance isn't taken
 MAX_TASK_AGE_SECONDS = 31 * 24 * 3600  # how long Cloud Tasks keeps a task, so the maximum age of its signature
 MAX_TIMEOUTS = 5  # per notice, each possibly accepted by SendGrid; then `deliver` abandons the task
 MAX_TIMEOUT_COUNTS = 10_000  # notices
+ACTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,400}")  # because it ends a task's ID in Cloud Tasks
 
 Action = Callable[[Event, Api], Result | None]
 HttpFunction = Callable[[Request], Response]
@@ -53,13 +55,16 @@ class _VerifiedRequest(NamedTuple):
     deadline: float  # monotonic seconds
 
 
+Attempt = Callable[[str, _VerifiedRequest], Result]  # runs or enqueues the Action of this name
+
+
 def start(languages: Collection[str] | None = None) -> Settings:
     """Return the settings; if they are invalid, log each error and exit with status 1.
 
     `languages`: the tags of the languages that the notice has, against which DEFAULT_LANGUAGE is validated.
     """
     log.install()
-    process.tune_process()
+    process.prepare_fork()
     try:
         return load_settings(languages=languages)
     except SettingsError as invalid:
@@ -85,6 +90,8 @@ class Flow:
         """Register an Action (a decorator). Returns the HTTP function that Cloud Functions invokes."""
         if inspect.iscoroutinefunction(action):
             raise TypeError(f"{action.__name__} is async: define the Action with def instead of async def")
+        if not ACTION_NAME.fullmatch(action.__name__):
+            raise TypeError(f"{action.__name__} isn't an Action's name: use ASCII letters, digits, and underscores")
         self._actions[action.__name__] = action
 
         @functools.wraps(action)
@@ -149,24 +156,21 @@ class Flow:
     def _handle(self, request: _VerifiedRequest) -> JsonResponse:
         """Run every Action (direct mode), or enqueue a task for each (queue mode)."""
         attempt = self._run if self._queue is None else functools.partial(self._enqueue, self._queue)
-
-        def work(done: CompletedActions) -> JsonResponse:
-            """Run each Action that hasn't succeeded yet; a failure in one doesn't stop the others."""
-            outcomes = [done.get(name) or self._run_action(name, request, attempt) for name in self._actions]
-            done.update({outcome.name: outcome for outcome in outcomes if outcome.error is None})
-            return self._combine(request, outcomes)
-
-        return self._idempotency.run(request.event.callout.key, request.deadline, work)
+        return self._run_once(request.event.callout.key, self._actions, request, attempt)
 
     def _deliver(self, name: str, request: _VerifiedRequest) -> JsonResponse:
         if name not in self._actions:
             known = ", ".join(self._actions)
             raise NoticeError("unknown_action", "no Action has this name", cause=f"the flow's Actions: {known}")
         key = f"{request.event.callout.key}/{name}"
+        return self._run_once(key, [name], request, functools.partial(self._run_or_abandon, key))
 
-        def work(_done: CompletedActions) -> JsonResponse:
-            attempt = functools.partial(self._run_or_abandon, key)
-            return self._combine(request, [self._run_action(name, request, attempt)])
+    def _run_once(self, key: str, names: Iterable[str], request: _VerifiedRequest, attempt: Attempt) -> JsonResponse:
+        """Run each Action that hasn't succeeded yet; a failure in one doesn't stop the others."""
+
+        def work(done: CompletedActions) -> JsonResponse:
+            outcomes = [done.get(name) or self._run_action(name, request, attempt, done) for name in names]
+            return combine(request.event.callout, outcomes, self._clock.monotonic() - request.started)
 
         return self._idempotency.run(key, request.deadline, work)
 
@@ -176,7 +180,8 @@ class Flow:
 
     def _run_or_abandon(self, key: str, name: str, request: _VerifiedRequest) -> Result:
         """Run an Action, and abandon it only when retrying can't help: SendGrid rejected the recipient, or timed out
-        repeatedly."""
+        repeatedly.
+        """
         try:
             return self._run(name, request)
         except Rejected as error:
@@ -193,9 +198,7 @@ class Flow:
         is_new = queue.add(request.signed, request.body, key=key, action=name, deadline=deadline)
         return Result("queued" if is_new else "duplicate")
 
-    def _run_action(
-        self, name: str, request: _VerifiedRequest, attempt: Callable[[str, _VerifiedRequest], Result]
-    ) -> Outcome:
+    def _run_action(self, name: str, request: _VerifiedRequest, attempt: Attempt, done: CompletedActions) -> Outcome:
         started, error = self._clock.monotonic(), None
         try:
             result = attempt(name, request)
@@ -204,15 +207,14 @@ class Flow:
         except (Exception, SystemExit) as unexpected:  # noqa: BLE001  (one Action must not stop the others)
             log.write("ERROR", log.format_error(unexpected), code="internal", action=name)
             error = internal_error()
-        log.flush_console()
         if error is not None:
             result = Result("failed", reason=error.code)
         outcome = Outcome(name, result, milliseconds(self._clock.monotonic() - started), error)
+        if error is None:
+            done[name] = outcome  # before it is logged: whatever happens there, a retry must not run the Action again
+        log.flush_console()
         outcome.write_log()
         return outcome
-
-    def _combine(self, request: _VerifiedRequest, outcomes: list[Outcome]) -> JsonResponse:
-        return combine(request.event.callout, outcomes, self._clock.monotonic() - request.started)
 
 
 class _TimeoutCounter:
@@ -233,7 +235,8 @@ class _TimeoutCounter:
 
 def _tenant_id(event: Any) -> str | None:
     """Return the tenant ID of a not-yet-validated event, so that a tenant that isn't allowed gets 401 before any
-    validation error."""
+    validation error.
+    """
     try:
         tenant = event["tenant"]["id"]
     except (TypeError, KeyError):

@@ -22,11 +22,14 @@ from urllib.parse import quote
 
 import markupsafe
 
+from runtime.address import ascii_domain
+
 Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 
 MAX_TEXT_CHARS = 8192  # per field; Cloud Logging accepts 256 KB per entry
 MIN_SECRET_CHARS = 8  # redacting shorter ones would make the log unreadable
 MAX_SECRETS = 100
+SECRET_PREFIX = re.compile(r"SG\.|whsec_")
 _secrets: dict[str, tuple[str, ...]] = {}  # each with its encodings
 _write_lock = threading.Lock()
 
@@ -84,30 +87,38 @@ def bind(**fields: Any) -> None:
 
 
 def redact_address(address: str | None, user: str) -> None:
-    """Replace `address` with `user` in every further line of the current context, in any encoding."""
+    """Replace `address`, as received or as sent, with `user` in every further line of the current context.
+
+    A replacement that was set earlier stays.
+    """
     if address and len(address) > 2:  # a shorter one isn't valid, and redacting it would make the log unreadable
         # Outside ASCII, changing a letter's case can yield several letters, which re.IGNORECASE doesn't match.
-        cases = [address] if address.isascii() else [address, address.lower(), address.upper(), address.casefold()]
-        for text in cases:
-            _current().redactions.update(dict.fromkeys(_encodings(text), user))
+        cases = [] if address.isascii() else [address.lower(), address.upper(), address.casefold()]
+        for text in (address, ascii_domain(address), *cases):
+            _current().redactions = {**dict.fromkeys(_encodings(text), user), **_current().redactions}
 
 
 def redact_secret(value: str) -> None:
-    """Replace `value` with `[secret]` in every further line of any context, in any encoding.
+    """Replace `value`, with or without its prefix, with `[secret]` in every further line of any context.
 
     Only the last MAX_SECRETS values are remembered.
     """
-    if len(value) >= MIN_SECRET_CHARS:
-        _secrets[value] = tuple(dict.fromkeys(_encodings(value)))
+    texts = [text for text in (value, SECRET_PREFIX.sub("", value)) if len(text) >= MIN_SECRET_CHARS]
+    if texts:
+        _secrets[value] = tuple(dict.fromkeys(encoding for text in texts for encoding in _encodings(text)))
     while len(_secrets) > MAX_SECRETS:
         del _secrets[next(iter(_secrets))]
 
 
 def _encodings(text: str) -> Iterator[str]:
-    """Yield `text` as Python, JSON, HTML (from Jinja and from the standard library), and URLs encode it."""
+    """Yield `text` as Python, JSON, HTML (from Jinja and from the standard library), and URLs encode it.
+
+    HTML also as JSON encodes it: that is how the email is sent.
+    """
     escaped = str(markupsafe.escape(text))
-    yield from (text, repr(text)[1:-1], json.dumps(text)[1:-1], escaped)
-    yield escaped.replace("&#34;", "&quot;").replace("&#39;", "&#x27;")
+    for form in (text, escaped, escaped.replace("&#34;", "&quot;").replace("&#39;", "&#x27;")):
+        yield from (form, json.dumps(form)[1:-1])
+    yield repr(text)[1:-1]
     yield from (quote(text, safe=safe) for safe in ("", "/", "@"))
 
 

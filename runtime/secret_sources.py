@@ -1,6 +1,5 @@
 """Where secrets come from: a mounted file, or Secret Manager through its official client."""
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,6 @@ class _SecretManager:
     def __init__(self, endpoint: str, clock: Clock) -> None:
         self._endpoint, self._clock = endpoint, clock
         self._clients: dict[str, Any] = {}
-        self._lock = threading.Lock()
 
     def read(self, resource: str) -> str:
         """Return the secret's value. Raises PermanentError, or TemporaryError after two attempts."""
@@ -75,10 +73,9 @@ class _SecretManager:
 
     def _get_client(self, resource: str) -> Any:
         location = resource.split("/")[3] if "/locations/" in resource else ""
-        with self._lock:
-            if location not in self._clients:
-                self._clients[location] = _create_client(self._endpoint, location)
-            return self._clients[location]
+        if location not in self._clients:  # without a lock: if this hangs, the next read must not wait for it
+            self._clients[location] = _create_client(self._endpoint, location)
+        return self._clients[location]
 
 
 def _create_client(endpoint: str, location: str) -> Any:

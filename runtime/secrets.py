@@ -1,7 +1,7 @@
 """Secrets, cached and shared by all threads, read from Secret Manager or from the file that Cloud Run mounts.
 
-During an outage (5xx, 429, no network), the cached value is served stale, for a day at most. A permanent error (403,
-404, a disabled version) isn't an outage: the value is dropped immediately.
+During an outage (5xx, 429, no network, a read that hangs), the cached value is served stale, for a day at most. A
+permanent error (403, 404, a disabled version) isn't an outage: the value is dropped immediately.
 """
 
 import math
@@ -20,7 +20,7 @@ from settings import Settings
 MAX_STALE_SECONDS = 24 * 3600
 OUTAGE_RETRY_SECONDS = 10  # how long to serve a stale value before reading again
 READ_TIMEOUT_SECONDS = 4.0  # for one read, including its retry; less than a callout's deadline
-STALE_READ_TIMEOUT_SECONDS = 1.0  # the same, if a stale value is available
+STALE_READ_TIMEOUT_SECONDS = 1.0  # how long to wait for a read if a stale value is available
 
 
 class Secret(str):
@@ -42,93 +42,125 @@ class Secret(str):
 
 
 class _CachedValue(NamedTuple):
-    text: str
-    read_at: float  # monotonic seconds
-    checked_at: float  # monotonic seconds; later than read_at if the last read failed in an outage
+    text: str  # empty if there is none, or after a permanent error
+    read_at: float  # when the read that returned it started, in monotonic seconds
+    failed_at: float = -math.inf  # when a later read last failed, in monotonic seconds
 
-    def is_fresh(self, now: float, max_age: float, *, tolerate_outage: bool) -> bool:
-        """Return whether to use the value without reading again: it is young enough, or the last read, which failed
-        in an outage, is too recent to retry."""
-        failed_recently = self.checked_at > self.read_at and now - self.checked_at < OUTAGE_RETRY_SECONDS
-        return now - self.read_at < max_age or (failed_recently and tolerate_outage)
+    def is_fresh(self, now: float, max_age: float) -> bool:
+        """Return whether to use the value without reading again: it's young enough, or a read has just failed."""
+        return bool(self.text) and (now - self.read_at < max_age or now - self.failed_at < OUTAGE_RETRY_SECONDS)
+
+
+_NO_VALUE = _CachedValue("", -math.inf)
+
+
+class _Read(NamedTuple):
+    """A read, in a thread of its own so that callers can time out even if the source hangs."""
+
+    started: float  # monotonic seconds
+    text: Future[str]
+
+    def can_be_joined(self, now: float, min_interval: float) -> bool:
+        age = now - self.started
+        return age < min_interval or (age < READ_TIMEOUT_SECONDS and not self.text.done())
 
 
 class SecretCache:
-    """The secret cache of this process. Thread-safe; only one thread at a time reads a secret."""
+    """The secret cache of this process. Thread-safe; concurrent callers share one read."""
 
     def __init__(self, settings: Settings, *, fetch: Callable[[str], str] | None = None, clock: Clock = CLOCK) -> None:
         self._max_age, self._clock = settings.secret_max_age_seconds, clock
         self._fetch = fetch or build_reader(settings, clock)
         self._values: dict[str, _CachedValue] = {}
-        self._reads: dict[str, Future[str]] = {}  # in progress, by source
+        self._reads: dict[tuple[str, bool], _Read] = {}  # the latest, by source and whether it is a refresh
         self._lock = threading.Lock()
 
-    def get(
-        self, source: str, *, max_age: float | None = None, allow_stale: bool = True, deadline: float = math.inf
-    ) -> str:
-        """Return the value at `source`, at most `max_age` seconds old (default: SECRET_MAX_AGE_SECONDS).
+    def get(self, source: str, *, max_age: float | None = None, deadline: float = math.inf) -> str:
+        """Return the value at `source`, at most `max_age` seconds old (default: SECRET_MAX_AGE_SECONDS), or an older
+        one during an outage. Waits until `deadline` (monotonic seconds) at most.
 
-        `max_age=0` means the caller knows the value is invalid: always read again, even right after a failed read.
-        `allow_stale`: return an older value during an outage. Waits until `deadline` (monotonic seconds) at most.
         Raises Unavailable (secret_unavailable).
+        """
+        now, value = self._clock.monotonic(), self._values.get(source, _NO_VALUE)
+        if value.is_fresh(now, self._max_age if max_age is None else max_age):
+            return value.text
+        try:
+            return self._read(source, min(deadline, now + STALE_READ_TIMEOUT_SECONDS) if value.text else deadline)
+        except TemporaryError as error:
+            return self._serve_stale(source, str(error))
+
+    def refresh(self, source: str, *, min_interval: float = 0.0, deadline: float = math.inf) -> str:
+        """Read the value at `source` again, because the caller knows that the cached one is outdated.
+
+        Within `min_interval` seconds of the previous refresh, its result counts instead, even if it failed.
+        Raises Unavailable (secret_unavailable).
+        """
+        try:
+            return self._read(source, deadline, refresh=True, min_interval=min_interval)
+        except TemporaryError as error:
+            raise _unavailable(source, str(error)) from error
+
+    def _read(self, source: str, deadline: float, *, refresh: bool = False, min_interval: float = 0.0) -> str:
+        """Return the result of the latest read if it can be joined, or of a new one.
+
+        A refresh joins only a refresh: another read may have started before the value changed.
         """
         started = self._clock.monotonic()
         with self._lock:
-            value = self._values.get(source)
-            age = self._max_age if max_age is None else max_age
-            if value and value.is_fresh(started, age, tolerate_outage=max_age != 0):
-                return value.text
-            read = self._reads.get(source) or self._start_read(source)
-        timeout = READ_TIMEOUT_SECONDS if value is None or max_age is not None else STALE_READ_TIMEOUT_SECONDS
+            read = self._reads.get((source, refresh))
+            if read is None or not read.can_be_joined(started, min_interval):
+                read = self._reads[source, refresh] = self._start_read(source, started)
         try:
-            return read.result(min(timeout, max(deadline - started, 0)))
-        except (FutureTimeoutError, TemporaryError) as error:
-            return self._serve_stale(source, value if allow_stale else None, str(error) or "timed out")
+            # Not result(): one exception, raised for every caller, would keep all of their stack frames in memory.
+            error = read.text.exception(max(0, min(deadline, read.started + READ_TIMEOUT_SECONDS) - started))
+        except FutureTimeoutError:
+            raise TemporaryError("timed out") from None
         finally:
             log.add_network_seconds(self._clock.monotonic() - started)
+        if isinstance(error, PermanentError):
+            raise _unavailable(source, str(error)) from error
+        if error is not None:
+            raise (TemporaryError if isinstance(error, TemporaryError) else RuntimeError)(str(error)) from error
+        return read.text.result()
 
-    def _start_read(self, source: str) -> Future[str]:
-        """Read in a separate thread, so that callers can time out even if the source hangs."""
-        read = self._reads[source] = Future()
-        threading.Thread(target=self._read, args=(source, read), daemon=True).start()
+    def _start_read(self, source: str, started: float) -> _Read:
+        read = _Read(started, Future())
+        try:
+            threading.Thread(target=self._run, args=(source, read), daemon=True).start()
+        except RuntimeError as error:  # no more threads
+            raise TemporaryError(str(error)) from error
         return read
 
-    def _read(self, source: str, read: Future[str]) -> None:
-        try:
-            text = self._fetch_and_store(source)
-        except BaseException as error:  # noqa: BLE001  (raised in every waiting thread)
-            self._reads.pop(source)
-            read.set_exception(error)
-        else:
-            self._reads.pop(source)
-            read.set_result(text)
-
-    def _fetch_and_store(self, source: str) -> str:
+    def _run(self, source: str, read: _Read) -> None:
         try:
             text = self._fetch(source).strip()
-        except PermanentError as error:
-            self._values.pop(source, None)
-            raise _unavailable(source, str(error)) from error
-        for part in (text, *text.split()):
-            log.redact_secret(part)
-        now = self._clock.monotonic()
-        self._values[source] = _CachedValue(text, now, now)
-        return text
+            for part in (text, *text.split()):
+                log.redact_secret(part)
+            self._store(source, _CachedValue(text, read.started))
+        except BaseException as error:  # noqa: BLE001  (raised in every waiting thread)
+            if isinstance(error, PermanentError):
+                self._store(source, _CachedValue("", read.started))
+            read.text.set_exception(error)
+        else:
+            read.text.set_result(text)
 
-    def _serve_stale(self, source: str, stale: _CachedValue | None, cause: str) -> str:
+    def _store(self, source: str, value: _CachedValue) -> None:
+        with self._lock:  # a read that took long doesn't replace the result of one that started later
+            self._values[source] = max(value, self._values.get(source, _NO_VALUE), key=lambda each: each.read_at)
+
+    def _serve_stale(self, source: str, cause: str) -> str:
         now = self._clock.monotonic()
-        if stale is None or now - stale.read_at > MAX_STALE_SECONDS:
-            raise _unavailable(source, cause)
         with self._lock:
-            is_current = self._values.get(source) is stale  # not replaced or dropped in the meantime
-            if is_current:
-                self._values[source] = _CachedValue(stale.text, stale.read_at, now)
-        if is_current:
-            age = now - stale.read_at
+            value = self._values.get(source, _NO_VALUE)
+            if not value.text or now - value.read_at > MAX_STALE_SECONDS:
+                raise _unavailable(source, cause)
+            self._values[source] = value._replace(failed_at=now)
+        if not value.is_fresh(now, 0):  # the first of several callers
+            age = now - value.read_at
             log.write(
                 "WARNING", f"{source}: {cause}; serving the value read {age:.0f} s ago", code="stale_secret_served"
             )
-        return stale.text
+        return value.text
 
 
 def _unavailable(source: str, cause: str) -> Unavailable:
@@ -149,12 +181,11 @@ class ActionSecrets(Mapping[str, Secret]):
             raise AttributeError(f"no secret named {name}: declare {name}_SECRET; declared: {known}") from None
 
     def __getitem__(self, name: str) -> Secret:
-        return self._get(self._sources[name])
+        source = self._sources[name]
+        return self._secret(source, self._secrets.get(source, deadline=self._deadline))
 
-    def _get(self, source: str, **options: Any) -> Secret:
-        text = self._secrets.get(source, deadline=self._deadline, **options)
-        # A caller that refreshes knows the cached value was rejected, so don't fall back to it during an outage.
-        return Secret(text, lambda: self._get(source, max_age=0, allow_stale=False))
+    def _secret(self, source: str, text: str) -> Secret:
+        return Secret(text, lambda: self._secret(source, self._secrets.refresh(source, deadline=self._deadline)))
 
     def __iter__(self) -> Any:
         return iter(self._sources)

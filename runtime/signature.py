@@ -6,7 +6,6 @@ The scheme is Standard Webhooks, https://github.com/standard-webhooks/standard-w
 import base64
 import binascii
 import hmac
-import math
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from runtime.secrets import SecretCache
 from settings import Settings
 
 TOLERANCE_SECONDS = 300
-ID = re.compile(r"[!-~]{1,256}")
+ID = re.compile(r"[A-Za-z0-9_-]{1,256}")  # no dots: they separate the parts of the signed text
 TIMESTAMP = re.compile(r"[1-9][0-9]{0,10}")  # canonical form only, because the header text itself is signed
 MIN_REREAD_INTERVAL_SECONDS = 10  # between re-reads triggered by unknown signatures
 KEY_PREFIX = "whsec_"
@@ -87,33 +86,29 @@ class SigningKeys:
 
     def __init__(self, settings: Settings, secrets: SecretCache, *, clock: Clock = CLOCK) -> None:
         self._source, self._secrets, self._clock = settings.signing_key_secret, secrets, clock
-        self._reread_at = -math.inf  # monotonic seconds
         self._reported: str | None = None
 
     def verify(self, headers: Headers, body: bytes, *, tolerance: float, deadline: float) -> SignedHeaders:
         """Return the headers' content if one of the keys signed the body, at most `tolerance` seconds ago.
 
         An unknown signature is checked again with freshly read keys, so that a new key works immediately.
-        Raises InvalidCallout (invalid_signature) or Unavailable (secret_unavailable).
+        Raises InvalidCallout (invalid_signature), or Unavailable (secret_unavailable) if the keys can't be read.
         """
         signed = parse_headers(headers)
         check_age(signed, self._clock.now(), tolerance=tolerance)
-        if not has_valid_signature(signed, body, self._keys(None, deadline)) and not has_valid_signature(
-            signed, body, self._keys(self._max_age_for_unknown_signature(), deadline)
-        ):
+        if has_valid_signature(signed, body, self._parse(self._secrets.get(self._source, deadline=deadline))):
+            return signed
+        keys = self._parse(
+            self._secrets.refresh(self._source, min_interval=MIN_REREAD_INTERVAL_SECONDS, deadline=deadline)
+        )
+        if not keys:
+            raise Unavailable("secret_unavailable", "can't read a secret", cause="no valid signing key")
+        if not has_valid_signature(signed, body, keys):
             raise invalid_signature("no signature matches a known key")
         return signed
 
-    def _max_age_for_unknown_signature(self) -> float:
-        """Return the seconds since an unknown signature last triggered a re-read; 0 triggers one now."""
-        now = self._clock.monotonic()
-        if now - self._reread_at >= MIN_REREAD_INTERVAL_SECONDS:
-            self._reread_at = now
-        return now - self._reread_at
-
-    def _keys(self, max_age: float | None, deadline: float) -> list[bytes]:
+    def _parse(self, text: str) -> list[bytes]:
         """Return every valid key in the secret; log each malformed key once."""
-        text = self._secrets.get(self._source, max_age=max_age, deadline=deadline)
         keys, errors = [], []
         for number, encoded in enumerate(text.split(), 1):
             try:
@@ -124,6 +119,4 @@ class SigningKeys:
             self._reported = text
             for message in errors:
                 log.write("ERROR", message, code="malformed_signing_key")
-        if not keys:
-            raise Unavailable("secret_unavailable", "can't read a secret", cause="no valid signing key")
         return keys

@@ -43,7 +43,7 @@ FAULTS: Mapping[str, Fault] = {
         _page("bad gateway", 502, "502: HTML from a proxy; retried"),
         _error("unavailable", "503: retried"),
         Fault("delay", "delay", seconds=2, summary="responds two seconds late"),
-        Fault("hang", "time-out", seconds=60, summary="never responds; doesn't accept the email"),
+        Fault("hang", "timeout", seconds=60, summary="never responds; doesn't accept the email"),
         Fault(
             "hang", "accepted, never answered", seconds=60, accepted=True, summary="accepts the email, never responds"
         ),

@@ -191,7 +191,7 @@ PERSISTENT = [
     "server error",
     "bad gateway",
     "unavailable",
-    "time-out",
+    "timeout",
     "reset",
     "slow answer",
     "accepted, never answered",

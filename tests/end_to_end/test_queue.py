@@ -539,7 +539,7 @@ def test_deliver_sends_the_email_in_flight_before_it_stops(harness: QueueHarness
 
 def test_killing_deliver_loses_no_email(harness: QueueHarness) -> None:
     addresses = [new_address() for _ in range(5)]
-    with harness.sendgrid_faults(fault("time-out", count=5)):
+    with harness.sendgrid_faults(fault("timeout", count=5)):
         responses = harness.send_all(map(callout_for, addresses))
         wait_until(lambda: not harness.sendgrid.faults.pending())
         harness.deliver.stop(signal.SIGKILL)

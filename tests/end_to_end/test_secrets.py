@@ -1,17 +1,21 @@
 """Tests of secrets that are rotated, disabled, denied, or unavailable while the function runs."""
 
-from collections.abc import Iterator, Mapping
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from auth0.callout import OutgoingCallout
+from emulator.core.faults import Fault
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, new_signing_key
 from emulator.secret_manager.server import FAULTS
 from tests.end_to_end.callouts import callout_for, make_callout, make_event, new_address
-from tests.end_to_end.harness import Harness, Response
+from tests.end_to_end.harness import LOG_TIMEOUT_SECONDS, Harness, Response
 from tests.end_to_end.leak_checker import LeakChecker
 
 
@@ -193,7 +197,7 @@ def run_outage(name: str, harness: Harness) -> Outcome:
 
 
 def send_with_retries(harness: Harness, callout: OutgoingCallout) -> Response:
-    """Send the callout up to three times, as the forwarder would; a hanging read may outlast the first attempts."""
+    """Send the callout up to three times, because a hanging read can take longer than the first attempts."""
     response = harness.send(callout)
     for _ in range(2):
         response = response if response.status != 503 else harness.send(callout)
@@ -249,3 +253,60 @@ def test_a_missing_mounted_secret_returns_503(leak_checker: LeakChecker, tmp_pat
         (tmp_path / "sendgrid-api-key").unlink()
         response = harness.send(make_callout(make_event(new_address())))
     assert (response.status, response.code) == (503, "secret_unavailable")
+
+
+# Reads that hang
+
+
+Hang = Callable[[Harness, Path], AbstractContextManager[None]]
+
+
+@contextmanager
+def hung_mount(_: Harness, folder: Path) -> Iterator[None]:
+    """Make reads of the mounted signing key hang: opening a FIFO that nobody writes to blocks."""
+    file = folder / "callout-signing-key"
+    file.unlink()
+    os.mkfifo(file)
+    yield
+    file.unlink()
+
+
+@contextmanager
+def dribbling_secret_manager(harness: Harness, _: Path) -> Iterator[None]:
+    """Make Secret Manager send one byte every half second: no timeout between two bytes ever expires."""
+    with harness.secret_manager_faults(Fault("slow", seconds=0.5, count=None)):
+        yield
+
+
+@pytest.mark.parametrize("hang", [hung_mount, dribbling_secret_manager], ids=lambda hang: hang.__name__)
+def test_a_key_rotated_while_its_reads_hang_is_never_rejected_and_works_once_they_do(
+    leak_checker: LeakChecker, tmp_path: Path, hang: Hang
+) -> None:
+    callout = callout_for(new_address())
+    with Harness(leak_checker, mounted=tmp_path if hang is hung_mount else None) as harness:
+        old, new = harness.signing_key, new_signing_key()
+        assert harness.send(callout_for(new_address())).status == 200
+        with hang(harness, tmp_path):
+            responses = [harness.send(callout, key=new) for _ in range(3)]
+            assert {(response.status, response.code) for response in responses} == {(503, "secret_unavailable")}
+            assert harness.send(callout_for(new_address()), key=old).status == 200
+        harness.set_signing_keys(new)
+        response = send_until_available(harness, callout)
+    assert (response.status, response.body["status"]) == (200, "sent")
+
+
+def test_a_first_read_that_hangs_is_replaced_by_the_next_callouts(leak_checker: LeakChecker, tmp_path: Path) -> None:
+    callout = callout_for(new_address())
+    with Harness(leak_checker, mounted=tmp_path) as harness:
+        with hung_mount(harness, tmp_path):
+            assert harness.send(callout).code == "secret_unavailable"
+        harness.set_signing_keys(harness.signing_key)
+        assert harness.send(callout).body["status"] == "sent"
+
+
+def send_until_available(harness: Harness, callout: OutgoingCallout) -> Response:
+    """Send the callout until the response isn't a 503."""
+    deadline = time.monotonic() + LOG_TIMEOUT_SECONDS * 3
+    while (response := harness.send(callout)).status == 503 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return response

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from emulator.sendgrid.mail_send import violations
 from notice.compose import Message
 from notice.sendgrid import payload
+from runtime import log
 from tests.notice.sample import (
     CONTACT,
     REFERENCE,
@@ -162,6 +163,12 @@ def test_a_contact_address_is_the_reply_to_address() -> None:
     message = email()
     assert message.reply_to == CONTACT
     assert _links(message) == {f"mailto:{CONTACT}"}
+
+
+def test_an_internationalized_contact_address_is_shown_as_set_and_linked_in_its_xn_form() -> None:
+    message = email(options={"SUPPORT_CONTACT": "hilfe@bücher.example"})
+    assert "hilfe@bücher.example" in message.text
+    assert _links(message) == {"mailto:hilfe@xn--bcher-kva.example"}
 
 
 def test_a_contact_url_is_linked_without_a_reply_to_address() -> None:
@@ -360,6 +367,16 @@ def test_an_address_without_printable_characters_still_yields_an_email() -> None
     message = email_in("en", user__email="\u202e")
     assert message.to == "\u202e"
     assert "The password for your Username-Password-Authentication account  was recently changed." in message.text
+
+
+@pytest.mark.parametrize("address", ["ada@example.com", '"see evil.example"@example.com', "x" * 400 + "@example.com"])
+def test_the_address_is_redacted_as_the_email_shows_it(address: str) -> None:
+    """SendGrid's response, which is logged, may quote the email."""
+    with log.context():
+        log.redact_address(address, "user 0123")
+        sentence = next(line for line in text_lines(email_in("en", user__email=address)) if "account" in line)
+        redacted = log.redact(sentence).split("account ")[1]
+        assert redacted.split(" was ")[0] in ("user 0123", "[address]")
 
 
 def test_the_recipient_is_the_unchanged_address() -> None:

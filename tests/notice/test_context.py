@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice.context import MAX_NAME_LENGTH, Context, build_context, clean_name, clean_text
+from notice.context import (
+    MAX_ADDRESS_LENGTH,
+    MAX_NAME_LENGTH,
+    Context,
+    build_context,
+    clean_address,
+    clean_name,
+    clean_text,
+)
 from tests.notice.sample import TIME, event, settings
 
 ONLY_TIME = Context(TIME, None, None, None, None, None, None)
@@ -62,6 +70,7 @@ def test_only_the_time_is_shown_for_own_addresses(own_addresses: str) -> None:
         ("::FFFF:C000:22C", "192.0.2.0/24"),
         ("2001:db8::17", "2001:db8::/32"),
         ("2001:0DB8:0000::0017", "2001:db8::/32"),
+        ("2001:db8::17%eth0", "2001:db8::/32"),
     ],
 )
 def test_own_addresses_match_in_any_notation(address: str, own_addresses: str) -> None:
@@ -78,6 +87,11 @@ def test_other_addresses_do_not_match_own_addresses() -> None:
         ("192.0.2.44", "192.0.2.44"),
         ("2001:0DB8::0017", "2001:db8::17"),
         ("::ffff:192.0.2.44", "192.0.2.44"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("fe80::1%ANY TEXT\nwww.evil.example", "fe80::1"),
+        ("2001:db8::17%" + "x" * 60_000, "2001:db8::17"),
+        ("::ffff:192.0.2.44%eth0", "192.0.2.44"),
+        ("%eth0", None),
         ("192.0.2.300", None),
         ("192.0.2.44, 10.0.0.1", None),
         ("<b>192.0.2.44</b>", None),
@@ -118,6 +132,7 @@ def test_the_context_setting_selects_the_facts(selected: str) -> None:
         ],  # same time as UTC in November
         *["Nowhere/Town", "../etc/passwd", "/etc/localtime", "Europe", "Europe/", "..", "", " ", "A" * 10_000],
         *["Europe/Stockholm\x00", "Europe/Stockholm\n", "Européen/Paris", "tzdata.zi", "zone.tab", ..., 5],
+        *["a/" * 400 + "a", "a/" * 30_000 + "a", "A" * 60_000, "leapseconds", "posixrules/x", "__init__", "-"],
     ],
 )
 def test_local_time_is_omitted_for_utc_or_unknown_zones(zone: Any) -> None:
@@ -221,3 +236,34 @@ def test_clean_text_is_safe_for_arbitrary_input(text: str) -> None:
         assert "www." not in line.lower()
         assert line == " ".join(line.split())
         assert all(char.isprintable() or char in "\u200c\u200d" for char in line)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (None, ""),
+        ("ada.lovelace@example.co.uk", "ada.lovelace@example.co.uk"),
+        ("o'connor+news_1.x&y=z~!#$%^*{}|`@mail-1.example.com", "o'connor+news_1.x&y=z~!#$%^*{}|`@mail-1.example.com"),
+        ("søren.ö@bücher.example", "søren.ö@bücher.example"),
+        ("उपयोगकर्ता.नाम@उदाहरण.भारत", "उपयोगकर्ता.नाम@उदाहरण.भारत"),
+        ("evil.example/login@example.com", "evil. example/login@example. com"),
+        ("evil.example:80@example.com", "evil. example:80@example. com"),
+        ('"see evil.example now"@example.com', '"see evil. example now"@example. com'),
+        ("see evil.example @example.com", "see evil. example @example. com"),
+        ("see\u200bevil.example\u200b@example.com", "see evil. example @example. com"),
+        ("evil.example\u200c@example.com", "evil. example\u200c@example. com"),
+        ("a@evil.example@example.com", "a@evil. example@example. com"),
+        ("a@example.com/login", "a@example. com/login"),
+        ("evil.example", "evil. example"),
+        ("www.evil.example@example.com", "evil.example@example.com"),
+    ],
+)
+def test_an_address_stays_intact_unless_a_part_of_it_could_become_a_link(address: str | None, expected: str) -> None:
+    assert clean_address(address) == expected
+
+
+@given(st.text() | st.lists(st.sampled_from([".", "evil", "com", "@", "/", " ", "\u200b", "\u200c", '"'])).map("".join))
+def test_a_clean_address_has_no_bare_domain(text: str) -> None:
+    words = clean_address(text).split()
+    assert not any(re.search(r"[.．。｡][^\s.]{2}", word) for word in words if not re.fullmatch("[^@]+@[^@/:]+", word))
+    assert sum(map(len, words)) <= MAX_ADDRESS_LENGTH

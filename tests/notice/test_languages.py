@@ -5,6 +5,7 @@ from babel.core import get_global
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notice import languages
 from notice.languages import MAX_ENTRIES, MAX_LENGTH, _negotiate, available, load_language, negotiate
 from tests.notice.sample import TAGS
 
@@ -126,6 +127,15 @@ def test_a_language_is_loaded_once() -> None:
 def test_a_path_outside_the_translations_is_not_loaded() -> None:
     with pytest.raises(FileNotFoundError):
         load_language("../../settings")
+
+
+@pytest.mark.parametrize(("removed", "header"), [("pt_BR", "pt"), ("pt_BR", "pt-BR"), ("nb", "no"), ("nb", "nb-NO")])
+def test_a_removed_language_is_unavailable(monkeypatch: pytest.MonkeyPatch, removed: str, header: str) -> None:
+    """A user may delete the languages that they don't need."""
+    remaining = {locale: tag for locale, tag in languages._tags_by_locale().items() if locale != removed}
+    monkeypatch.setattr(languages, "_tags_by_locale", lambda: remaining)
+
+    assert languages._match(header) is None
 
 
 @given(st.text(max_size=60) | st.lists(st.text(alphabet="abzhtwDEpt-_;q=0.19, *", max_size=12)).map(",".join))

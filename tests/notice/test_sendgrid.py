@@ -12,7 +12,6 @@ import responses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notice import sendgrid as module
 from notice.compose import Message
 from notice.sendgrid import SendGrid, payload
 from runtime import log
@@ -23,7 +22,7 @@ from runtime.http_client import HttpResponse, NoResponse
 from runtime.results import Result
 from runtime.secrets import Secret
 from settings import Settings
-from tests.conftest import FakeTime, MakeSettings
+from tests.conftest import FakeTime, Lines, MakeSettings
 
 URL = "https://api.sendgrid.com/v3/mail/send"
 KEY = f"SG.{'a' * 22}.{'b' * 43}"
@@ -56,6 +55,15 @@ class Keys:
     def get(self) -> Secret:
         self.reads += 1
         return Secret(self.texts[min(self.reads, len(self.texts)) - 1], self.get)
+
+
+class UnreadableKeys(Keys):
+    """A secret that can be read only once."""
+
+    def get(self) -> Secret:
+        if self.reads:
+            raise Unavailable("secret_unavailable", "can't read a secret")
+        return super().get()
 
 
 @pytest.fixture
@@ -107,6 +115,18 @@ def test_an_accepted_email_is_sent(mock: responses.RequestsMock, send: Send) -> 
     assert (call.request.body or "").isascii()
 
 
+@pytest.mark.parametrize(
+    "header", ["", ADDRESS, "j%2Bsmith%40example.com", f"x{KEY}", "two words", "x" * 101, "é" * 22, "<b>m</b>"]
+)
+def test_a_message_id_that_is_malformed_or_contains_a_key_is_not_reported(
+    mock: responses.RequestsMock, send: Send, header: str
+) -> None:
+    log.redact_secret(KEY)
+    mock.post(URL, status=202, headers={"X-Message-Id": header})
+
+    assert send() == Result("sent", attempts=1)
+
+
 @pytest.mark.parametrize("status", [200, 202])
 def test_a_valid_email_in_sandbox_mode_is_not_sent(mock: responses.RequestsMock, send: Send, status: int) -> None:
     mock.post(URL, status=status)
@@ -141,10 +161,15 @@ def test_the_eu_endpoint_is_used_if_configured(
 
 # Permanent errors
 
+NOT_LISTED = "The requestor's IP Address is not whitelisted"
+INVALID_GRANT = "The provided authorization grant is invalid, expired, or revoked"
 MALFORMED_BODIES: list[Any] = [{"errors": None}, {"errors": ["text"]}, {"errors": 5}, {}, [], "[" * 60_000, b"\xff"]
 FIELDS = "Fix the fields that SendGrid names."
 UNVERIFIED = "Verify SENDER_EMAIL as a sender identity: https://app.sendgrid.com/settings/sender_auth"
 CREDITS = "The SendGrid account is out of credits: https://app.sendgrid.com/account/billing"
+NOT_ALLOWED = "SendGrid's IP Access Management, or an account that isn't allowed to send."
+NO_SCOPE = f"Possible causes: an API key without the scope mail.send, {NOT_ALLOWED}"
+UNAUTHORIZED = f"Possible causes: an invalid API key in the secret that SENDGRID_API_KEY_SECRET names, {NOT_ALLOWED}"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +180,11 @@ CREDITS = "The SendGrid account is out of credits: https://app.sendgrid.com/acco
             errors(("Does not contain a valid address.", "personalizations.0.to.0.email"), ("Bad.", "subject")),
             f"Does not contain a valid address. [personalizations.0.to.0.email]; Bad. [subject]). {FIELDS}",
         ),
-        (403, errors(("access forbidden", None)), "access forbidden). Give the API key the scope mail.send."),
+        (401, errors((NOT_LISTED, None)), f"{NOT_LISTED}). {UNAUTHORIZED}"),
+        (401, errors((INVALID_GRANT, None)), f"{INVALID_GRANT}). {UNAUTHORIZED}"),
+        (401, "<html>", f"unexpected response body). {UNAUTHORIZED}"),
+        (401, "", f"no reason given). {UNAUTHORIZED}"),
+        (403, errors(("access forbidden", None)), f"access forbidden). {NO_SCOPE}"),
         (403, errors(("Not a verified Sender.", "from")), f"Not a verified Sender. [from]). {UNVERIFIED}"),
         (401, errors(("Maximum credits exceeded", None)), f"Maximum credits exceeded). {CREDITS}"),
         (413, "<html>413", "unexpected response body). The email exceeds SendGrid's size limit."),
@@ -257,19 +286,32 @@ def test_an_unchanged_key_is_not_retried(mock: responses.RequestsMock, send: Sen
     with pytest.raises(Rejected) as caught:
         send(keys := Keys(KEY, KEY))
 
-    assert caught.value.message == (
-        "SendGrid rejected the email (401: API key rejected). "
-        "Store a valid API key in the secret that SENDGRID_API_KEY_SECRET names."
-    )
+    assert caught.value.message == f"SendGrid rejected the email (401: no reason given). {UNAUTHORIZED}"
     assert (len(mock.calls), keys.reads) == (1, 2)
 
 
-def test_a_rejected_fresh_key_is_a_permanent_error(mock: responses.RequestsMock, send: Send) -> None:
-    mock.post(URL, status=401)
+def test_a_rejected_fresh_key_is_a_permanent_error_with_sendgrids_latest_message(
+    mock: responses.RequestsMock, send: Send
+) -> None:
+    mock.post(URL, status=401, json=errors((INVALID_GRANT, None)))
+    mock.post(URL, status=401, json=errors((NOT_LISTED, None)))
 
-    with pytest.raises(Rejected, match="API key rejected"):
+    with pytest.raises(Rejected) as caught:
         send(keys := Keys(KEY, FRESH_KEY))
+    assert caught.value.message == f"SendGrid rejected the email (401: {NOT_LISTED}). {UNAUTHORIZED}"
     assert (len(mock.calls), keys.reads) == (2, 2)
+
+
+def test_sendgrids_message_is_logged_even_if_the_key_cannot_be_read_again(
+    mock: responses.RequestsMock, send: Send, lines: Lines
+) -> None:
+    mock.post(URL, status=401, json=errors((NOT_LISTED, None)))
+
+    with pytest.raises(Unavailable, match="can't read a secret"):
+        send(UnreadableKeys(KEY))
+    (line,) = lines()
+    assert line["severity"] == "WARNING"
+    assert NOT_LISTED in line["message"]
 
 
 def test_other_errors_with_the_fresh_key_are_reported(mock: responses.RequestsMock, send: Send) -> None:
@@ -341,7 +383,7 @@ def test_backoff_grows_to_a_maximum_and_stops_at_the_deadline(
 
     assert time.slept == [0.4, 0.8, 1.5, 1.5]
     assert (caught.value.code, caught.value.status) == ("mail_unavailable", 503)
-    assert caught.value.message == "SendGrid responded with status 503"
+    assert caught.value.message == "SendGrid responded with status 503: down"
     assert caught.value.cause == "attempt 5: 503 down"
     assert caught.value.retry_after == 0
     assert not caught.value.maybe_accepted
@@ -481,7 +523,8 @@ def test_any_response_yields_a_known_error(body: bytes, status: int) -> None:
 
     error = sendgrid._to_error(HttpResponse(status, {}, body), 1)
 
-    assert isinstance(error, Rejected | Unavailable | module._KeyRejected)
+    assert isinstance(error, Rejected | Unavailable)
+    assert len(error.message) < 1000
 
 
 # No response
@@ -614,6 +657,13 @@ def test_an_internationalized_domain_is_sent_in_its_xn_form(address: str, sent: 
     body = payload(message(to=address), CALLOUT)
 
     assert body["personalizations"] == [{"to": [{"email": sent}]}]
+
+
+def test_internationalized_domains_of_the_sender_and_the_contact_are_sent_in_their_xn_form() -> None:
+    body = payload(message(reply_to="hilfe@bücher.example")._replace(sender_email="team@faß.example"), CALLOUT)
+
+    assert body["from"] == {"email": "team@xn--fa-hia.example", "name": "Example"}
+    assert body["reply_to"] == {"email": "hilfe@xn--bcher-kva.example"}
 
 
 def test_the_payload_contains_the_address_only_as_recipient() -> None:

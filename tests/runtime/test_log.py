@@ -109,6 +109,11 @@ def test_network_seconds_add_up_within_a_context() -> None:
         ("straße@example.com", "STRASSE@EXAMPLE.COM"),
         ("straße@example.com", "strasse@example.com"),
         ("STRAẞE@example.com", "strasse@example.com"),
+        ("ada@bücher.example", "ada@xn--bcher-kva.example"),
+        ("ada@bücher.example", "ADA@XN--BCHER-KVA.EXAMPLE"),
+        ("o'brien@bücher.example", "o%27brien%40xn--bcher-kva.example"),
+        ('"é y"@example.com', json.dumps("&#34;é y&#34;@example.com")[1:-1]),  # as the request to SendGrid encodes it
+        ("o'brien@exämple.com", json.dumps("o&#39;brien@exämple.com")[1:-1]),
     ],
 )
 def test_an_address_is_redacted_in_any_encoding(lines: Lines, address: str, text: str) -> None:
@@ -157,6 +162,20 @@ def test_a_secret_is_redacted_in_any_encoding(text: str) -> None:
     log.redact_secret('pa"ss+w/rd')
 
     assert log.redact(f"<{text}>") == "<[secret]>"
+
+
+@pytest.mark.parametrize("prefix", ["SG.", "whsec_"])
+def test_a_key_is_redacted_with_and_without_its_prefix(prefix: str) -> None:
+    log.redact_secret(f"{prefix}c2VjcmV0/dmFsdWU=")
+
+    assert log.redact(f"{prefix}c2VjcmV0/dmFsdWU=, c2VjcmV0/dmFsdWU=") == "[secret], [secret]"
+    assert log.redact("c2VjcmV0%2FdmFsdWU%3D") == "[secret]"
+
+
+def test_a_key_of_which_little_remains_without_its_prefix_is_redacted_only_as_a_whole() -> None:
+    log.redact_secret("SG.short")
+
+    assert log.redact("SG.short and short") == "[secret] and short"
 
 
 def test_a_short_secret_is_not_redacted() -> None:

@@ -63,7 +63,7 @@ def test_the_success_with_the_highest_precedence_represents_the_flow(
     assert {name: value for name, value in response.body.items() if name not in ("id", "stats", "actions")} == expected
 
 
-REJECTED = Rejected("refused")
+REJECTED = Rejected("rejected")
 UNAVAILABLE = Unavailable("mail_unavailable", "down", retry_after=7)
 
 

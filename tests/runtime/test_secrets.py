@@ -1,8 +1,10 @@
 import base64
 import errno
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,9 +167,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
     waiting = threading.Semaphore(0)
 
     class Waiting(Future[str]):
-        def result(self, timeout: float | None = None) -> str:
+        def exception(self, timeout: float | None = None) -> BaseException | None:
             waiting.release()
-            return super().result(60)
+            return super().exception(60)
 
     monkeypatch.setattr(module, "Future", Waiting)
     return waiting
@@ -177,8 +179,9 @@ def test_an_unexpected_error_is_raised_in_the_waiting_thread_and_is_not_kept(
     secrets: SecretCache, store: Store
 ) -> None:
     store.error = ValueError("unexpected")
-    with pytest.raises(ValueError, match="unexpected"):
+    with pytest.raises(RuntimeError, match="unexpected") as caught:
         secrets.get(SOURCE)
+    assert caught.value.__cause__ is store.error
     store.error = None
 
     assert secrets.get(SOURCE) == "value-1"
@@ -226,7 +229,7 @@ def test_a_value_known_to_be_invalid_is_read_again_right_after_an_outage(
     store.value, store.error = "value-2", None
 
     assert secrets.get(SOURCE) == "value-1"
-    assert secrets.get(SOURCE, max_age=0) == "value-2"
+    assert secrets.refresh(SOURCE) == "value-2"
 
 
 def test_the_end_of_an_outage_is_detected(secrets: SecretCache, store: Store, time: FakeTime) -> None:
@@ -275,102 +278,279 @@ def test_a_permanent_error_ends_when_there_is_a_value(secrets: SecretCache, stor
     assert secrets.get(SOURCE) == "value-1"
 
 
-# Hanging sources
+def test_an_empty_value_is_not_cached(secrets: SecretCache, store: Store) -> None:
+    store.value = " \n"
+    assert secrets.get(SOURCE) == ""
+    store.value = "value-2"
+
+    assert secrets.get(SOURCE) == "value-2"
+
+
+# Refreshing
+
+
+def test_a_refresh_shares_the_result_of_a_recent_one(secrets: SecretCache, store: Store, time: FakeTime) -> None:
+    secrets.refresh(SOURCE, min_interval=10)
+    store.value = "value-2"
+    time.advance(9)
+    assert secrets.refresh(SOURCE, min_interval=10) == "value-1"
+    time.advance(1)
+
+    assert secrets.refresh(SOURCE, min_interval=10) == "value-2"
+
+
+def test_a_refresh_shares_the_failure_of_a_recent_one(secrets: SecretCache, store: Store, time: FakeTime) -> None:
+    """Otherwise, anyone could trigger reads during an outage."""
+    secrets.get(SOURCE)
+    store.error = TemporaryError("503")
+    for _ in range(3):
+        assert unavailable(lambda: secrets.refresh(SOURCE, min_interval=10)).cause == f"{SOURCE}: 503"
+    assert store.reads == 2
+
+    time.advance(10)
+    store.error = None
+    assert secrets.refresh(SOURCE, min_interval=10) == "value-1"
+
+
+def test_a_shared_failure_does_not_collect_the_stack_frames_of_its_callers(secrets: SecretCache, store: Store) -> None:
+    """Each callout's body would stay in memory with them."""
+    store.error = TemporaryError("503")
+    for _ in range(3):
+        unavailable(lambda: secrets.refresh(SOURCE, min_interval=10))
+
+    frames = [frame for frame, _ in traceback.walk_tb(store.error.__traceback__)]
+    assert {frame.f_code.co_name for frame in frames} == {"_run", "__call__"}
+
+
+# Reads that hang or can't start
 
 
 @pytest.fixture
-def _no_read_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "READ_TIMEOUT_SECONDS", 0)
-    monkeypatch.setattr(module, "STALE_READ_TIMEOUT_SECONDS", 0)
+def hung(settings: Settings, time: FakeTime) -> Iterator["HungSource"]:
+    hung = HungSource(settings, time)
+    yield hung
+    hung.release_all()
 
 
-@pytest.mark.usefixtures("_no_read_timeout")
-def test_a_read_that_hangs_is_unavailable_without_a_cached_value(
-    settings: Settings, hanging: HangingStore, time: FakeTime
+class HungSource:
+    """A secret source whose reads hang until each gets its response."""
+
+    def __init__(self, settings: Settings, time: FakeTime) -> None:
+        self.secrets, self.time = SecretCache(settings, fetch=self._fetch, clock=time.clock), time
+        self.reads: list[Future[str]] = []
+        self._started = threading.Semaphore(0)
+
+    def call(self, name: str = "get", **options: Any) -> str:
+        """Call a method of the cache, with a deadline that has passed: it waits for nothing."""
+        return str(getattr(self.secrets, name)(SOURCE, deadline=0, **options))
+
+    def start_read(self, name: str = "get") -> Future[str]:
+        """Call a method of the cache, which starts a read, and return the read's response-to-be."""
+        with suppress(Unavailable):
+            self.call(name)
+        return self.next_read()
+
+    def next_read(self) -> Future[str]:
+        """Wait until a read has started, and return its response-to-be."""
+        assert self._started.acquire(timeout=60)
+        return self.reads[-1]
+
+    def respond(self, read: Future[str], response: str | Exception) -> None:
+        """Let the read finish with the response, and wait until it has."""
+        threads = [thread for thread in threading.enumerate() if thread.name == f"read {self.reads.index(read)}"]
+        read.set_exception(response) if isinstance(response, Exception) else read.set_result(response)
+        for thread in threads:
+            thread.join(60)
+
+    def release_all(self) -> None:
+        for read in self.reads:
+            read.cancel()
+
+    def _fetch(self, source: str) -> str:
+        read: Future[str] = Future()
+        threading.current_thread().name = f"read {len(self.reads)}"
+        self.reads.append(read)
+        self._started.release()
+        return read.result(60)
+
+
+def test_a_read_that_hangs_is_unavailable_without_a_cached_value(hung: HungSource) -> None:
+    assert unavailable(hung.call).cause == f"{SOURCE}: timed out"
+    hung.next_read()
+
+
+@pytest.mark.parametrize("name", ["get", "refresh"])
+def test_a_read_that_hangs_is_replaced_by_the_next_caller_after_its_timeout(hung: HungSource, name: str) -> None:
+    hung.start_read(name)
+    hung.time.advance(3.9)
+    unavailable(lambda: hung.call(name))
+    assert len(hung.reads) == 1
+
+    hung.time.advance(0.1)
+    hung.respond(hung.start_read(name), "value-2")
+    assert hung.call() == "value-2"
+    assert len(hung.reads) == 2
+
+
+def test_a_caller_waits_for_a_read_in_progress_only_until_the_read_times_out(
+    hung: HungSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secrets = SecretCache(settings, fetch=hanging, clock=time.clock)
+    timeouts = record_timeouts(monkeypatch)
+    hung.start_read()
+    hung.time.advance(3)
+    unavailable(lambda: hung.secrets.get(SOURCE))
 
-    assert unavailable(lambda: secrets.get(SOURCE)).cause == f"{SOURCE}: timed out"
+    assert timeouts == [0, 1.0]
 
 
-def test_a_stale_value_is_served_while_a_read_hangs(
-    settings: Settings, hanging: HangingStore, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+def test_a_late_response_is_used_unless_a_later_read_was_faster(hung: HungSource) -> None:
+    first = hung.start_read()
+    hung.time.advance(4)
+    second = hung.start_read()
+    hung.time.advance(4)
+    third = hung.start_read()
+
+    hung.respond(second, "value-2")
+    assert hung.call() == "value-2"
+    hung.respond(first, "value-1")
+    assert hung.call() == "value-2"
+    hung.respond(third, "value-3")
+    assert hung.call() == "value-3"
+
+
+def test_a_late_response_does_not_restore_a_value_after_a_permanent_error(hung: HungSource) -> None:
+    first = hung.start_read()
+    hung.time.advance(4)
+    hung.respond(hung.start_read(), PermanentError("403"))
+    hung.respond(first, "value-1")
+
+    unavailable(hung.call)
+
+
+def test_a_late_permanent_error_does_not_drop_a_newer_value(hung: HungSource) -> None:
+    first = hung.start_read()
+    hung.time.advance(4)
+    hung.respond(hung.start_read(), "value-2")
+    hung.respond(first, PermanentError("403"))
+
+    assert hung.call() == "value-2"
+
+
+def test_the_age_of_a_value_counts_from_the_start_of_its_read(hung: HungSource) -> None:
+    """The value may have changed while the response was on its way."""
+    read = hung.start_read()
+    hung.time.advance(299)
+    hung.respond(read, "value-1")
+    assert hung.call() == "value-1"
+    assert len(hung.reads) == 1
+    hung.time.advance(1)
+
+    assert hung.start_read() is not read
+
+
+def test_a_refresh_does_not_use_a_read_that_started_before_the_value_changed(hung: HungSource) -> None:
+    before = hung.start_read()
+    hung.time.advance(1)
+    after = hung.start_read("refresh")
+    assert after is not before
+    hung.respond(after, "value-2")
+    hung.respond(before, "value-1")
+
+    assert hung.call() == "value-2"
+
+
+def test_a_stale_value_is_served_while_a_read_hangs_and_only_the_first_caller_waits(
+    hung: HungSource, monkeypatch: pytest.MonkeyPatch, lines: Lines
 ) -> None:
-    secrets = SecretCache(settings, fetch=hanging, clock=time.clock)
-    hanging.release.set()
+    hung.respond(hung.start_read(), "value-1")
+    hung.time.advance(300)
+    hung.start_read()
+    timeouts = record_timeouts(monkeypatch)
+
+    assert [hung.call() for _ in range(3)] == ["value-1"] * 3
+    assert timeouts == []
+    assert [line["code"] for line in lines()] == ["stale_secret_served"]
+    hung.time.advance(10)
+    hung.start_read()
+    assert len(hung.reads) == 3
+
+
+def test_callers_that_share_a_failed_read_log_it_once(hung: HungSource, lines: Lines) -> None:
+    hung.respond(hung.start_read(), "value-1")
+
+    assert [hung.secrets._serve_stale(SOURCE, "503") for _ in range(3)] == ["value-1"] * 3
+    assert len(lines()) == 1
+
+
+@pytest.mark.parametrize("name", ["get", "refresh"])
+def test_a_read_whose_thread_cannot_start_is_unavailable_and_retried_by_the_next_caller(
+    secrets: SecretCache, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        assert unavailable(lambda: getattr(secrets, name)(SOURCE)).cause == f"{SOURCE}: can't start new thread"
+
+    assert getattr(secrets, name)(SOURCE) == "value-1"
+
+
+def test_a_stale_value_is_served_if_no_thread_can_start(
+    secrets: SecretCache, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     secrets.get(SOURCE)
-    hanging.release.clear()
-    monkeypatch.setattr(module, "STALE_READ_TIMEOUT_SECONDS", 0)
     time.advance(300)
 
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
     assert secrets.get(SOURCE) == "value-1"
-    assert secrets.get(SOURCE) == "value-1"
-    assert hanging.started.acquire(timeout=60)
-    assert hanging.started.acquire(timeout=60)
-    assert not hanging.started.acquire(blocking=False)  # the third get() started no read
-
-
-@pytest.mark.parametrize("response", ["value-2", PermanentError("403")])
-def test_a_late_response_is_not_overwritten_by_a_caller_that_timed_out(
-    settings: Settings, time: FakeTime, response: str | Exception
-) -> None:
-    """A caller that times out falls back to the stale value, which must not replace a newer response."""
-    responses: list[str | Exception] = ["value-1", response]
-
-    def fetch(source: str) -> str:
-        response = responses.pop(0)
-        if isinstance(response, Exception):
-            raise response
-        return response
-
-    secrets = SecretCache(settings, fetch=fetch, clock=time.clock)
-    secrets.get(SOURCE)
-    stale = secrets._values[SOURCE]
-    try:
-        secrets.get(SOURCE, max_age=0)
-    except Unavailable:
-        assert isinstance(response, PermanentError)
-    after = secrets._values.get(SOURCE)
-
-    assert secrets._serve_stale(SOURCE, stale, "timed out") == "value-1"
-    assert secrets._values.get(SOURCE) is after
 
 
 @pytest.mark.parametrize(
-    ("is_cached", "max_age", "remaining", "timeout"),
+    ("name", "is_cached", "remaining", "timeout"),
     [
-        (False, None, 60, 4.0),
-        (True, None, 60, 1.0),
-        (True, 0, 60, 4.0),
-        (False, None, 2.5, 2.5),
-        (True, None, 0.5, 0.5),
-        (False, None, -1, 0),
+        ("get", False, 60, 4.0),
+        ("get", True, 60, 1.0),
+        ("refresh", True, 60, 4.0),
+        ("get", False, 2.5, 2.5),
+        ("get", True, 0.5, 0.5),
+        ("refresh", True, 2.5, 2.5),
+        ("get", False, -1, 0),
     ],
 )
 def test_the_read_timeout_is_shorter_with_a_cached_value_and_never_past_the_deadline(  # noqa: PLR0913, PLR0917
     secrets: SecretCache,
     time: FakeTime,
     monkeypatch: pytest.MonkeyPatch,
+    name: str,
     is_cached: bool,
-    max_age: float | None,
     remaining: float,
     timeout: float,
 ) -> None:
     if is_cached:
         secrets.get(SOURCE)
         time.advance(300)
+    timeouts = record_timeouts(monkeypatch)
+    with suppress(Unavailable):
+        getattr(secrets, name)(SOURCE, deadline=time.monotonic + remaining)
+
+    assert timeouts == [timeout]
+
+
+def record_timeouts(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """Return the list of the timeouts of all further waits, which time out at once."""
     timeouts: list[float | None] = []
 
     class Recording(Future[str]):
-        def result(self, timeout: float | None = None) -> str:
+        def exception(self, timeout: float | None = None) -> BaseException | None:
             timeouts.append(timeout)
-            return super().result(60)
+            return super().exception(0)
 
     monkeypatch.setattr(module, "Future", Recording)
-
-    secrets.get(SOURCE, max_age=max_age, deadline=time.monotonic + remaining)
-
-    assert timeouts == [timeout]
+    return timeouts
 
 
 # event.secrets
@@ -426,15 +606,12 @@ def test_refreshing_bypasses_the_cache_each_time(action_secrets: ActionSecrets, 
     assert action_secrets.SENDGRID_API_KEY == "value-3"
 
 
-@pytest.mark.usefixtures("_no_read_timeout")
-def test_reading_an_action_secret_respects_the_deadline(
-    settings: Settings, hanging: HangingStore, time: FakeTime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "READ_TIMEOUT_SECONDS", 60)
-    secrets = SecretCache(settings, fetch=hanging, clock=time.clock)
-    action_secrets = ActionSecrets({"A": SOURCE}, secrets, deadline=time.monotonic)
-
+def test_reading_and_refreshing_an_action_secret_respects_the_deadline(hung: HungSource) -> None:
+    action_secrets = ActionSecrets({"A": SOURCE}, hung.secrets, deadline=hung.time.monotonic)
     unavailable(lambda: action_secrets.A)
+    hung.respond(hung.next_read(), "value-1")
+
+    unavailable(action_secrets.A.refresh)
 
 
 # Mounted files

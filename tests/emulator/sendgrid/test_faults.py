@@ -76,7 +76,7 @@ def test_too_many_requests_can_say_when_to_retry(client: Client) -> None:
     assert not {"Retry-After", "X-RateLimit-Reset"} & set(none)
 
 
-@pytest.mark.parametrize(("name", "sent"), [("time-out", False), ("accepted, never answered", True)])
+@pytest.mark.parametrize(("name", "sent"), [("timeout", False), ("accepted, never answered", True)])
 def test_no_response_arrives_whether_or_not_the_email_was_accepted(client: Client, name: str, sent: bool) -> None:
     client.sendgrid.faults.add(fault(name))
     with pytest.raises(requests.ReadTimeout):

@@ -175,9 +175,9 @@ def test_an_invalid_request_returns_the_reason(web_harness: WebHarness, path: st
 
 
 def test_the_state_lists_active_faults_and_a_reset_clears_them(web_harness: WebHarness) -> None:
-    call(web_harness, "POST", "/api/switches", {"part": "SendGrid", "name": "time-out", "count": None})
+    call(web_harness, "POST", "/api/switches", {"part": "SendGrid", "name": "timeout", "count": None})
     _, state = call(web_harness, "GET", "/api/state")
-    assert state["on"] == [{"part": "SendGrid", "name": "time-out", "count": None}]
+    assert state["on"] == [{"part": "SendGrid", "name": "timeout", "count": None}]
     assert (state["runs"], state["mails"], state["faults"]) == (1, 1, [])
     call(web_harness, "POST", "/api/reset")
     _, state = call(web_harness, "GET", "/api/state")
