@@ -6,6 +6,7 @@ importing the official client would slow down every cold start of the public ser
 
 import base64
 import json
+import re
 from typing import Any
 
 from runtime import log
@@ -48,7 +49,8 @@ class CloudTasksClient:
             except Unavailable as error:
                 maybe_created = maybe_created or error.maybe_accepted
                 backoff = INITIAL_BACKOFF_SECONDS * 2 ** (attempt - 1) * (1 - self._clock.random() / 2)
-                if attempt >= MAX_ATTEMPTS or self._clock.monotonic() + backoff > deadline:
+                is_final = isinstance(error, _InvalidTask) or attempt >= MAX_ATTEMPTS
+                if is_final or self._clock.monotonic() + backoff > deadline:
                     raise
                 log.write("WARNING", f"attempt {attempt}: {error.cause}", code=error.code)
             self._clock.sleep(backoff)
@@ -83,7 +85,9 @@ class CloudTasksClient:
             raise _unavailable(str(error), maybe_accepted=error.maybe_accepted) from error
         if response.status in (200, 409):
             return response.status == 200
-        raise _unavailable(f"{response.status} {_error_status(response)}", maybe_accepted=response.status >= 500)
+        cause = f"{response.status} {_error_status(response)}"
+        kind = _InvalidTask if response.status == 400 else Unavailable
+        raise _unavailable(cause, kind, maybe_accepted=response.status >= 500)
 
     def _authorization(self, deadline: float) -> dict[str, str]:
         """Fetch tokens through the secret cache: one fetch at a time, and callers never wait past their deadline."""
@@ -118,13 +122,18 @@ class _GoogleCredentials:
         return str(self._credentials.token)
 
 
-def _unavailable(cause: str, *, maybe_accepted: bool = False) -> Unavailable:
+class _InvalidTask(Unavailable):
+    """Cloud Tasks responded with 400: retrying can't help."""
+
+
+def _unavailable(cause: str, kind: type[Unavailable] = Unavailable, *, maybe_accepted: bool = False) -> Unavailable:
     cause = f"Cloud Tasks: {cause}"
-    return Unavailable("queue_unavailable", "the notice couldn't be queued", cause=cause, maybe_accepted=maybe_accepted)
+    return kind("queue_unavailable", "the notice couldn't be queued", cause=cause, maybe_accepted=maybe_accepted)
 
 
 def _error_status(response: HttpResponse) -> str:
     try:
-        return str(json.loads(response.body)["error"]["status"])[:100]
+        status = str(json.loads(response.body)["error"]["status"])
     except (ValueError, TypeError, KeyError, RecursionError):
-        return "no reason given"
+        status = ""
+    return status if re.fullmatch(r"[A-Z_]{1,40}", status) else "no reason given"

@@ -149,7 +149,7 @@ class Event(JsonObject):
 
 
 def parse(callout: Callout, secrets: ActionSecrets, warn: Warn) -> Event:
-    """Return the callout's event.
+    """Return the callout's event, without whitespace around `user.email`, which custom databases keep.
 
     Raises InvalidCallout (invalid_event, with the path) if `event` or `event.user` isn't an object, or if
     `event.user.email` is present and isn't a string.
@@ -164,6 +164,7 @@ def parse(callout: Callout, secrets: ActionSecrets, warn: Warn) -> Event:
         raise _invalid_event("event.user.email", "a string", email)
     event = Event({name: field for name, field in raw.items() if name != "secrets"}, "event", warn)
     event._values.update(callout=callout, secrets=secrets)  # noqa: SLF001  (immutable for everyone else)
+    event.user._values.update(email=email and email.strip())  # noqa: SLF001
     return event
 
 

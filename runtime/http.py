@@ -1,6 +1,7 @@
 """HTTP for the function: request checks and response formatting. Apart from flow.py, only this module knows Flask."""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -12,6 +13,9 @@ from runtime.errors import InvalidCallout, NoticeError, Unavailable
 
 MAX_BODY_BYTES = 65_536
 TRACE = re.compile(r"(?:00-)?([0-9a-f]{32})[-/]")
+EXECUTION_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+# Taken from the environment, or else functions-framework would wrap each piece of printed text in JSON of its own.
+LOG_EXECUTION_ID = os.environ.pop("LOG_EXECUTION_ID", "") in ("y", "yes", "t", "true", "on", "1")
 
 
 class JsonResponse(NamedTuple):
@@ -54,11 +58,14 @@ def _too_large() -> InvalidCallout:
     return InvalidCallout("too_large", 413, f"the body is larger than {MAX_BODY_BYTES} bytes")
 
 
-def trace_fields(request: Request, project: str) -> dict[str, str]:
-    """Return the log fields that group a line under Cloud Run's own request entry."""
+def trace_fields(request: Request, project: str) -> dict[str, Any]:
+    """Return the log fields that group a request's lines: under Cloud Run's own entry, and by execution ID."""
     header = request.headers.get("traceparent") or request.headers.get("X-Cloud-Trace-Context") or ""
-    found = TRACE.match(header)
-    return {"logging.googleapis.com/trace": f"projects/{project}/traces/{found[1]}"} if found and project else {}
+    trace, execution = TRACE.match(header), EXECUTION_ID.fullmatch(request.headers.get("Function-Execution-Id") or "")
+    return {
+        **({"logging.googleapis.com/trace": f"projects/{project}/traces/{trace[1]}"} if trace and project else {}),
+        **({"logging.googleapis.com/labels": {"execution_id": execution[0]}} if execution and LOG_EXECUTION_ID else {}),
+    }
 
 
 def error_response(error: NoticeError) -> JsonResponse:

@@ -9,10 +9,8 @@ Reference for the field names: https://cloud.google.com/logging/docs/structured-
 import io
 import json
 import logging
-import os
 import re
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,15 +21,15 @@ from urllib.parse import quote
 import markupsafe
 
 from runtime.address import ascii_domain
+from runtime.output import STDERR, STDOUT, Output
 
 Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 
-MAX_TEXT_CHARS = 8192  # per field; Cloud Logging accepts 256 KB per entry
+MAX_TEXT_CHARS = 8192  # per field, then the middle is cut; Cloud Logging accepts 256 KB per entry
 MIN_SECRET_CHARS = 8  # redacting shorter ones would make the log unreadable
 MAX_SECRETS = 100
 SECRET_PREFIX = re.compile(r"SG\.|whsec_")
 _secrets: dict[str, tuple[str, ...]] = {}  # each with its encodings
-_write_lock = threading.Lock()
 
 
 class Context:
@@ -65,11 +63,7 @@ def write(severity: Severity, message: str, **fields: Any) -> None:
     """Write one log line. `fields` must be JSON-serializable; None values are omitted."""
     line = {"message": message, **_current().fields, **fields}
     redacted = {name: _redact_value(value) for name, value in line.items() if value is not None}
-    text = json.dumps({"severity": severity, **redacted}, default=str)
-    rest = text.encode() + b"\n"
-    with _write_lock:  # so that threads' lines don't interleave
-        while rest:
-            rest = rest[os.write(1, rest) :]
+    STDOUT.write(json.dumps({"severity": severity, **redacted}, default=str) + "\n")
 
 
 def add_network_seconds(seconds: float) -> None:
@@ -133,18 +127,28 @@ def redact(text: str) -> str:
 
 
 def _redact_value(value: Any) -> Any:
-    return redact(value)[:MAX_TEXT_CHARS] if isinstance(value, str) else value
+    return _cut(redact(value), MAX_TEXT_CHARS // 2, MAX_TEXT_CHARS // 2) if isinstance(value, str) else value
 
 
-def format_error(error: BaseException) -> str:
-    """Return an unexpected error with its traceback, for the log only."""
-    return "".join(traceback.format_exception(error))
+def _cut(text: str, head: int, tail: int) -> str:
+    """Return the first `head` and the last `tail` characters, and how many there were in between."""
+    cut = len(text) - head - tail
+    return text if cut <= 0 else f"{text[:head]}[… {cut} characters cut …]{text[len(text) - tail :]}"
+
+
+def format_error(error: BaseException | None) -> str:
+    """Return an unexpected error with its traceback, for the log only, short enough that its type isn't cut."""
+    error_only = "".join(traceback.format_exception_only(error))
+    trace = "".join(traceback.format_exception(error)).removesuffix(error_only)
+    text = _cut(redact(trace), 0, MAX_TEXT_CHARS // 2) + _cut(redact(error_only), MAX_TEXT_CHARS // 4, 0)
+    return text.rstrip("\n")
 
 
 def install() -> None:
     """Make `print` and `logging` inside a callout write log lines. Calling it again has no effect."""
     if not isinstance(sys.stdout, _Console):
-        sys.stdout, sys.stderr = _Console("INFO", sys.stdout), _Console("WARNING", sys.stderr)
+        sys.stdout = _Console("INFO", STDOUT, sys.stdout)
+        sys.stderr = _Console("WARNING", STDERR, sys.stderr)
         logging.basicConfig(level=logging.INFO, handlers=[_Handler()], force=True)
 
 
@@ -159,10 +163,11 @@ def flush_console() -> None:
 
 class _Console(io.TextIOBase):
     """Standard output or error. Inside a callout, it writes log lines; outside (functions-framework, an Action's
-    thread), it writes to the original stream, with secrets redacted."""
+    thread), it writes the text itself, with secrets redacted. `original`: the stream that it replaces.
+    """
 
-    def __init__(self, severity: Severity, original: Any) -> None:
-        self._severity, self._original = severity, original
+    def __init__(self, severity: Severity, output: Output, original: Any) -> None:
+        self._severity, self._output, self._original = severity, output, original
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
@@ -170,7 +175,7 @@ class _Console(io.TextIOBase):
     def write(self, text: str) -> int:
         current = _context.get()
         if current is None:
-            self._original.write(redact(text))
+            self._output.write(redact(text))
             return len(text)
         # Redacted before it is split into lines: an address can contain a line break.
         printed = redact(current.unfinished.get(self._severity, "") + text)
@@ -179,10 +184,6 @@ class _Console(io.TextIOBase):
             write(self._severity, line, console=True)
         return len(text)
 
-    def flush(self) -> None:
-        if _context.get() is None:
-            self._original.flush()
-
 
 class _Handler(logging.Handler):
     """The handler for Python's logging, for Actions and libraries."""
@@ -190,7 +191,8 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         severities: dict[str, Severity] = {"DEBUG": "DEBUG", "INFO": "INFO", "ERROR": "ERROR", "CRITICAL": "CRITICAL"}
         try:
-            text = logging.Formatter().format(record)
+            error = format_error(record.exc_info[1]) if record.exc_info else ""
+            text = "\n".join(filter(None, (record.getMessage(), error, record.stack_info)))
         except Exception:  # noqa: BLE001  (a malformed logging call must not stop a notice)
             self.handleError(record)
         else:

@@ -92,9 +92,12 @@ class SecretCache:
     def refresh(self, source: str, *, min_interval: float = 0.0, deadline: float = math.inf) -> str:
         """Read the value at `source` again, because the caller knows that the cached one is outdated.
 
-        Within `min_interval` seconds of the previous refresh, its result counts instead, even if it failed.
-        Raises Unavailable (secret_unavailable).
+        Within `min_interval` seconds of the previous refresh, its result counts instead, even if it failed, unless a
+        value has been read since. Raises Unavailable (secret_unavailable).
         """
+        now, value, previous = self._clock.monotonic(), self._values.get(source), self._reads.get((source, True))
+        if value and value.text and previous and now - min_interval < previous.started < value.read_at:
+            return value.text
         try:
             return self._read(source, deadline, refresh=True, min_interval=min_interval)
         except TemporaryError as error:

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import io
 import json
 import logging
 import sys
@@ -28,25 +27,7 @@ SIGNING_KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 MakeSettings = Callable[..., Settings]
 Sign = Callable[..., dict[str, str]]
 Lines = Callable[[], list[dict[str, Any]]]
-Console = Callable[[], AbstractContextManager["Streams"]]
-
-
-class Stream(io.StringIO):
-    """A standard stream that counts its flushes."""
-
-    name = "<host>"
-    flushes = 0
-
-    def flush(self) -> None:
-        self.flushes += 1
-
-
-@dataclass
-class Streams:
-    """The standard streams that the log is installed over."""
-
-    out: Stream = field(default_factory=Stream)
-    err: Stream = field(default_factory=Stream)
+Console = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass
@@ -140,22 +121,21 @@ def lines(capfd: pytest.CaptureFixture[str]) -> Lines:
 
 @pytest.fixture
 def console() -> Console:
-    """Return a context manager function that installs the log over captured streams and yields them."""
+    """Return a context manager function that installs the log."""
 
     @contextmanager
-    def captured() -> Iterator[Streams]:
-        root, streams, original = logging.getLogger(), Streams(), (sys.stdout, sys.stderr)
+    def installed() -> Iterator[None]:
+        root, original = logging.getLogger(), (sys.stdout, sys.stderr)
         handlers, root.handlers, level = root.handlers, [], root.level
-        sys.stdout, sys.stderr = streams.out, streams.err
         try:
             log.install()
-            yield streams
+            yield
         finally:
             sys.stdout, sys.stderr = original
             root.handlers = handlers
             root.setLevel(level)
 
-    return captured
+    return installed
 
 
 @pytest.fixture(autouse=True)

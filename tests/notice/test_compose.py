@@ -283,6 +283,15 @@ def test_the_text_part_has_no_html_escapes() -> None:
 
 
 @pytest.mark.parametrize("tag", TAGS)
+def test_the_html_is_neither_iso_8859_1_nor_windows_1252(tag: str) -> None:
+    """SendGrid chooses the smallest character set that fits, and Gmail clips emails in these two."""
+    html = email_in(tag).html
+    for charset in ("iso-8859-1", "windows-1252"):
+        with pytest.raises(UnicodeEncodeError):
+            html.encode(charset)
+
+
+@pytest.mark.parametrize("tag", TAGS)
 def test_no_resources_are_loaded_and_the_contact_is_the_only_link(tag: str) -> None:
     message = email_in(tag)
     assert _links(message) == {f"mailto:{CONTACT}"}

@@ -168,6 +168,19 @@ def test_attempts_are_limited_by_number_and_by_the_deadline(
     assert time.slept == [0.2, 0.4, 0.8, 1.6][: attempts - 1]
 
 
+def test_a_task_that_cloud_tasks_rejects_as_invalid_is_not_retried(
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime
+) -> None:
+    mock.post(URL, status=400, json={"error": {"status": "INVALID_ARGUMENT"}})
+
+    with pytest.raises(Unavailable) as caught:
+        add(client, time)
+
+    assert (caught.value.code, caught.value.status) == ("queue_unavailable", 503)
+    assert caught.value.cause == "Cloud Tasks: 400 INVALID_ARGUMENT"
+    assert (len(mock.calls), time.slept) == (1, [])
+
+
 @pytest.mark.parametrize(
     ("response", "cause"),
     [
@@ -175,6 +188,8 @@ def test_attempts_are_limited_by_number_and_by_the_deadline(
         ({"status": 404, "json": {"error": {"status": "NOT_FOUND"}}}, "404 NOT_FOUND"),
         ({"status": 429, "body": "<html>"}, "429 no reason given"),
         ({"status": 400, "json": {"error": "text"}}, "400 no reason given"),
+        ({"status": 400, "json": {"error": {"status": "kim@example.org"}}}, "400 no reason given"),
+        ({"status": 400, "json": {"error": {"status": "A" * 60_000}}}, "400 no reason given"),
         ({"status": 400, "json": []}, "400 no reason given"),
         ({"status": 400, "json": {}}, "400 no reason given"),
         ({"status": 400, "body": "[" * 60_000}, "400 no reason given"),

@@ -89,6 +89,14 @@ def test_every_documented_field_is_read_unchanged(event_of: Read, warnings: list
     assert warnings == []
 
 
+@pytest.mark.parametrize("whitespace", [" ", "  ", "\t", "\r\n", "\u00a0", "\u3000"])
+def test_whitespace_around_the_address_is_removed(event_of: Read, whitespace: str) -> None:
+    """Custom databases keep it."""
+    assert event_of({"user": {"email": f"{whitespace}kim@example.org{whitespace}"}}).user.email == "kim@example.org"
+    assert event_of({"user": {"email": whitespace}}).user.email == ""
+    assert event_of({"user": {"email": '"a b"@example.org'}}).user.email == '"a b"@example.org'
+
+
 @pytest.mark.parametrize("absent", [{"user": {}}, {"user": {}, **dict.fromkeys(["connection", "request", "tenant"])}])
 def test_absent_required_objects_read_as_empty_and_the_others_as_none(
     event_of: Read, warnings: list[str], absent: dict[str, Any]

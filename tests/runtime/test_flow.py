@@ -121,6 +121,12 @@ def test_an_async_action_is_rejected_at_startup(flow: Flow) -> None:
         flow.action(async_action)
 
 
+@pytest.mark.parametrize("name", ["benachrichtige_über_slack", "通知", "<lambda>", "a.b", "x" * 401])
+def test_an_action_whose_name_cannot_be_part_of_a_task_id_is_rejected_at_startup(flow: Flow, name: str) -> None:
+    with pytest.raises(TypeError, match="use ASCII letters, digits, and underscores"):
+        flow.action(named(name, lambda event, api: None))
+
+
 @pytest.mark.parametrize("returned", [None, True, "sent", {"status": "sent"}])
 def test_an_action_that_returns_no_result_is_done(flow: Flow, call: Call, returned: object) -> None:
     flow.action(named("notify", lambda event, api: returned))
@@ -213,6 +219,24 @@ def test_a_retry_runs_only_the_actions_that_did_not_succeed(flow: Flow, call: Ca
     assert runs == {"works": 1, "fails_once": 2}
     assert call()[1]["status"] == "duplicate"
     assert runs == {"works": 1, "fails_once": 2}
+
+
+@pytest.mark.parametrize("fails", ["runtime.log.flush_console", "runtime.results.Outcome.write_log"])
+@pytest.mark.parametrize("caller", ["call", "deliver"])
+def test_a_success_is_recorded_before_it_is_logged(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, caller: str, fails: str
+) -> None:
+    """Whatever happens to the log, a retry must not send the email again."""
+    arguments = {"call": (), "deliver": ("notify",)}[caller]
+    respond: Call = request.getfixturevalue(caller)
+    sent: list[str | None] = []
+    flow.action(named("notify", lambda event, api: sent.append(event.user.email)))
+    with monkeypatch.context() as patched:
+        patched.setattr(fails, lambda *_: 1 / 0)
+        assert respond(*arguments)[0] == 500
+
+    assert respond(*arguments)[1]["status"] == "done"
+    assert sent == [ADDRESS]
 
 
 def test_a_retry_with_a_fresh_timestamp_and_signature_is_a_duplicate(flow: Flow, call: Call, time: FakeTime) -> None:

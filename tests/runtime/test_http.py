@@ -155,6 +155,21 @@ def test_a_trace_without_a_project_is_ignored() -> None:
     assert trace_fields(request(traceparent=f"00-{TRACE}-1-01"), "") == {}
 
 
+def test_the_execution_id_is_a_label_if_the_framework_was_asked_to_log_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = request(Function_Execution_Id="aB3-x_9")
+    assert trace_fields(sent, "") == {}
+    monkeypatch.setattr("runtime.http.LOG_EXECUTION_ID", True)
+
+    assert trace_fields(sent, "") == {"logging.googleapis.com/labels": {"execution_id": "aB3-x_9"}}
+
+
+@pytest.mark.parametrize("header", ["", "j@example.com", "two words", "x" * 65])
+def test_a_malformed_execution_id_is_ignored(header: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.http.LOG_EXECUTION_ID", True)
+
+    assert trace_fields(request(Function_Execution_Id=header), "") == {}
+
+
 @given(st.text(st.characters(exclude_characters="\r\n", max_codepoint=0xFF)))
 def test_any_trace_header_is_parsed_or_ignored(header: str) -> None:
     assert len(trace_fields(request(traceparent=header), "p")) <= 1

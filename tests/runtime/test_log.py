@@ -1,6 +1,6 @@
+import io
 import json
 import logging
-import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -38,38 +38,18 @@ def test_a_context_adds_its_fields_to_every_line_inside(lines: Lines) -> None:
     ]
 
 
-def test_long_text_is_truncated_after_it_is_redacted(lines: Lines) -> None:
+def test_the_middle_of_a_long_text_is_cut_after_it_is_redacted(lines: Lines) -> None:
     log.redact_secret("secret-value")
-    log.write("INFO", "x" * (log.MAX_TEXT_CHARS - 6) + "secret-value" + "y" * 100)
+    log.write("INFO", "x" * 4090 + "secret-value" + "y" * 1000 + "z" * 4096)
 
     (line,) = lines()
-    assert line["message"] == "x" * (log.MAX_TEXT_CHARS - 6) + "[secre"
+    assert line["message"] == "x" * 4090 + "[secre[… 1002 characters cut …]" + "z" * 4096
 
 
-def test_a_line_is_complete_if_the_pipe_accepts_only_part_of_it(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda target, data: write(target, data[:7]))
+def test_a_text_of_the_maximum_length_is_not_cut(lines: Lines) -> None:
+    log.write("INFO", "x" * log.MAX_TEXT_CHARS)
 
-    log.write("INFO", "a message longer than seven bytes")
-    monkeypatch.undo()
-
-    assert lines() == [{"severity": "INFO", "message": "a message longer than seven bytes"}]
-
-
-def test_lines_of_several_threads_do_not_interleave(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, locked = os.write, []
-
-    def write_little(target: int, data: bytes) -> int:
-        locked.append(log._write_lock.locked())
-        return write(target, data[:50])
-
-    monkeypatch.setattr(os, "write", write_little)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: log.write("INFO", f"{number}" * 500), range(9)))
-    monkeypatch.undo()
-
-    assert all(locked)
-    assert sorted(line["message"][0] for line in lines()) == sorted("012345678")
+    assert lines()[0]["message"] == "x" * 8192
 
 
 def test_network_seconds_add_up_within_a_context() -> None:
@@ -217,7 +197,7 @@ def test_a_redacted_text_never_contains_the_secret(secret: str, before: str, aft
 
 
 def test_output_inside_a_context_becomes_log_lines(lines: Lines, console: Console) -> None:
-    with console() as streams, log.context(user="u"):
+    with console(), log.context(user="u"):
         print("one\ntwo")
         print("three", file=sys.stderr)
 
@@ -226,7 +206,6 @@ def test_output_inside_a_context_becomes_log_lines(lines: Lines, console: Consol
         {"severity": "INFO", "message": "two", "user": "u", "console": True},
         {"severity": "WARNING", "message": "three", "user": "u", "console": True},
     ]
-    assert streams.out.getvalue() == ""
 
 
 def test_an_address_printed_in_parts_is_redacted(lines: Lines, console: Console) -> None:
@@ -269,26 +248,28 @@ def test_each_stream_has_its_own_unfinished_line(lines: Lines, console: Console)
     assert [(line["severity"], line["message"]) for line in lines()] == [("WARNING", "err"), ("INFO", "output")]
 
 
-def test_outside_a_context_the_streams_are_unchanged(lines: Lines, console: Console) -> None:
-    with console() as streams:
+def test_outside_a_context_text_is_written_as_it_is_to_its_stream(
+    console: Console, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with console():
         print("host", flush=True)
-        print(end="", flush=True)
-        print("host", file=sys.stderr)
-        with log.context():
-            sys.stdout.flush()
-        assert streams.out.flushes == 2
-        assert sys.stdout.name == "<host>"
+        print("é", file=sys.stderr, end="")
 
-    assert lines() == []
-    assert (streams.out.getvalue(), streams.err.getvalue()) == ("host\n", "host\n")
+    assert capfd.readouterr() == ("host\n", "é")
 
 
-def test_outside_a_context_a_secret_is_still_redacted(console: Console) -> None:
+def test_outside_a_context_a_secret_is_still_redacted(console: Console, capfd: pytest.CaptureFixture[str]) -> None:
     log.redact_secret("S3cret-Value")
-    with console() as streams:
+    with console():
         print("a thread of an Action: S3cret-Value")
 
-    assert streams.out.getvalue() == "a thread of an Action: [secret]\n"
+    assert capfd.readouterr().out == "a thread of an Action: [secret]\n"
+
+
+def test_the_replaced_streams_attributes_are_available(console: Console) -> None:
+    buffer = sys.stdout.buffer
+    with console():
+        assert sys.stdout.buffer is buffer
 
 
 def test_threads_print_into_their_own_contexts(lines: Lines, console: Console) -> None:
@@ -358,16 +339,17 @@ def test_a_malformed_logging_call_raises_nothing_and_leaks_nothing(lines: Lines,
 def test_an_existing_root_handler_is_replaced_so_that_nothing_bypasses_redaction(
     lines: Lines, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with console() as streams:
-        monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(streams.err)])
-        monkeypatch.setattr(sys, "stdout", streams.out)  # as before install
+    existing, original = io.StringIO(), sys.stdout
+    with console():
+        monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(existing)])
+        monkeypatch.setattr(sys, "stdout", original)  # as before install
         log.install()
         with log.context():
             logging.getLogger("library").info("hello")
         monkeypatch.undo()
 
     assert [line["message"] for line in lines()] == ["hello"]
-    assert streams.err.getvalue() == ""
+    assert existing.getvalue() == ""
 
 
 def test_installing_again_has_no_effect(console: Console) -> None:
@@ -390,4 +372,43 @@ def test_a_formatted_error_has_its_traceback_and_cause() -> None:
 
     text = log.format_error(caught.value)
     assert "ValueError: invalid literal" in text
-    assert text.endswith("KeyError: 'outer'\n")
+    assert text.endswith("KeyError: 'outer'")
+
+
+def chained_error(text: str) -> Exception:
+    """Return a ValueError that was raised while a KeyError was handled; both contain `text`."""
+    error = ValueError(text)
+    error.__context__ = KeyError(text)
+    return error
+
+
+@pytest.mark.parametrize("length", [10, 2000, 5000, 9000, 60_000])
+def test_a_line_has_the_type_and_the_start_of_the_message_of_an_error_however_long_it_is(
+    lines: Lines, console: Console, length: int
+) -> None:
+    error = chained_error("message " + "x" * length)
+    log.write("ERROR", log.format_error(error))
+    with console(), log.context():
+        logging.getLogger("library").error("%s", "y" * length, exc_info=error)
+
+    for line in lines():
+        assert "\nValueError: message x" in line["message"]
+        assert len(line["message"]) < log.MAX_TEXT_CHARS + 100
+
+
+def test_an_error_is_redacted_before_it_is_cut() -> None:
+    with log.context():
+        log.redact_address("a@example.com", "user")
+        text = log.format_error(ValueError("x" * 2026 + " a@example.com"))
+
+    assert text.endswith("x user")
+
+
+def test_a_logging_call_for_an_error_that_does_not_exist_is_written(lines: Lines, console: Console) -> None:
+    with console(), log.context():
+        logging.getLogger("library").exception("failed")  # noqa: LOG004
+        logging.getLogger("library").error("where", stack_info=True)
+
+    first, second = lines()
+    assert first["message"] == "failed\nNoneType: None"
+    assert second["message"].startswith("where\nStack (most recent call last):")

@@ -299,6 +299,16 @@ def test_a_refresh_shares_the_result_of_a_recent_one(secrets: SecretCache, store
     assert secrets.refresh(SOURCE, min_interval=10) == "value-2"
 
 
+def test_a_refresh_uses_a_value_read_since_the_recent_one(secrets: SecretCache, store: Store, time: FakeTime) -> None:
+    secrets.refresh(SOURCE, min_interval=10)
+    time.advance(1)
+    store.value = "value-2"
+    secrets.get(SOURCE, max_age=0)
+
+    assert secrets.refresh(SOURCE, min_interval=10) == "value-2"
+    assert store.reads == 2
+
+
 def test_a_refresh_shares_the_failure_of_a_recent_one(secrets: SecretCache, store: Store, time: FakeTime) -> None:
     """Otherwise, anyone could trigger reads during an outage."""
     secrets.get(SOURCE)

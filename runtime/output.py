@@ -1,0 +1,60 @@
+"""Standard output and standard error, for the log: one that is full, closed, or not read loses lines, and never blocks
+a callout or raises an error in it.
+"""
+
+import json
+import os
+import select
+import threading
+from contextlib import suppress
+
+from runtime.clock import CLOCK
+
+MAX_WAIT_SECONDS = 0.1  # for a stream that works; one that doesn't must be ready immediately
+
+
+class Output:
+    """A stream, by its file descriptor. Thread-safe."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._ready = select.poll()
+        self._ready.register(descriptor, select.POLLOUT)
+        self._lock = threading.Lock()
+        self._lost = 0  # lines, since the stream last worked
+        self._in_line = False  # whether the last byte written wasn't a line break
+
+    def write(self, text: str) -> None:
+        """Write the text. If the stream doesn't take it, count it as lost, and report the count when it works again."""
+        data = text.encode("utf-8", "backslashreplace")
+        is_written = False
+        if self._lock.acquire(timeout=MAX_WAIT_SECONDS):  # in case another process filled the pipe under a thread
+            try:
+                is_written = self._report_lost() and self._write(data)
+            finally:
+                self._lock.release()
+        if not is_written:
+            self._lost += max(data.count(b"\n"), 1)
+
+    def _report_lost(self) -> bool:
+        """Report the lines lost so far. Return whether the stream works."""
+        lost = self._lost
+        if lost:
+            message = f"{lost} log lines were lost because this stream was full or closed"
+            report = {"severity": "WARNING", "message": message, "code": "log_lines_lost", "lines": lost}
+            if not self._write(b"\n" * self._in_line + json.dumps(report).encode() + b"\n"):
+                return False
+            self._lost -= lost
+        return True
+
+    def _write(self, data: bytes) -> bool:
+        deadline = CLOCK.monotonic() + (0 if self._lost else MAX_WAIT_SECONDS)
+        with suppress(OSError):  # closed, or the disk is full
+            while data and self._ready.poll(max(0, deadline - CLOCK.monotonic()) * 1000):
+                written = os.write(self._descriptor, data[: select.PIPE_BUF])  # no more: that never blocks a ready pipe
+                self._in_line = data[written - 1 : written] != b"\n"
+                data = data[written:]
+        return not data
+
+
+STDOUT, STDERR = Output(1), Output(2)
