@@ -29,7 +29,7 @@ MAX_ATTEMPTS = 8
 # Attempts per callout that SendGrid may have accepted, and so the most emails that one callout can cause; plus one for
 # each of these attempts that was repeated because a pooled connection closed without a response.
 MAX_AMBIGUOUS_ATTEMPTS = 4
-INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.2, 1.5  # doubles with each attempt, reduced by up to half at random
+INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.4, 1.5  # doubles with each attempt, reduced by up to half at random
 MIN_ATTEMPT_SECONDS = 0.3  # don't retry with less time than this left
 MAX_RETRY_AFTER_SECONDS = 3600
 
@@ -142,7 +142,9 @@ class SendGrid:
 
     def _wait_for_retry(self, attempt: int, retry_after: int, deadline: float) -> bool:
         """Wait until the next attempt. Return False at once if there must be none."""
-        backoff = min(INITIAL_BACKOFF_SECONDS * 2**attempt, MAX_BACKOFF_SECONDS) * (1 - self._clock.random() / 2)
+        backoff = min(INITIAL_BACKOFF_SECONDS * 2 ** (attempt - 1), MAX_BACKOFF_SECONDS) * (
+            1 - self._clock.random() / 2
+        )
         delay = max(backoff, retry_after)
         if attempt >= MAX_ATTEMPTS or self._clock.monotonic() + delay + MIN_ATTEMPT_SECONDS > deadline:
             return False
