@@ -57,7 +57,7 @@ def build_context(event: Event, settings: Settings) -> Context:
 
 def clean_name(text: str | None) -> str | None:
     """Clean an untrusted name and split domains at their dots, because email clients turn bare domains into links."""
-    return clean_text(DOMAIN_DOT.sub(". ", text)) if text else None
+    return DOMAIN_DOT.sub(". ", clean_text(text) or "") or None
 
 
 def clean_address(address: str | None) -> str:
