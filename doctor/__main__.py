@@ -9,14 +9,13 @@ import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from doctor import env_file
+from deploy import config
 from doctor.finding import Finding, is_healthy, to_json
 from notice.languages import available
 from settings import SettingError, SettingsError, load
 
 DEFAULT_CHECKS = ("settings", "secrets", "mail", "domain", "callout", "tenant")
-PERMISSION_CHECKS = ("rights-setup", "rights-deploy")
-CHECKS = (*DEFAULT_CHECKS, "key", *PERMISSION_CHECKS)
+CHECKS = (*DEFAULT_CHECKS, "key")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,7 +35,7 @@ def _parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"one or more of {', '.join(CHECKS)}")
     parser.add_argument("--env", type=Path, default=Path("env.yaml"), help="the settings file (default: env.yaml)")
     parser.add_argument("--url", default="", help="the function's URL; if omitted, the function isn't called")
-    parser.add_argument("--project", default="", help="the Google Cloud project, for the permissions")
+    parser.add_argument("--project", default="", help="the Google Cloud project, for the secrets' names")
     parser.add_argument("--deployed", action="store_true", help="the settings are complete: deploy.sh wrote them")
     parser.add_argument("--resolver", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
@@ -49,13 +48,8 @@ def _parse_options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _run_checks(options: argparse.Namespace) -> Iterator[Finding]:
     checks = options.checks or DEFAULT_CHECKS
-    for check in PERMISSION_CHECKS:
-        if check in checks:
-            yield from _check_permissions(check.removeprefix("rights-"), options.project)
-    if set(checks) <= set(PERMISSION_CHECKS):
-        return  # these don't need env.yaml
     values = yield from _check_settings(options, report_ok="settings" in checks)
-    if values is not None and set(checks) - {"settings", *PERMISSION_CHECKS}:
+    if values is not None and set(checks) - {"settings"}:
         yield from _check_services(options, checks, values)
 
 
@@ -63,9 +57,9 @@ def _check_settings(options: argparse.Namespace, *, report_ok: bool) -> Generato
     """Yield the errors in env.yaml and return its values, or None if there are errors."""
     errors: list[SettingError] = []
     try:
-        values = env_file.read(options.env)
-        errors = [] if options.deployed else env_file.find_errors(values)
-        load(env_file.sending_environment(values, options.project), languages=available())
+        values = config.read(options.env)
+        errors = [] if options.deployed else config.find_errors(values)
+        load(config.sending_environment(values, options.project), languages=available())
     except SettingsError as error:
         errors = errors or list(error.errors)
     for name, problem, fix in errors:
@@ -77,18 +71,11 @@ def _check_settings(options: argparse.Namespace, *, report_ok: bool) -> Generato
     return values
 
 
-def _check_permissions(command: str, project: str) -> Iterator[Finding]:
-    from doctor import permissions  # noqa: PLC0415  (checking the settings doesn't need its dependencies)
-
-    needed = {"setup": permissions.SETUP, "deploy": permissions.DEPLOY}[command]
-    return permissions.check(project, needed, os.environ.get("GOOGLE_ACCESS_TOKEN", ""))
-
-
 def _check_services(options: argparse.Namespace, checks: Iterable[str], values: Mapping[str, str]) -> Iterator[Finding]:
     from doctor import auth0, callout, dns, secrets, sendgrid  # noqa: PLC0415
     from doctor.context import CheckContext  # noqa: PLC0415
 
-    settings = load(env_file.sending_environment(values, options.project), languages=available())
+    settings = load(config.sending_environment(values, options.project), languages=available())
     context = CheckContext(values, settings, options.url, os.environ.get("GOOGLE_ACCESS_TOKEN", ""))
     if options.resolver:
         context.resolver = options.resolver

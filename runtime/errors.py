@@ -24,7 +24,8 @@ class NoticeError(Exception):
 
 class InvalidCallout(NoticeError):
     """The request can't be accepted: method_not_allowed, unsupported_media_type, too_large, invalid_signature,
-    invalid_json, or invalid_event."""
+    invalid_json, or invalid_event.
+    """
 
     def __init__(self, code: str, status: int, message: str, *, cause: str = "") -> None:
         super().__init__(code, message, cause=cause)

@@ -49,7 +49,8 @@ def parse_headers(headers: Headers) -> SignedHeaders:
 
 def check_age(signed: SignedHeaders, now: float, *, tolerance: float = TOLERANCE_SECONDS) -> None:
     """Raise InvalidCallout (invalid_signature) if the timestamp is more than `tolerance` seconds before `now` (Unix
-    seconds), or more than TOLERANCE_SECONDS after it."""
+    seconds), or more than TOLERANCE_SECONDS after it.
+    """
     age = int(now) - signed.timestamp
     if age > tolerance or -age > TOLERANCE_SECONDS:
         allowed = f"from {-TOLERANCE_SECONDS} to {tolerance:.0f} s"

@@ -1,5 +1,4 @@
-"""What the tests of a deployment share: deploy.sh as a process, between a gcloud that only keeps what it is told and a
-Resource Manager that says who may do what."""
+"""Run deploy.sh as a process, with a fake gcloud that keeps its state in memory and a fake Resource Manager."""
 
 import copy
 import json
@@ -36,13 +35,13 @@ class Bench:
         (self.folder / "env.yaml").write_text(text, "utf-8")
 
     def __call__(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        """Runs it to its end; `given` is its standard input. The caller judges the return code."""
+        """Run it to its end; `given` is its standard input. The caller checks the return code."""
         process = self.start(*words)
         said, complained = process.communicate(given, timeout=60)
         return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
 
     def set_up(self, *words: str) -> list[Command]:
-        """The first run, with SendGrid's key stored before it: all changes. One that was made before is remembered."""
+        """Return all changes of a first run, with SendGrid's key stored before it; they are cached."""
         before = len(self.gcloud.changes)
         key = ((self.folder / "env.yaml").read_text("utf-8"), words)
         fresh = (
@@ -89,14 +88,14 @@ class Bench:
         return self.gcloud.cloud
 
     def succeed(self, *words: str, given: str = "") -> list[Command]:
-        """Runs it, and returns the changes that it made."""
+        """Run it, and return the changes that it made."""
         before = len(self.gcloud.changes)
         done = self(*words, given=given)
         assert done.returncode == 0, done.stderr
         return self.gcloud.changes[before:]
 
     def fail(self, *words: str, given: str = "") -> str:
-        """Runs it, sees that it gives up without a change, and returns what it says."""
+        """Run it, check that it fails without a change, and return its output."""
         before = len(self.gcloud.changes)
         done = self(*words, given=given)
         assert done.returncode == 1, done.stderr
@@ -110,7 +109,7 @@ NewBench = Callable[..., Bench]
 
 @pytest.fixture
 def new_bench(tmp_path: Path) -> Iterator[NewBench]:
-    """A bench in a folder of its own, with a project that is new, or with the one that is given."""
+    """Make a bench in a folder of its own, with a new project or with a given one."""
     made: list[Gcloud] = []
     missing: set[str] = set()
     with Server("resource_manager", _resource_manager(missing), Journal()) as rights:

@@ -1,10 +1,12 @@
 """A program named gcloud that keeps what it is told in memory, for the tests of deploy.sh.
 
-It knows the commands that deploy.sh uses and answers each read in the very format that deploy.sh asks for; the real
-gcloud, in test_real_gcloud.py, holds these formats to the truth. The program is a few lines of bash, so that a whole
-deployment takes a second; the state lives in the test.
+It knows the commands that deploy.sh uses and prints each read's JSON and each error as the real gcloud does, against
+which test_real_gcloud.py checks them. The program is a few lines of bash, so that a whole deployment takes seconds; the
+state is in the test.
 """
 
+import base64
+import json
 import os
 import re
 import signal
@@ -63,9 +65,14 @@ class Cloud:
     queues: dict[str, dict[str, str]] = field(default_factory=dict)
     tasks: list[str] = field(default_factory=list)
     services: dict[str, Service] = field(default_factory=dict)
-    policies: dict[str, str] = field(default_factory=dict)  # constraint: what a read of it prints
+    channels: set[str] = field(default_factory=set)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    alerts: dict[str, Any] = field(default_factory=dict)  # by their displayName
+    policies: dict[str, Any] = field(default_factory=dict)  # constraint: what differs from a policy that allows all
     regions: tuple[str, ...] = ("europe-west1", "us-central1")
-    billing: str = "True"
+    billing: bool = True
+    project: str = PROJECT  # gcloud's own
+    account: str = "person@example.com"
     signed_in: bool = True
 
 
@@ -75,7 +82,7 @@ class Command:
     flags: dict[str, str]
     line: tuple[str, ...]
     input: str
-    environment: str = ""  # what stood in --env-vars-file
+    environment: str = ""  # what was in --env-vars-file, or in another file
 
     @property
     def last(self) -> str:
@@ -93,7 +100,8 @@ class Gcloud:
         self.commands: list[Command] = []
         self.refused: dict[str, str] = {}  # the words of a command: why it fails
         self.refused_once: dict[str, str] = {}
-        self.deadly, self.victim = 0, 0
+        self.broken = (0, 0, "")  # the number of a read, its exit status, and what it prints instead
+        self.deadly, self.victim, self.signal = 0, 0, signal.SIGKILL
         self._lock = threading.Lock()
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -108,22 +116,31 @@ class Gcloud:
 
     def __exit__(self, *error: object) -> None:
         self._server.shutdown()
+        self.close()
+
+    def close(self) -> None:
         self._server.server_close()
 
     @property
     def changes(self) -> list[Command]:
         return [command for command in self.commands if not READS & set(command.words)]
 
+    @property
+    def reads(self) -> list[Command]:
+        return [command for command in self.commands if READS & set(command.words)]
+
     def run(self, line: list[str], given: str) -> tuple[int, str]:
         command = _command(line, given)
         with self._lock:
             self.commands.append(command)
+            if READS & set(command.words) and len(self.reads) == self.broken[0]:
+                return self.broken[1:]
             try:
                 said = self._answer(command)
             except Refused as refused:
-                return 1, f"ERROR: (gcloud) {refused}\n"
+                return 1, f"ERROR: (gcloud.{'.'.join(command.words[:-1])}) {refused}\n"
             if self.deadly and command in self.changes and len(self.changes) == self.deadly:
-                os.killpg(self.victim, signal.SIGKILL)
+                os.killpg(self.victim, self.signal)
             return 0, said
 
     def _answer(self, command: Command) -> str:
@@ -133,15 +150,16 @@ class Gcloud:
             raise Refused(why)
         for pattern, method in COMMANDS:
             if re.fullmatch(pattern, text):
-                said = method(self.cloud, command)
-                return f"{said}\n" if said else ""
-        raise Refused(f"the stand-in does not know: {text}")
+                found = method(self.cloud, command)
+                return f"{json.dumps(found)}\n" if READS & set(command.words) else ""
+        raise Refused(f"the fake does not know: {text}")
 
 
 def _command(line: list[str], given: str) -> Command:
     flags = dict(word[2:].partition("=")[::2] for word in line if word.startswith("--"))
     words = tuple(word for word in line if not word.startswith("--"))
-    file = flags.get("env-vars-file")
+    files = (flags.get(name) for name in ("env-vars-file", "config-from-file", "policy-from-file"))
+    file = next(filter(None, files), None)
     return Command(words, flags, tuple(line), given, Path(file).read_text("utf-8") if file else "")
 
 
@@ -172,24 +190,25 @@ def _new(found: bool, what: str) -> None:
 # ---- project, accounts, policies ----
 
 
-def _describe_project(cloud: Cloud, command: Command) -> str:
-    _need(command.last == PROJECT, "no such project, or no right to see it")
-    return "ACTIVE"
+def _describe_project(cloud: Cloud, command: Command) -> Any:
+    if command.last != PROJECT:
+        raise Refused(f"[None] does not have permission to access projects instance [{command.last}]")
+    return {"projectId": PROJECT, "lifecycleState": "ACTIVE"}
 
 
-def _print_token(cloud: Cloud, command: Command) -> str:
+def _print_token(cloud: Cloud, command: Command) -> Any:
     if not cloud.signed_in:
         raise Refused("You do not currently have an active account selected.")
-    return "a-token"
+    return {"token": "a-token"}
 
 
 def _enable(cloud: Cloud, command: Command) -> None:
     cloud.apis |= set(command.words[2:])
 
 
-def _describe_account(cloud: Cloud, command: Command) -> str:
-    _need(command.last in cloud.accounts, command.last)
-    return command.last
+def _describe_account(cloud: Cloud, command: Command) -> Any:
+    _need(command.last in cloud.accounts, f"Unknown service account {command.last}.")
+    return {"name": f"projects/{PROJECT}/serviceAccounts/{command.last}", "email": command.last}
 
 
 def _create_account(cloud: Cloud, command: Command) -> None:
@@ -208,11 +227,9 @@ def _resource(command: Command) -> str:
     return "/".join((*command.words[:-2], command.last)).replace(" ", "-")
 
 
-def _get_policy(cloud: Cloud, command: Command) -> str:
-    """The reads ask for one binding each: --filter="bindings.role=R AND bindings.members=M"."""
-    found = re.fullmatch(r"bindings\.role=(\S+) AND bindings\.members=(\S+)", command.flags["filter"])
-    assert found is not None
-    return found[1] if (_resource(command), found[1], found[2]) in cloud.grants else ""
+def _get_policy(cloud: Cloud, command: Command) -> Any:
+    found = sorted((role, member) for resource, role, member in cloud.grants if resource == _resource(command))
+    return {"etag": "BwY=", **({"bindings": [{"role": r, "members": [m]} for r, m in found]} if found else {})}
 
 
 def _grant(cloud: Cloud, command: Command) -> None:
@@ -226,16 +243,25 @@ def _revoke(cloud: Cloud, command: Command) -> None:
     cloud.grants.remove((_resource(command), command.flags["role"], command.flags["member"]))
 
 
-def _policy(cloud: Cloud, command: Command) -> str:
-    return cloud.policies.get(command.last, "")
+def _list_policy(cloud: Cloud, command: Command) -> Any:
+    return {"constraint": f"constraints/{command.last}", "listPolicy": cloud.policies.get(command.last, {})}
+
+
+def _managed_policy(cloud: Cloud, command: Command) -> Any:
+    rule = cloud.policies.get(command.last, {"enforce": False})
+    return {"name": f"projects/1/policies/{command.last}", "spec": {"rules": [rule]}}
 
 
 # ---- secrets ----
 
 
-def _describe_secret(cloud: Cloud, command: Command) -> str:
-    _need(command.last in cloud.secrets, command.last)
-    return command.last
+def _describe_secret(cloud: Cloud, command: Command) -> Any:
+    _need(command.last in cloud.secrets, f"Secret [{command.last}] not found.")
+    return _named("secrets", command.last)
+
+
+def _named(kind: str, name: str) -> dict[str, Any]:
+    return {"name": f"projects/1/{kind}/{name}"}
 
 
 def _create_secret(cloud: Cloud, command: Command) -> None:
@@ -244,9 +270,9 @@ def _create_secret(cloud: Cloud, command: Command) -> None:
     cloud.labels[command.last] = command.flags["labels"]
 
 
-def _list_secrets(cloud: Cloud, command: Command) -> str:
+def _list_secrets(cloud: Cloud, command: Command) -> Any:
     label = command.flags["filter"].removeprefix("labels.")
-    return "\n".join(name for name in sorted(cloud.secrets) if cloud.labels[name] == label)
+    return [_named("secrets", name) for name in sorted(cloud.secrets) if cloud.labels[name] == label]
 
 
 def _delete_secret(cloud: Cloud, command: Command) -> None:
@@ -260,29 +286,34 @@ def _add_version(cloud: Cloud, command: Command) -> None:
     cloud.secrets[command.last].append(command.input)
 
 
-def _versions(cloud: Cloud, command: Command) -> list[str]:
-    versions = cloud.secrets.get(command.flags["secret"])
-    _need(bool(versions), command.flags["secret"])
-    return versions or []
+def _version(cloud: Cloud, secret: str, version: str) -> int:
+    """Return the number of `latest`, or of a version that exists."""
+    number = len(cloud.secrets.get(secret, [])) if version == "latest" else int(version)
+    _need(0 < number <= len(cloud.secrets.get(secret, [])), f"Secret Version [{secret}/{version}] not found.")
+    return number
 
 
-def _describe_version(cloud: Cloud, command: Command) -> str:
-    versions = _versions(cloud, command)
-    if "basename" in command.flags["format"]:
-        return str(len(versions))
-    return "ENABLED" if versions[-1] else "DISABLED"
+def _describe_version(cloud: Cloud, command: Command) -> Any:
+    secret = command.flags["secret"]
+    number = _version(cloud, secret, command.last)
+    state = "ENABLED" if cloud.secrets[secret][number - 1] else "DISABLED"
+    return {**_named(f"secrets/{secret}/versions", str(number)), "state": state}
 
 
-def _access_version(cloud: Cloud, command: Command) -> str:
-    return _versions(cloud, command)[-1]
+def _access_version(cloud: Cloud, command: Command) -> Any:
+    secret = command.flags["secret"]
+    value = cloud.secrets.get(secret, [])[_version(cloud, secret, command.last) - 1]
+    return {"payload": {"data": base64.urlsafe_b64encode(value.encode()).decode()}}
 
 
-def _list_versions(cloud: Cloud, command: Command) -> str:
-    return "\n".join(str(number) for number, value in enumerate(cloud.secrets[command.last], 1) if value)
+def _list_versions(cloud: Cloud, command: Command) -> Any:
+    numbers = [str(number) for number, value in enumerate(cloud.secrets[command.last], 1) if value]
+    return [_named(f"secrets/{command.last}/versions", number) for number in numbers]
 
 
 def _disable_version(cloud: Cloud, command: Command) -> None:
-    _versions(cloud, command)[int(command.last) - 1] = ""
+    secret = command.flags["secret"]
+    cloud.secrets[secret][_version(cloud, secret, command.last) - 1] = ""
 
 
 # ---- the queue ----
@@ -290,11 +321,13 @@ def _disable_version(cloud: Cloud, command: Command) -> None:
 QUEUE = ("max-attempts", "min-backoff", "max-backoff", "max-doublings", "max-retry-duration")
 
 
-def _describe_queue(cloud: Cloud, command: Command) -> str:
-    _need(command.last in cloud.queues, command.last)
+def _describe_queue(cloud: Cloud, command: Command) -> Any:
+    _need(command.last in cloud.queues, "Queue does not exist.")
     queue = cloud.queues[command.last]
-    values = [queue.get(name, "").replace("unlimited", "-1") for name in QUEUE]
-    return ",".join([*values, queue.get("state", "RUNNING")])
+    retry: dict[str, Any] = {re.sub("-(.)", lambda found: found[1].upper(), name): queue[name] for name in QUEUE}
+    retry["maxAttempts"] = -1 if queue["max-attempts"] == "unlimited" else int(queue["max-attempts"])
+    retry["maxDoublings"] = int(queue["max-doublings"])
+    return {**_named("queues", command.last), "retryConfig": retry, "state": queue.get("state", "RUNNING")}
 
 
 def _create_queue(cloud: Cloud, command: Command) -> None:
@@ -314,7 +347,8 @@ def _delete_queue(cloud: Cloud, command: Command) -> None:
 
 
 def _service(cloud: Cloud, name: str) -> Service:
-    _need(name in cloud.services, name)
+    if name not in cloud.services:
+        raise Refused(f"Cannot find service [{name}]")
     return cloud.services[name]
 
 
@@ -367,35 +401,34 @@ def _update_traffic(cloud: Cloud, command: Command) -> None:
     service.tags.pop(flags.get("remove-tags", ""), None)
 
 
-def _describe_service(cloud: Cloud, command: Command) -> str:
-    name, wanted = command.last, command.flags["format"]
+def _describe_service(cloud: Cloud, command: Command) -> Any:
+    name = command.last
     service = _service(cloud, name)
-    labels = service.revisions[-1]["labels"]
-    traffic = [(service.serves, "100", ""), *((revision, "", tag) for tag, revision in service.tags.items())]
-    answers = {
-        "value(metadata.name)": name,
-        "value(status.url)": f"https://{name}-x.a.run.app",
-        "value(metadata.annotations['run.googleapis.com/invoker-iam-disabled'])": "true" if service.check_off else "",
-        "csv[no-heading](status.traffic.tag,status.traffic.revisionName)": "\n".join(f"{t},{r}" for r, _, t in traffic),
-        "csv[no-heading](status.traffic.percent,status.traffic.revisionName)": "\n".join(
-            f"{p},{r}" for r, p, _ in traffic
-        ),
-        "csv[no-heading](spec.template.metadata.labels.deployment,spec.template.metadata.labels.stage)": (
-            f"{labels['deployment']},{labels['stage']}"
-        ),
+    annotations = {"run.googleapis.com/invoker-iam-disabled": "true"} if service.check_off else {}
+    traffic = [{"revisionName": service.serves, "percent": 100}]
+    traffic += [{"revisionName": revision, "tag": tag} for tag, revision in service.tags.items()]
+    return {
+        "metadata": {"name": name, "annotations": annotations},
+        "spec": {"template": {"metadata": {"labels": service.revisions[-1]["labels"]}}},
+        "status": {"url": f"https://{name}-x.a.run.app", "traffic": traffic},
     }
-    return answers[wanted]
 
 
-def _list_revisions(cloud: Cloud, command: Command) -> str:
-    revisions = _service(cloud, command.flags["service"]).revisions[::-1]
-    return "\n".join(f"{r['name']},{r['labels']['deployment']},{r['labels']['stage']}" for r in revisions)
+def _list_revisions(cloud: Cloud, command: Command) -> Any:
+    service = cloud.services.get(command.flags["service"], Service())
+    return [_revision(revision) for revision in service.revisions[::-1]]
 
 
-def _describe_revision(cloud: Cloud, command: Command) -> str:
+def _revision(revision: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": revision["name"], "labels": revision["labels"], "creationTimestamp": "2026-11-23T10:00:00Z"}
+    return {"metadata": metadata, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+
+
+def _describe_revision(cloud: Cloud, command: Command) -> Any:
     found = [r for service in cloud.services.values() for r in service.revisions if r["name"] == command.last]
-    _need(bool(found), command.last)
-    return str(found[0]["labels"]["deployment"])
+    if not found:
+        raise Refused(f"Cannot find revision [{command.last}]")
+    return _revision(found[0])
 
 
 def _delete_service(cloud: Cloud, command: Command) -> None:
@@ -403,16 +436,39 @@ def _delete_service(cloud: Cloud, command: Command) -> None:
     del cloud.services[command.last]
 
 
-COMMANDS: tuple[tuple[str, Callable[[Cloud, Command], str | None]], ...] = (
-    ("config get project", lambda cloud, command: PROJECT),
-    ("config get account", lambda cloud, command: "person@example.com"),
+# ---- alerts ----
+
+
+def _describe_channel(cloud: Cloud, command: Command) -> Any:
+    _need(command.last in cloud.channels, "NotificationChannel not found.")
+    return {"name": command.last}
+
+
+def _put_metric(cloud: Cloud, command: Command) -> None:
+    cloud.metrics[command.last] = json.loads(command.environment)
+
+
+def _put_alert(cloud: Cloud, command: Command) -> None:
+    """Google's JSON omits zeros."""
+    given = json.loads(command.environment, object_hook=lambda found: {k: v for k, v in found.items() if v != 0})
+    cloud.alerts[given["displayName"]] = {"name": f"alertPolicies/{len(cloud.alerts)}", **given}
+
+
+def _locations(cloud: Cloud, command: Command) -> Any:
+    return [{**_named("locations", region), "locationId": region} for region in cloud.regions]
+
+
+COMMANDS: tuple[tuple[str, Callable[[Cloud, Command], Any]], ...] = (
+    ("config get project", lambda cloud, command: cloud.project or []),
+    ("config get account", lambda cloud, command: cloud.account or []),
     ("auth print-access-token", _print_token),
     (r"projects describe \S+", _describe_project),
-    (r"billing projects describe \S+", lambda cloud, command: cloud.billing),
-    (r"resource-manager org-policies describe \S+|org-policies describe \S+", _policy),
-    ("services list", lambda cloud, command: "\n".join(sorted(cloud.apis))),
+    (r"billing projects describe \S+", lambda cloud, command: {"billingEnabled": cloud.billing}),
+    (r"resource-manager org-policies describe \S+", _list_policy),
+    (r"org-policies describe \S+", _managed_policy),
+    ("services list", lambda cloud, command: [{"config": {"name": name}} for name in sorted(cloud.apis)]),
     (r"services enable .+", _enable),
-    ("run regions list|tasks locations list", lambda cloud, command: "\n".join(cloud.regions)),
+    ("run regions list|tasks locations list", _locations),
     (r"iam service-accounts describe \S+", _describe_account),
     (r"iam service-accounts create \S+", _create_account),
     (r"iam service-accounts delete \S+", _delete_account),
@@ -432,7 +488,12 @@ COMMANDS: tuple[tuple[str, Callable[[Cloud, Command], str | None]], ...] = (
     (r"tasks queues create \S+", _create_queue),
     (r"tasks queues update \S+", _update_queue),
     (r"tasks queues delete \S+", _delete_queue),
-    ("tasks list", lambda cloud, command: "\n".join(cloud.tasks)),
+    (r"beta monitoring channels describe \S+", _describe_channel),
+    ("logging metrics list", lambda cloud, command: list(cloud.metrics.values())),
+    (r"logging metrics (create|update) \S+", _put_metric),
+    ("alpha monitoring policies list", lambda cloud, command: list(cloud.alerts.values())),
+    (r"alpha monitoring policies (create|update \S+)", _put_alert),
+    ("tasks list", lambda cloud, command: [_named("tasks", name) for name in cloud.tasks]),
     (r"run deploy \S+", _deploy),
     (r"run services describe \S+", _describe_service),
     (r"run services update \S+", _update_service),

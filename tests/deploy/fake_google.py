@@ -1,6 +1,6 @@
 """Google Cloud as the real gcloud sees it, on loopback: its Secret Manager and Cloud Tasks are the emulator's.
 
-What it cannot show: that a build works, that IAM enforces a grant, quotas, organisation policies, a revision's health.
+What it cannot show: that a build works, that IAM enforces a grant, quotas, organization policies, a revision's health.
 """
 
 import json
@@ -42,6 +42,8 @@ class Google:
         self._repositories: set[str] = set()
         self._server = Server("google_cloud", self._app(), self.journal, redact=lambda text: text[:100_000])
         self._stack = ExitStack()
+        tasks: Any = self.cloud_tasks.app
+        tasks.add_url_rule("/v2/projects/<project>/locations", "locations", _locations)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -105,7 +107,7 @@ class Google:
         knative = "/apis/serving.knative.dev/v1/namespaces/<project>"
         place = "/v1/projects/<project>/locations/<region>"
         for rule, method, view in (
-            # Resource Manager, billing, organisation policies
+            # Resource Manager, billing, organization policies
             ("/v1/projects/<id:project>", "GET", _project),
             ("/v1/projects/<id:project>:testIamPermissions", "POST", lambda project: body()),
             ("/v1/projects/<id:project>:getIamPolicy", "POST", self._project_policy),
@@ -196,7 +198,7 @@ class Google:
         return {"kind": "Status", "status": "Success"}
 
     def _put_service(self, project: str, name: str = "") -> Json:
-        """A new revision for a new template; the traffic goes where the service says, by default to the newest."""
+        """Add a revision for a new template; the traffic goes where the service says, by default to the newest."""
         given = body()
         name = given["metadata"]["name"]
         old = self.services.get(name)
@@ -289,7 +291,7 @@ def _service_of(revision: Json) -> str:
 
 
 def _stamp(count: int) -> str:
-    """Times that differ, so that the newest can be told."""
+    """Return times that differ, so that the newest can be found."""
     return STAMP % divmod(count, 60)
 
 

@@ -2,37 +2,33 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from doctor import env_file
+from deploy import config
+from deploy.__main__ import COMMANDS
 from tests.deploy.conftest import SOURCE
 from tests.support.gcloud import environment, gcloud, needs_gcloud
 
 PAGE = (SOURCE / "docs" / "deploy.md").read_text("utf-8")
 SHELL = "\n".join(re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
-PROGRAM = (SOURCE / "deploy.sh").read_text("utf-8")
-COMMANDS = set(
-    re.findall(r"[a-z-]+", PROGRAM[PROGRAM.rindex("case $command in\n    help)") :].partition("*) usage")[0])
-)
-PLACES = [SOURCE / "README.md", *SOURCE.glob("docs/*.md"), SOURCE / "deploy.sh", *SOURCE.glob("doctor/*.py")]
+PLACES = [SOURCE / "README.md", *SOURCE.glob("docs/*.md"), *SOURCE.glob("deploy/*.py"), *SOURCE.glob("doctor/*.py")]
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_every_command_of_deploy_sh_that_is_named_exists(place: Path) -> None:
     named = set(re.findall(r"\./deploy\.sh(?: -e \S+)? ([a-z][a-z-]*)", place.read_text("utf-8")))
-    assert named - {"and", "checks"} <= COMMANDS
+    assert named - {"and", "checks", "help"} <= COMMANDS.keys()
 
 
 def test_the_page_names_every_command_of_deploy_sh() -> None:
-    usage = re.findall(r"^  ([a-z-]+)[ ,]", PROGRAM.partition("<<'TEXT'")[2].partition("\nTEXT")[0], re.MULTILINE)
-    assert len(usage) > 10
-    assert [command for command in usage if f"./deploy.sh {command}" not in PAGE] == []
+    assert [command for command in COMMANDS if f"./deploy.sh {command}" not in PAGE] == []
 
 
 def test_every_setting_that_the_page_quotes_stands_in_the_example() -> None:
-    example = env_file.read(SOURCE / "env.yaml.example")
+    example = config.read(SOURCE / "env.yaml.example")
     quoted = set(re.findall(r"`([A-Z][A-Z_]+)(?:: [^`]*)?`", PAGE)) - {"FUNCTION_URL", "CALLOUT_SIGNING_KEY", "NAME"}
     assert quoted >= {"DELIVERY", "SERVICE", "MIN_INSTANCES"}
     assert quoted <= example.keys()
@@ -41,6 +37,28 @@ def test_every_setting_that_the_page_quotes_stands_in_the_example() -> None:
 def test_the_pages_secrets_are_those_of_the_action() -> None:
     tenant = (SOURCE / "auth0" / "tenant.yaml").read_text("utf-8")
     assert [name for name in re.findall(r"##(\w+)##", tenant) if f"`{name}`" not in PAGE] == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "key", "imports"),
+    [
+        ({"FUNCTION_URL": "https://notice.example.com"}, "echo whsec_key", True),
+        ({"FUNCTION_URL": ""}, "echo whsec_key", False),
+        ({"FUNCTION_URL": "https://notice.example.com"}, "exit 1", False),
+    ],
+)
+def test_the_pages_import_deletes_nothing_and_needs_both_secrets(
+    tmp_path: Path, variables: dict[str, str], key: str, imports: bool
+) -> None:
+    block = next(block for block in PAGE.split("```sh\n")[1:] if "auth0-deploy-cli" in block).partition("```")[0]
+    block = block.replace(" FUNCTION_URL=https://\u2026", "")  # what the user may forget
+    for name, line in (("npx", 'echo "$AUTH0_ALLOW_DELETE $FUNCTION_URL $CALLOUT_SIGNING_KEY"'), ("gcloud", key)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    script = block.partition("python3")[0]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "AUTH0_ALLOW_DELETE": "true", **variables}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == ("false https://notice.example.com whsec_key\n" if imports else "")
 
 
 @needs_gcloud

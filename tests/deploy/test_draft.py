@@ -6,7 +6,7 @@ from tests.deploy.test_deploy import DELIVER, PUBLIC, deployment, environment
 
 
 def serving(bench: Bench) -> tuple[str, ...]:
-    """The number of the revision that serves, of each side."""
+    """Return the number of the revision that receives traffic, for each service."""
     return tuple(bench.cloud.services[side].serves[-1] for side in sorted(bench.cloud.services))
 
 
@@ -45,7 +45,7 @@ def test_a_draft_leaves_all_rights_as_they_are(bench: Bench) -> None:
 
 
 def test_there_is_no_draft_before_a_first_deployment(bench: Bench) -> None:
-    assert "a first revision always serves" in bench.fail("draft")
+    assert "a first revision always receives traffic" in bench.fail("draft")
 
 
 def test_promote_lets_the_very_revision_serve_in_direct_mode(bench: Bench) -> None:
@@ -128,7 +128,7 @@ def test_revert_never_lets_a_drafts_public_side_serve(bench: Bench) -> None:
     deploy_thrice(bench)
     bench.succeed("draft")
     said = bench.fail("revert", "password-notice-00004")
-    assert "no sound revision" in said
+    assert "no working revision" in said
 
 
 def test_after_a_promotion_revert_goes_to_what_served_before(bench: Bench) -> None:
@@ -145,5 +145,5 @@ def test_versions_lists_both_sides_and_what_serves(bench: Bench) -> None:
     bench.succeed("draft")
     said = bench("versions").stdout
     assert "FUNCTION_URL: https://password-notice-x.a.run.app" in said
-    assert "password-notice, serving: password-notice-00001" in said
+    assert "password-notice, receiving traffic: password-notice-00001" in said
     assert "password-notice-deliver-00002" in said

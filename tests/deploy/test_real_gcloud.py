@@ -1,8 +1,8 @@
 """The real gcloud under deploy.sh, from nothing to production and back, against Google on loopback.
 
-What no stand-in can show: that Google's build works, that IAM enforces a grant and when all of it knows a new account,
+What no fake can show: that Google's build works, that IAM enforces a grant and when all of it knows a new account,
 quotas, an organisation's real policies, a revision that does not become healthy, `auth login`. Commands that the whole
-way does not take (other settings, refusals) are held to gcloud's own check of commands and flags.
+way does not take (other settings, rejections) are held to gcloud's own check of commands and flags.
 """
 
 import json
@@ -48,11 +48,11 @@ class Operator:
         self._environment |= {name: os.environ[name] for name in ("CLOUDSDK_PYTHON",) if name in os.environ}
 
     def __call__(self, *words: str, given: str = "") -> list[str]:
-        """The requests that changed something. Raises AssertionError where deploy.sh fails."""
+        """Return the requests that changed something. Raise AssertionError if deploy.sh fails."""
         before = len(self.google.changes)
         command = [str(SOURCE / "deploy.sh"), "-e", str(self._settings), *words]
         done = subprocess.run(
-            command, env=self._environment, input=given, capture_output=True, text=True, timeout=400, check=False
+            command, env=self._environment, input=given, capture_output=True, text=True, timeout=1800, check=False
         )
         self.said += done.stdout + done.stderr
         assert done.returncode == 0, done.stderr
@@ -85,7 +85,7 @@ def test_gcloud_goes_the_whole_way_and_back_in_queue_mode(google: Google, tmp_pa
     assert "draft---" not in variables(google, second[0])["DELIVER_URL"]
 
     operator("versions")
-    assert f"{PUBLIC}, serving: {second[0]}" in operator.said
+    assert f"{PUBLIC}, receiving traffic: {second[0]}" in operator.said
     operator("revert")
     assert (google.serving(PUBLIC), google.serving(DELIVER)) == first
     operator("revert", second[1])
@@ -161,7 +161,7 @@ def test_gcloud_knows_every_command_with_its_flags(new_bench: NewBench, tmp_path
 
 def all_of(bench: Bench, delivery: str) -> list[str]:
     bench.env_yaml(ENV_YAML + f"DELIVERY: {delivery}\nSECRETS: {'client' if delivery == 'direct' else 'mounted'}\n")
-    bench.cloud.policies["iam.allowedPolicyMemberDomains"] = "C0123abc"
+    bench.cloud.policies["iam.allowedPolicyMemberDomains"] = {"allowedValues": ["C0123abc"]}
     bench.set_up()
     bench.cloud.queues.get("password-notice", {})["max-attempts"] = "100"
     bench.succeed("setup")

@@ -46,44 +46,44 @@ def test_the_old_signing_key_stays_where_the_queue_cannot_be_read(bench: Bench) 
     bench.set_up()
     bench.succeed("rotate-signing-key")
     bench.gcloud.refused["tasks list"] = "PERMISSION_DENIED"
-    assert "cannot be read" in bench.fail("rotate-signing-key", "finish")
+    assert "can't read the current state: gcloud tasks list" in bench.fail("rotate-signing-key", "finish")
 
 
 def test_there_is_nothing_to_finish_without_a_rotation(bench: Bench) -> None:
     bench.set_up()
-    assert "no rotation is under way" in bench.fail("rotate-signing-key", "finish")
+    assert "no rotation is in progress" in bench.fail("rotate-signing-key", "finish")
 
 
 @pytest.fixture
-def judged(bench: Bench, tmp_path: Path) -> Path:
-    """SendGrid's verdict on a new key, as the doctor would bring it: what stands in the file is its exit status."""
-    verdict, program = tmp_path / "verdict", tmp_path / "python"
+def checked(bench: Bench, tmp_path: Path) -> Path:
+    """SendGrid's result on a new key, as the doctor would bring it: what stands in the file is its exit status."""
+    result, program = tmp_path / "result", tmp_path / "python"
     real = SOURCE / ".venv" / "bin" / "python"
     program.write_text(
         "#!/usr/bin/env bash\n"
-        f'[[ $3 != key ]] || {{ cat >"{verdict}.key" && exit "$(cat "{verdict}")"; }}\n'
+        f'[[ $2 != doctor ]] || {{ cat >"{result}.key" && exit "$(cat "{result}")"; }}\n'
         f'exec "{real}" "$@"\n'
     )
     program.chmod(0o755)
     bench.variables["PYTHON"] = str(program)
     assert os.access(program, os.X_OK)
-    return verdict
+    return result
 
 
-def test_a_new_sendgrid_key_is_tried_before_it_is_stored(bench: Bench, judged: Path) -> None:
+def test_a_new_sendgrid_key_is_tried_before_it_is_stored(bench: Bench, checked: Path) -> None:
     bench.set_up()
-    judged.write_text("1")
+    checked.write_text("1")
     assert "nothing was stored" in bench.fail("rotate-sendgrid-key", given=NEW_KEY)
-    judged.write_text("0")
+    checked.write_text("0")
     done = bench("rotate-sendgrid-key", given=f"{NEW_KEY}\n")
-    assert judged.with_name("verdict.key").read_text() == NEW_KEY
+    assert checked.with_name("result.key").read_text() == NEW_KEY
     assert bench.cloud.secrets[MAIL] == [SENDGRID_KEY, NEW_KEY]
     assert "Delete the old key in SendGrid" in done.stderr
 
 
-def test_the_end_of_a_sendgrid_rotation_disables_the_old_versions(bench: Bench, judged: Path) -> None:
+def test_the_end_of_a_sendgrid_rotation_disables_the_old_versions(bench: Bench, checked: Path) -> None:
     bench.set_up()
-    judged.write_text("0")
+    checked.write_text("0")
     bench.succeed("rotate-sendgrid-key", given=NEW_KEY)
     bench.succeed("rotate-sendgrid-key", "finish")
     assert bench.cloud.secrets[MAIL] == ["", NEW_KEY]

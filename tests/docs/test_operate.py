@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from deploy.alerts import wanted
 from tests.support.gcloud import environment, gcloud, needs_gcloud
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operate.md").read_text("utf-8")
-SHELL = "\n".join(re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
-COMMANDS = re.findall(r"^gcloud .*", SHELL, re.MULTILINE) + re.findall(r"`(gcloud [^`]+)`", PAGE)
+SHELL = "\n".join(re.findall(r"^ *```sh\n(.*?)^ *```", PAGE, re.MULTILINE | re.DOTALL))
+COMMANDS = re.findall(r"^ *(gcloud .*)", SHELL, re.MULTILINE) + re.findall(r"`(gcloud [^`]+)`", PAGE)
 CODE = re.compile(r"""(?:code=|"code": |NoticeError\(|InvalidCallout\(|Unavailable\(|__init__\()\s*"([a-z_]+)\"""")
 
 
@@ -31,12 +32,10 @@ def test_every_reason_for_an_abandoned_notice_is_explained() -> None:
     assert not [reason for reason in reasons if f"`{reason}`" not in PAGE]
 
 
-def test_each_row_of_the_alert_table_has_a_command() -> None:
-    table = PAGE.partition("| alert | why |")[2].partition("```sh")[0]
+def test_each_row_of_the_alert_table_has_an_alert() -> None:
+    table = PAGE.partition("| alert | why |\n|---|---|\n")[2].partition("\n\n")[0]
 
-    assert len(re.findall(r"^\| (?!---)", table, re.MULTILINE)) - table.startswith("\n| alert") == len(
-        [command for command in COMMANDS if "policies create" in command and "monitoring" in command]
-    )
+    assert len(table.splitlines()) == len(wanted("policies", "password-notice"))
 
 
 @pytest.mark.slow
@@ -54,9 +53,16 @@ def test_gcloud_accepts_every_command(tmp_path: Path) -> None:
     assert not errors
 
 
-@pytest.mark.parametrize("number", range(len(COMMANDS)))
-def test_log_filters_use_fields_that_the_runtime_writes(number: int) -> None:
+@pytest.mark.parametrize("text", [*COMMANDS, *(metric["filter"] for metric in wanted("metrics", "password-notice"))])
+def test_log_filters_use_fields_that_the_runtime_writes(text: str) -> None:
     source = "\n".join(file.read_text("utf-8") for file in ROOT.glob("runtime/*.py"))
 
-    for name in re.findall(r"jsonPayload\.(\w+)", COMMANDS[number]):
+    for name in re.findall(r"jsonPayload\.(\w+)", text):
         assert re.search(rf"\b{name}=", source), name
+
+
+def test_every_alert_uses_a_metric_of_its_own_or_the_queues() -> None:
+    metrics = {metric["name"] for metric in wanted("metrics", "password-notice")}
+    used = set(re.findall(r"logging\.googleapis\.com/user/(\w+)", json.dumps(wanted("policies", "password-notice"))))
+
+    assert used == metrics

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from doctor import callout, env_file, sendgrid
+from deploy import config
+from doctor import callout, sendgrid
 from doctor.__main__ import main
 from doctor.context import CheckContext
 from emulator.core.journal import Journal
@@ -268,7 +269,7 @@ def test_a_skewed_clock_is_reported_and_the_callout_is_signed_with_the_corrected
     clock = Clock(lambda: real.now() + seconds, real.monotonic, real.sleep, real.random)
     values = deployment.settings
     context = CheckContext(
-        values, load(env_file.sending_environment(values), languages=available()), deployment.url, clock=clock
+        values, load(config.sending_environment(values), languages=available()), deployment.url, clock=clock
     )
     context.signing_key = deployment.emulator.keys.signing_key
     first, *rest = callout.check(context)

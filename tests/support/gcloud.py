@@ -37,5 +37,5 @@ def gcloud(environment: dict[str, str], *arguments: str, stdin: str = "") -> sub
     """Run a command (takes 1 to 1.6 s); the caller checks the return code."""
     command = ["gcloud", *arguments]
     return subprocess.run(
-        command, env=environment, input=stdin, capture_output=True, text=True, timeout=120, check=False
+        command, env=environment, input=stdin, capture_output=True, text=True, timeout=900, check=False
     )
