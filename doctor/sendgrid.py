@@ -9,7 +9,7 @@ from doctor import clock
 from doctor.context import TIMEOUT_SECONDS, CheckContext
 from doctor.finding import Finding
 from notice.compose import password_changed
-from notice.sendgrid import SendGrid
+from notice.sendgrid import SendGrid, parse_errors
 from runtime import event as events
 from runtime.callout import Callout
 from runtime.errors import NoticeError, Rejected
@@ -29,6 +29,10 @@ DEFAULT_SCOPES = {
 REPLACE_KEY = (
     "create one with only the Mail Send permission (Restricted Access) at https://app.sendgrid.com/settings/api_keys, "
     "then: ./deploy.sh rotate-sendgrid-key"
+)
+REJECTION_FIX = (
+    "check SendGrid's IP Access Management and whether the account is allowed to send; if the key is wrong or revoked, "
+    + REPLACE_KEY
 )
 SEND_TIMEOUT_SECONDS = 15.0
 
@@ -81,8 +85,9 @@ def _check_scopes(response: requests.Response) -> Generator[Finding, None, bool]
 def _explain_rejection(context: CheckContext, response: requests.Response) -> Iterator[Finding]:
     host = context.settings.sendgrid_url
     other_host = OTHER_HOST.get(host, "")
+    what = f"SendGrid responded {response.status_code}: {parse_errors(response.content)[0]}"
     if response.status_code not in (401, 403):
-        what, why = f"SendGrid responded {response.status_code}", "SendGrid may not be accepting email at the moment"
+        why = "SendGrid may not be accepting email at the moment"
         yield Finding("error", "sendgrid", what, why, "check https://status.sendgrid.com, and try again later")
         return
     other_response = _get_scopes(context, other_host) if other_host else None
@@ -91,8 +96,8 @@ def _explain_rejection(context: CheckContext, response: requests.Response) -> It
         why = "SendGrid's EU and global regions accept only their own keys"
         yield Finding("error", "sendgrid", what, why, f'set SENDGRID_URL to "{other_host}" and deploy')
     else:
-        what = f"SendGrid rejected the key ({response.status_code}): it may be wrong or revoked"
-        yield Finding("error", "sendgrid", what, "SendGrid rejects every email", REPLACE_KEY)
+        why = "SendGrid may reject every notice too, unless it only rejects this machine's IP address"
+        yield Finding("error", "sendgrid", what, why, REJECTION_FIX)
 
 
 def _check_sender(context: CheckContext) -> Iterator[Finding]:

@@ -67,9 +67,12 @@ class SendGrid:
             key = key.refresh()
         try:
             return self._send(body, key, callout)
-        except _Unauthorized as error:
-            log.write("WARNING", f"reading the API key again: {error.message}", code=error.code)
-            fresh = key.refresh()
+        except _Unauthorized as rejected:
+            try:
+                fresh = key.refresh()
+            except Unavailable as error:
+                error.message = f"{rejected.message} Reading the key again: {error.message}"
+                raise
             if fresh == key:
                 raise
         return self._send(body, fresh, callout)

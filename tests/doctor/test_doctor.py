@@ -11,6 +11,7 @@ from deploy import config
 from doctor import callout, sendgrid
 from doctor.__main__ import main
 from doctor.context import CheckContext
+from emulator.core.faults import Fault
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 from emulator.emulator import SENDGRID_KEY, Emulator, new_signing_key
@@ -76,6 +77,19 @@ def revoked_key(deployment: Deployment) -> None:
 
 def key_without_scope(deployment: Deployment) -> None:
     deployment.put_sendgrid_key(deployment.emulator.sendgrid.new_key("stats.read"))
+
+
+def ip_address_not_allowed(deployment: Deployment) -> None:
+    reject(deployment, 401, "The requestor's IP Address is not whitelisted")
+
+
+def forbidden(deployment: Deployment) -> None:
+    reject(deployment, 403, "access forbidden")
+
+
+def reject(deployment: Deployment, status: int, message: str) -> None:
+    body = json.dumps({"errors": [{"field": None, "message": message}]})
+    deployment.emulator.sendgrid.faults.add(Fault("status", status=status, body=body, count=None))
 
 
 def truncated_key(deployment: Deployment) -> None:
@@ -145,14 +159,16 @@ def unreachable_function(deployment: Deployment) -> None:
 @pytest.mark.parametrize(
     ("break_it", "what", "fix"),
     [
-        (wrong_key, "SendGrid rejected the key (401)", ROTATE),
-        (revoked_key, "SendGrid rejected the key (401)", ROTATE),
+        (wrong_key, "SendGrid responded 401: The provided authorization grant is invalid", ROTATE),
+        (revoked_key, "SendGrid responded 401: The provided authorization grant is invalid", ROTATE),
+        (ip_address_not_allowed, "401: The requestor's IP Address is not whitelisted", "IP Access Management"),
+        (forbidden, "SendGrid responded 403: access forbidden", "whether the account is allowed to send"),
         (key_without_scope, "the key lacks the permission mail.send", ROTATE),
         (truncated_key, "SENDGRID_API_KEY is malformed", f"{SECRETS} SENDGRID_API_KEY"),
         (unverified_sender, "does not match a verified Sender Identity", "SENDER_EMAIL"),
         (disabled_version, "SENDGRID_API_KEY can't be read", "gcloud secrets versions enable"),
         (no_permission_for_a_secret, "SENDGRID_API_KEY can't be read", "roles/secretmanager.secretAccessor"),
-        (sendgrid_down, "SendGrid responded 503", "https://status.sendgrid.com"),
+        (sendgrid_down, "SendGrid responded 503: service unavailable", "https://status.sendgrid.com"),
         (no_signing_key, "key 1 of CALLOUT_SIGNING_KEY", f"{SECRETS} CALLOUT_SIGNING_KEY"),
         (different_key_in_the_action, "the function rejected the Action's callout", "CALLOUT_SIGNING_KEY"),
         (no_action, "the tenant has no Action password-notice", "docs/deploy.md"),

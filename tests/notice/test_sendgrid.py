@@ -22,7 +22,7 @@ from runtime.http_client import HttpResponse, NoResponse
 from runtime.results import Result
 from runtime.secrets import Secret
 from settings import Settings
-from tests.conftest import FakeTime, Lines, MakeSettings
+from tests.conftest import FakeTime, MakeSettings
 
 URL = "https://api.sendgrid.com/v3/mail/send"
 KEY = f"SG.{'a' * 22}.{'b' * 43}"
@@ -302,16 +302,17 @@ def test_a_rejected_fresh_key_is_a_permanent_error_with_sendgrids_latest_message
     assert (len(mock.calls), keys.reads) == (2, 2)
 
 
-def test_sendgrids_message_is_logged_even_if_the_key_cannot_be_read_again(
-    mock: responses.RequestsMock, send: Send, lines: Lines
+def test_sendgrids_message_is_reported_even_if_the_key_cannot_be_read_again(
+    mock: responses.RequestsMock, send: Send
 ) -> None:
     mock.post(URL, status=401, json=errors((NOT_LISTED, None)))
 
-    with pytest.raises(Unavailable, match="can't read a secret"):
+    with pytest.raises(Unavailable) as caught:
         send(UnreadableKeys(KEY))
-    (line,) = lines()
-    assert line["severity"] == "WARNING"
-    assert NOT_LISTED in line["message"]
+    assert caught.value.code == "secret_unavailable"
+    assert caught.value.message == (
+        f"SendGrid rejected the email (401: {NOT_LISTED}). {UNAUTHORIZED} Reading the key again: can't read a secret"
+    )
 
 
 def test_other_errors_with_the_fresh_key_are_reported(mock: responses.RequestsMock, send: Send) -> None:
