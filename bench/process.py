@@ -1,7 +1,6 @@
 """Run a candidate's server process group and read its CPU time and memory from /proc."""
 
 import os
-import signal
 import socket
 import subprocess
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from emulator.cloud_run.process import free_port
+from emulator.core.child import Child
 
 START_TIMEOUT_SECONDS = 30.0
 CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -26,23 +26,22 @@ class ServerProcess:
         self.port = free_port()
         self._command = [part.replace("{port}", str(self.port)) for part in command]
         self._environment, self._folder, self._output_file = {**_inherited(), **environment}, folder, output_file
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child[bytes] | None = None
 
     def __enter__(self) -> Self:
         with self._output_file.open("wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603  (fixed arguments)
+            self._process = Child(
                 self._command,
                 env=self._environment,
                 cwd=self._folder,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
             self._process.wait()
 
     def output(self) -> str:

@@ -103,7 +103,10 @@ async def _listen(certificate: Path, delay: Any, accepted: Any, ports: Connectio
         await loop.create_server(lambda: _CloudTasks(delay, accepted), "127.0.0.1", 0, ssl=context, backlog=1024),
     ]
     ports.send([server.sockets[0].getsockname()[1] for server in servers])
-    await asyncio.gather(*(server.serve_forever() for server in servers))
+    parent, parent_ended = multiprocessing.parent_process(), asyncio.Event()
+    if parent is not None:
+        loop.add_reader(parent.sentinel, parent_ended.set)
+    await parent_ended.wait()
 
 
 class _Service(asyncio.Protocol):

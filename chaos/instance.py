@@ -1,11 +1,10 @@
 """A function instance behind its front end that can be killed and replaced during traffic."""
 
-import os
 import signal
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Self
 
 from chaos.front_end import FrontEnd
@@ -62,8 +61,7 @@ class Instance:
         now, process = time.monotonic(), old.process
         if process is not None:
             self.crashes.append((now, now + 0.5))
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
 
     def _start(self, function: FunctionProcess) -> None:
         function.start()

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, Self, cast
 
+from emulator.core.child import Child
 from emulator.core.journal import Journal
 from emulator.core.node import node
 
@@ -121,7 +122,7 @@ class _Instance:
         self._waiting: dict[str, Future[Json]] = {}
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed after the process has exited)
-        self._process = subprocess.Popen(
+        self._process: Child[bytes] = Child(
             [node(), RUNTIME, code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from emulator.core.child import Child
 from emulator.core.journal import Journal
 
 PROJECT_ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ class FunctionProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output: list[str] = []
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Child[str] | None = None
         self._reader: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -56,16 +57,16 @@ class FunctionProcess:
         """Start the process and wait until it listens. Raise FunctionError with its output if it doesn't start."""
         command = [str(Path(sys.executable).parent / "functions-framework"), "--target", self._target]
         command += ["--source", str(self._source), "--host", "127.0.0.1", "--port", str(self.port)]
-        self.process = subprocess.Popen(
+        self.process = Child(
             command,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environment},
             cwd=self._source.parent,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",
             errors="replace",
-            start_new_session=True,  # to kill gunicorn's master and worker together
         )
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
@@ -76,7 +77,7 @@ class FunctionProcess:
         if self.process is None:
             return
         if signal_number == signal.SIGKILL:
-            os.killpg(self.process.pid, signal_number)
+            self.process.kill()  # gunicorn's master and worker together
         else:
             self.process.send_signal(signal_number)
         self.process.wait()
@@ -86,7 +87,7 @@ class FunctionProcess:
             self.process.stdout.close()
         self.process = None
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
+    def _read(self, process: Child[str]) -> None:
         for line in process.stdout or ():
             self.output.append(line.rstrip("\n"))
             self._journal.record("function.log", side=self._target, line=line.rstrip("\n"), fields=_fields(line))

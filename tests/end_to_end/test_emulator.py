@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from emulator.cloud_run.process import PROJECT_ROOT, free_port
+from emulator.core.child import Child
+from tests.support.processes import descendants, needs_proc, surviving
 
 SENTENCE = "The password for your Username-Password-Authentication account j+smith@example.com was recently changed."
 
@@ -70,13 +72,12 @@ class EmulatorProcess:
 
     def __enter__(self) -> Self:
         """Start it, and wait until it prints how to send another event."""
-        self.process = subprocess.Popen(
+        self.process: Child[str] = Child(
             [sys.executable, "-m", "emulator", "--port", str(self.port)],
             cwd=PROJECT_ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
         )
         self.output = cast(IO[str], self.process.stdout)
         watchdog = threading.Timer(60, self.process.kill)
@@ -90,8 +91,7 @@ class EmulatorProcess:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for process in self.remaining():
-            os.kill(process, signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
         self.output.close()
 
@@ -103,26 +103,11 @@ class EmulatorProcess:
     def addresses(self) -> list[str]:
         return re.findall(r"^  \w.*\s(http://\S+)$", self.printed, re.MULTILINE)
 
-    def stop(self, stop_signal: signal.Signals) -> int:
-        """Signal the whole process group, as a terminal does on Ctrl-C, and return the exit status."""
-        os.killpg(self.process.pid, stop_signal)
+    def stop(self, stop_signal: signal.Signals, count: int = 1) -> int:
+        """Send the signal `count` times in quick succession, and return the exit status."""
+        for _ in range(count):
+            self.process.send_signal(stop_signal)
         return self.process.wait(30)
-
-    def remaining(self) -> list[int]:
-        return [process for process in self.processes if Path(f"/proc/{process}").exists()]
-
-
-def descendants(process: int) -> list[int]:
-    """Return the IDs of all descendant processes, from Linux's /proc; empty on other systems."""
-    children = [int(file.parent.name) for file in Path("/proc").glob("[0-9]*/stat") if _parent(file) == process]
-    return [*children, *(below for child in children for below in descendants(child))]
-
-
-def _parent(file: Path) -> int:
-    try:
-        return int(file.read_text("utf-8", "replace").rpartition(")")[2].split()[1])
-    except OSError:  # the process has ended in the meantime
-        return 0
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +147,16 @@ def test_sending_without_a_running_emulator_prints_how_to_start_one() -> None:
     assert "make run" in result.stderr
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc to find processes")
+@needs_proc
 @pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
 def test_sigint_and_sigterm_stop_every_process(stop_signal: signal.Signals) -> None:
     with EmulatorProcess() as running:
-        assert len(running.remaining()) >= 4  # the emulator, the function's two processes, Node
+        assert len(running.processes) >= 4  # the emulator, the function's two processes, Node
         assert running.stop(stop_signal) == 0
-        assert not running.remaining()
+        assert surviving(running.processes, timeout=0) == []
+
+
+@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
+def test_two_signals_in_quick_succession_stop_it(stop_signal: signal.Signals) -> None:
+    with EmulatorProcess() as running:
+        assert running.stop(stop_signal, count=2) == 0

@@ -1,0 +1,36 @@
+"""Child processes that don't outlive this process."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, AnyStr
+
+# Kills its process group at the end of its standard input. Only this process holds the other end, which the kernel
+# closes even if this process is killed.
+_WATCHER = ("sh", "-c", "read -r _; kill -KILL 0")
+
+
+class Child(subprocess.Popen[AnyStr]):
+    """A process in a process group of its own, which is killed when this process ends, however it ends.
+
+    `options` are those of subprocess.Popen.
+    """
+
+    def __init__(self, command: Sequence[str | Path], **options: Any) -> None:
+        null = subprocess.DEVNULL
+        self._watcher = subprocess.Popen(_WATCHER, stdin=subprocess.PIPE, stdout=null, stderr=null, process_group=0)
+        try:
+            super().__init__(command, process_group=self._watcher.pid, **options)
+        except BaseException:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """Kill the process and everything it started."""
+        self._watcher.communicate()  # closes the watcher's standard input
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the process to end, and kill what it left running."""
+        status = super().wait(timeout)
+        self.kill()
+        return status
