@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -72,13 +71,24 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(emulator: Emulator, run: Run, options: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C or SIGTERM."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stopped = _on_stop()
     with _server(emulator, options) as server, watching(emulator.refresh):
         print(f"Open {server.url}/\n\n{_report(run)}\n{_listening_on(emulator, server)}", flush=True)
-        stop.wait()
+        os.read(stopped, 1)
     return 0
+
+
+def _on_stop() -> int:
+    """Return a file descriptor that becomes readable at SIGINT or SIGTERM.
+
+    A handler that took a lock, such as Event.set, would deadlock if a second signal interrupted it.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    return reader
 
 
 def _server(emulator: Emulator, options: argparse.Namespace) -> Server:
