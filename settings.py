@@ -7,7 +7,10 @@ import ssl
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined,unused-ignore]
+from urllib.request import (  # type: ignore[attr-defined,unused-ignore]
+    getproxies_environment,
+    proxy_bypass_environment,
+)
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 Delivery = Literal["direct", "queue"]
@@ -304,6 +307,13 @@ def _proxy(reader: _Reader, url: str) -> str:
         return ""
     fix = "set it to http://HOST:PORT"
     return reader.get("https_proxy", "", _proxy_url, fix) or reader.get("HTTPS_PROXY", "", _proxy_url, fix)
+
+
+def exempt_loopback_from_proxies() -> None:
+    """Add loopback to this process's NO_PROXY: Google's client and others read the environment's proxies themselves."""
+    no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    if getproxies_environment() and no_proxy != "*":
+        os.environ["no_proxy"] = f"localhost,127.0.0.1,::1,{no_proxy}"
 
 
 def _proxy_url(text: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy import config
 from doctor.finding import Finding, is_healthy, to_json
 from notice.languages import available
-from settings import SettingError, SettingsError, load
+from settings import SettingError, SettingsError, exempt_loopback_from_proxies, load
 
 DEFAULT_CHECKS = ("settings", "secrets", "mail", "domain", "callout", "tenant")
 CHECKS = (*DEFAULT_CHECKS, "key")
@@ -20,6 +20,7 @@ CHECKS = (*DEFAULT_CHECKS, "key")
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parse_options(arguments)
+    exempt_loopback_from_proxies()
     findings = []
     for finding in _run_checks(options):
         findings.append(finding)

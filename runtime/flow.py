@@ -31,7 +31,7 @@ from runtime.idempotency import CompletedActions, IdempotencyCache
 from runtime.results import Outcome, Result, combine, internal_error, milliseconds, severity
 from runtime.secrets import ActionSecrets, SecretCache
 from runtime.signature import TOLERANCE_SECONDS, SignedHeaders, SigningKeys, invalid_signature
-from settings import Settings, SettingsError
+from settings import Settings, SettingsError, exempt_loopback_from_proxies
 from settings import load as load_settings
 
 DIRECT_TIMEOUT_SECONDS = 5.5  # for the whole response; the forwarder waits 7
@@ -65,6 +65,7 @@ def start(languages: Collection[str] | None = None) -> Settings:
     """
     log.install()
     process.prepare_fork()
+    exempt_loopback_from_proxies()
     try:
         return load_settings(languages=languages)
     except SettingsError as invalid:

@@ -1,4 +1,5 @@
 import ipaddress
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -7,8 +8,9 @@ import certifi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from requests.utils import get_environ_proxies
 
-from settings import SettingError, Settings, SettingsError, load
+from settings import SettingError, Settings, SettingsError, exempt_loopback_from_proxies, load
 from tests.conftest import MakeSettings
 
 Errors = Callable[..., tuple[SettingError, ...]]
@@ -374,6 +376,32 @@ def test_the_proxy_of_the_process_is_not_used_with_another_environment(
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
 
     assert make_settings().proxy == ""
+
+
+@pytest.mark.parametrize("names", [("HTTP_PROXY", "NO_PROXY"), ("http_proxy", "no_proxy")])
+@pytest.mark.parametrize(
+    ("no_proxy", "direct"),
+    [("", ()), ("example.com, example.org", ("example.com", "example.org")), ("*", ("anything.example",))],
+)
+def test_loopback_is_exempt_from_proxies_as_is_what_no_proxy_lists(
+    monkeypatch: pytest.MonkeyPatch, names: tuple[str, str], no_proxy: str, direct: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("os.environ", dict(zip(names, ("http://proxy:3128", no_proxy), strict=True)))
+
+    exempt_loopback_from_proxies()
+
+    for host in ("127.0.0.1:1", "localhost:1", "[::1]:1", *direct):
+        assert get_environ_proxies(f"http://{host}/") == {}
+    if no_proxy != "*":
+        assert get_environ_proxies("http://service.example/")["http"] == "http://proxy:3128"
+
+
+def test_an_environment_without_proxies_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {})
+
+    exempt_loopback_from_proxies()
+
+    assert not os.environ
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,12 @@ from emulator.core.child import Child
 from tests.support.processes import descendants, needs_proc, surviving
 
 SENTENCE = "The password for your Username-Password-Authentication account j+smith@example.com was recently changed."
+DEAD_PROXY = {
+    "NO_PROXY": "",
+    "no_proxy": "",
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:1"),
+    **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:1"),
+}
 
 
 def run(*command: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -160,3 +166,14 @@ def test_sigint_and_sigterm_stop_every_process(stop_signal: signal.Signals) -> N
 def test_two_signals_in_quick_succession_stop_it(stop_signal: signal.Signals) -> None:
     with EmulatorProcess() as running:
         assert running.stop(stop_signal, count=2) == 0
+
+
+@pytest.mark.parametrize("delivery", ["direct", "queue"])
+def test_check_succeeds_with_a_proxy_that_does_not_respond(delivery: str) -> None:
+    result = check(DEAD_PROXY, "--delivery", delivery)
+    assert result.returncode == 0, result.stdout
+
+
+def test_an_event_is_sent_with_a_proxy_that_does_not_respond(running: EmulatorProcess) -> None:
+    result = run("sh", "-c", running.command, environment=DEAD_PROXY)
+    assert result.returncode == 0, result.stderr
