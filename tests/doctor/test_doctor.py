@@ -51,6 +51,12 @@ def test_a_healthy_deployment_passes_every_check(run_doctor: RunDoctor) -> None:
     assert checks == {"settings", "secrets", "sendgrid", "clock", "sender", "domain", "callout", "tenant"}
 
 
+def test_a_proxy_is_not_used_for_loopback(run_doctor: RunDoctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.setenv(name, "" if name == "no_proxy" else "http://127.0.0.1:1")
+    assert lines(run_doctor(), "skipped", "warning", "error") == []
+
+
 def test_the_doctor_sends_no_email(run_doctor: RunDoctor, deployment: Deployment) -> None:
     run_doctor()
     assert deployment.emulator.sendgrid.inbox() == []
