@@ -15,6 +15,7 @@ ADDRESSES = [
     "100%reader&co=1@example.com",
     "Mixed.Case.Reader@Example.COM",
     "über.größe+reader@bücher.example",
+    "o'connor+reader/2@bücher.example",
     "読者のアドレスです@例え.example",
 ]
 
@@ -22,10 +23,24 @@ ADDRESSES = [
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("status", [400, 403, 413, 500])
 def test_an_address_and_key_echoed_by_sendgrid_are_redacted(harness: Harness, address: str, status: int) -> None:
-    echoed = " ".join([*sorted(encodings(address)), harness.sendgrid_key])
+    local, _, domain = address.rpartition("@")
+    sent = f"{local}@{domain.encode('idna').decode()}" if local.isascii() else address
+    forms = encodings(address) | encodings(sent)
+    keys = [harness.sendgrid_key, harness.sendgrid_key[3:], harness.signing_key, harness.signing_key[6:]]
+    echoed = " ".join([*sorted(forms), *keys])
     body = json.dumps({"errors": [{"message": f"no email for {echoed}", "field": f"to.{address}", "help": echoed}]})
     with harness.sendgrid_faults(Fault("status", status=status, body=body)):
         harness.send(make_callout(make_event(address)))
+
+
+@pytest.mark.parametrize("echo", ["address", "key"])
+def test_an_address_or_key_echoed_as_message_id_is_not_reported(harness: Harness, echo: str) -> None:
+    address = new_address()
+    message_id = address if echo == "address" else harness.sendgrid_key
+    with harness.sendgrid_faults(Fault("status", status=202, headers={"X-Message-Id": message_id})):
+        response = harness.send(make_callout(make_event(address)))
+    assert response.body["status"] == "sent"
+    assert response.body["message_id"] is None
 
 
 @pytest.mark.parametrize("field", ["id", "user_id", "username"])
