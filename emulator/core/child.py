@@ -1,4 +1,4 @@
-"""Child processes that don't outlive this process."""
+"""Child processes that don't survive this process."""
 
 import subprocess
 from collections.abc import Sequence
