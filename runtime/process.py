@@ -9,8 +9,17 @@ def prepare_fork() -> None:
 
     Otherwise the worker ignores the signal, and gunicorn waits 30 seconds for it.
     """
-    os.register_at_fork(after_in_child=_reset_sigterm)
+    os.register_at_fork(before=_block_sigterm, after_in_parent=_unblock_sigterm, after_in_child=_reset_sigterm)
+
+
+def _block_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _unblock_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _reset_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _unblock_sigterm()
