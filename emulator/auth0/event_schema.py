@@ -1,6 +1,7 @@
 """Validate an event against Auth0's schema: report each problem with its line and how to fix it."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from emulator.auth0 import json_positions
 
 SCHEMA: Mapping[str, Any] = json.loads(Path(__file__).with_name("event.schema.json").read_text("utf-8"))
 _VALIDATOR = Draft202012Validator(SCHEMA)
+_TRAILING_COMMA = re.compile(r",\s*[\]}]")
 
 TYPE_NAMES = {str: "text", bool: "true or false", int: "a number", float: "a number", dict: "an object", list: "a list"}
 TYPES = {"string": str, "boolean": bool, "number": float, "integer": int, "object": dict, "array": list}
@@ -45,14 +47,14 @@ def findings(text: str) -> list[SchemaFinding]:
     """Return all findings, sorted by line."""
     try:
         event = json.loads(text, parse_constant=_reject_constant)
+        at = json_positions.lines(text)
+        found = [*(_violation(error, at) for error in _VALIDATOR.iter_errors(event)), *_unknown_fields(event, at)]
     except json.JSONDecodeError as error:
-        return [SchemaFinding(error.lineno, "", f"not JSON: {error.msg}, at column {error.colno}", _syntax_hint(error))]
+        return [_syntax_error(error)]
     except ValueError as error:
         return [SchemaFinding(1, "", f"not JSON: {error}")]
     except RecursionError:
         return [SchemaFinding(1, "", "nested too deeply")]
-    at = json_positions.lines(text)
-    found = [*(_violation(error, at) for error in _VALIDATOR.iter_errors(event)), *_unknown_fields(event, at)]
     return sorted(found, key=lambda finding: (finding.line, finding.path))
 
 
@@ -60,15 +62,17 @@ def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} isn't a JSON number")
 
 
-def _syntax_hint(error: json.JSONDecodeError) -> str:
-    preceding = error.doc[: error.pos].rstrip()
-    if preceding.endswith(",") or error.msg.startswith("Illegal trailing comma"):
-        return "Remove the trailing comma before this position."
+def _syntax_error(error: json.JSONDecodeError) -> SchemaFinding:
+    hint = ""
+    before = len(error.doc[: error.pos].rstrip()) - 1
+    for at in (error.pos, before):  # Python 3.13 reports a trailing comma itself, earlier versions what follows it
+        if _TRAILING_COMMA.match(error.doc, at):
+            error, hint = json.JSONDecodeError("trailing comma", error.doc, at), "Remove it."
     if error.msg.startswith("Expecting ',' delimiter"):
-        return "Add a comma before this position."
-    if error.doc[error.pos : error.pos + 1] == "'":
-        return "JSON requires double quotes."
-    return ""
+        hint = "Add a comma before this position."
+    elif error.doc[error.pos : error.pos + 1] == "'":
+        hint = "JSON requires double quotes."
+    return SchemaFinding(error.lineno, "", f"not JSON: {error.msg}, at column {error.colno}", hint)
 
 
 def _violation(error: ValidationError, at: Mapping[json_positions.Path, int]) -> SchemaFinding:

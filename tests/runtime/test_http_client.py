@@ -504,7 +504,7 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ssl.SSLContext]:
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in names]
     alternatives = [x509.DNSName("sendgrid.test"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     extensions: list[tuple[x509.ExtensionType, bool]] = [
-        (x509.BasicConstraints(ca=True, path_length=0), True),
+        (x509.BasicConstraints(ca=True, path_length=None), True),
         (x509.SubjectAlternativeName(alternatives), False),
     ]
     certificates = [
@@ -516,6 +516,8 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ssl.SSLContext]:
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(*extension)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()), critical=False)
         .sign(keys[0], hashes.SHA256())
         .public_bytes(serialization.Encoding.PEM)
         for name, key, extension in zip(names, keys, extensions, strict=True)

@@ -68,16 +68,20 @@ def test_a_problem_is_reported_with_its_path_and_a_hint(
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "hint"),
+    ("text", "line", "message", "hint"),
     [
-        ('{\n"user": {},\n}', 3, "Remove the trailing comma"),
-        ('{\n"user": {}\n"tenant": {}}', 3, "Add a comma"),
-        ("{\n'user': {}}", 2, "double quotes"),
-        ('{"latitude": NaN}', 1, ""),
-        ("[" * 100_000, 1, ""),
+        ('{\n"user": {},\n}', 2, "not JSON: trailing comma, at column 11", "Remove it."),
+        ('{"user":\n["a",\n]}', 2, "not JSON: trailing comma, at column 5", "Remove it."),
+        ('{\n"user": {}\n"tenant": {}}', 3, "not JSON: Expecting ',' delimiter", "Add a comma"),
+        ("{\n'user': {}}", 2, "not JSON: Expecting property name", "double quotes"),
+        ("{\n\"user\": {},\n'tenant': {}}", 3, "not JSON: Expecting property name", "double quotes"),
+        ('{"latitude": NaN}', 1, "not JSON: NaN isn't a JSON number", ""),
+        ("[" * 100_000, 1, "nested too deeply", ""),
+        ("[" * 900 + "]" * 900, 1, "nested too deeply", ""),
     ],
 )
-def test_invalid_json_is_reported_with_its_line(text: str, line: int, hint: str) -> None:
-    found = findings(text)
-    assert [finding.line for finding in found] == [line]
-    assert hint in found[0].hint
+def test_invalid_json_is_reported_with_its_line(text: str, line: int, message: str, hint: str) -> None:
+    [found] = findings(text)
+    assert found.line == line
+    assert found.message.startswith(message)
+    assert hint in found.hint

@@ -76,7 +76,7 @@ def test_invalid_json_is_reported_with_its_line(browser_page: BrowserPage) -> No
     page = browser_page.open("/test")
     edit = editor(page)
     edit.area.fill('{\n  "user": {},\n}')
-    expect(edit.findings).to_contain_text(["line 3"])
+    expect(edit.findings).to_contain_text(["line 2"])
     page.get_by_role("button", name="Run", exact=True).click()
     expect(edit.result).to_contain_text("the event is not JSON")
     browser_page.console_errors.clear()  # the browser counts a 400 as an error
