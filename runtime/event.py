@@ -164,7 +164,7 @@ def parse(callout: Callout, secrets: ActionSecrets, warn: Warn) -> Event:
         raise _invalid_event("event.user.email", "a string", email)
     event = Event({name: field for name, field in raw.items() if name != "secrets"}, "event", warn)
     event._values.update(callout=callout, secrets=secrets)  # noqa: SLF001  (immutable for everyone else)
-    event.user._values.update(email=email and email.strip())  # noqa: SLF001
+    event.user._values.update(email=email and (email.strip() or email))  # noqa: SLF001
     return event
 
 

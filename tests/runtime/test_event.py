@@ -93,7 +93,7 @@ def test_every_documented_field_is_read_unchanged(event_of: Read, warnings: list
 def test_whitespace_around_the_address_is_removed(event_of: Read, whitespace: str) -> None:
     """Custom databases keep it."""
     assert event_of({"user": {"email": f"{whitespace}kim@example.org{whitespace}"}}).user.email == "kim@example.org"
-    assert event_of({"user": {"email": whitespace}}).user.email == ""
+    assert event_of({"user": {"email": whitespace}}).user.email == whitespace  # SendGrid's rejection reports it
     assert event_of({"user": {"email": '"a b"@example.org'}}).user.email == '"a b"@example.org'
 
 
