@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operate.md").read_text("utf-8")
 SHELL = "\n".join(re.findall(r"^ *```sh\n(.*?)^ *```", PAGE, re.MULTILINE | re.DOTALL))
 COMMANDS = re.findall(r"^ *(gcloud .*)", SHELL, re.MULTILINE) + re.findall(r"`(gcloud [^`]+)`", PAGE)
-CODE = re.compile(r"""(?:code=|"code": |NoticeError\(|InvalidCallout\(|Unavailable\(|kind\(|__init__\()\s*"([a-z_]+)\"""")
+CODE = re.compile(
+    r"""(?:code=|"code": |NoticeError\(|InvalidCallout\(|Unavailable\(|kind\(|__init__\()\s*"([a-z_]+)\""""
+)
 
 
 def test_every_code_is_explained() -> None:
