@@ -79,7 +79,7 @@ def test_clients_that_never_send_the_rest_of_their_body_delay_no_callout(small: 
 def test_sigterm_before_the_workers_handlers_are_set_ends_the_function(tmp_path: Path) -> None:
     source = tmp_path / "main_signaled.py"
     source.write_text(SIGNALED_AT_FORK, "utf-8")
-    command = [Path(sys.executable).with_name("functions-framework"), "--target=on_execute_post_change_password"]
+    command = [str(Path(sys.executable).with_name("functions-framework")), "--target=on_execute_post_change_password"]
     environment = {**os.environ, **VALID, "PYTHONPATH": str(PROJECT_ROOT)}
     done = subprocess.run(
         [*command, f"--source={source}", f"--port={free_port()}"], env=environment, capture_output=True, check=False
