@@ -154,7 +154,7 @@ def test_the_backoff_is_reduced_by_up_to_half_at_random(
     assert time.slept == pytest.approx([0.15])
 
 
-@pytest.mark.parametrize(("remaining", "attempts"), [(100, 5), (0.65, 3), (0, 1)])
+@pytest.mark.parametrize(("remaining", "attempts"), [(100, 5), (0.79, 3), (0, 1)])
 def test_attempts_are_limited_by_number_and_by_the_deadline(
     mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime, remaining: float, attempts: int
 ) -> None:
@@ -199,12 +199,18 @@ def test_a_task_that_cloud_tasks_rejects_as_invalid_is_not_retried(
     ],
 )
 def test_any_other_response_is_unavailable_with_its_cause(
-    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime, response: dict[str, Any], cause: str
+    mock: responses.RequestsMock,
+    client: CloudTasksClient,
+    time: FakeTime,
+    monkeypatch: pytest.MonkeyPatch,
+    response: dict[str, Any],
+    cause: str,
 ) -> None:
+    monkeypatch.setattr("runtime.cloud_tasks.MAX_ATTEMPTS", 1)
     mock.post(URL, **response)
 
     with pytest.raises(Unavailable) as caught:
-        add(client, time, 0.01)
+        add(client, time)
 
     assert caught.value.cause == f"Cloud Tasks: {cause}"
     assert "Cloud Tasks" not in caught.value.message
