@@ -1,12 +1,9 @@
 """Tests that what is deployed is small, complete, and independent of what isn't deployed."""
 
 import ast
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
-from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -20,7 +17,6 @@ from tests.support.gcloud import environment, gcloud, needs_gcloud
 
 LAYERS = ["settings", "runtime", "notice", "main"]  # each imports only itself and those before it
 NOT_DEPLOYED = {"emulator", "doctor", "tests", "bench", "chaos", "auth0", "scripts"}
-COMMENT = re.compile(r"#.*|\s.*")
 
 
 def imports(file: Path) -> set[str]:
@@ -33,28 +29,6 @@ def imports(file: Path) -> set[str]:
 
 def python_files(*paths: Path) -> list[Path]:
     return [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*.py")))]
-
-
-def normalize(name: str) -> str:
-    return re.split(r"[\s\[<>=!~;(]", name.strip())[0].lower().replace("_", "-").replace(".", "-")
-
-
-def with_dependencies(names: Iterable[str]) -> set[str]:
-    """Return the packages and their transitive dependencies, without extras."""
-    found, pending = set(), list(names)
-    while pending:
-        name = normalize(pending.pop())
-        if name not in found:
-            found.add(name)
-            pending += [dependency for dependency in _requires(name) if "extra ==" not in dependency]
-    return found
-
-
-def _requires(name: str) -> list[str]:
-    try:
-        return requires(name) or []
-    except ImportError:  # for another platform or version of Python
-        return []
 
 
 @pytest.fixture(scope="module")
@@ -145,19 +119,6 @@ def install(folder: Path, requirements: Path) -> None:
 
 def size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-
-
-def test_every_import_is_from_the_product_the_standard_library_or_the_requirements(deployed: Path) -> None:
-    lines = [COMMENT.sub("", line) for line in (deployed / "requirements.txt").read_text("utf-8").splitlines()]
-    allowed = with_dependencies(line for line in lines if line)
-    distributions = packages_distributions()
-    third_party = (
-        {name for file in python_files(deployed) for name in imports(file)} - set(LAYERS) - sys.stdlib_module_names
-    )
-    assert third_party
-    assert {
-        name for name in third_party if not {normalize(each) for each in distributions.get(name, [])} & allowed
-    } == set()
 
 
 @pytest.mark.parametrize("layer", LAYERS)
