@@ -10,7 +10,9 @@ from contextlib import suppress
 
 from runtime.clock import CLOCK
 
-MAX_WAIT_SECONDS = 0.1  # for a stream that works; one that doesn't must be ready immediately
+# For a stream that works; one that has lost lines must be ready immediately.
+MAX_WAIT_SECONDS = 0.1  # until there is room
+MAX_LOCK_SECONDS = 1.0  # until another thread has written its line; longer only if it is stuck, see write()
 
 
 class Output:
@@ -28,7 +30,8 @@ class Output:
         """Write the text. If the stream doesn't take it, count it as lost, and report the count when it works again."""
         data = text.encode("utf-8", "backslashreplace")
         is_written = False
-        if self._lock.acquire(timeout=MAX_WAIT_SECONDS):  # in case another process filled the pipe under a thread
+        # Another process that shares the pipe can fill it just before a thread writes, which is then stuck.
+        if self._lock.acquire(timeout=0 if self._lost else MAX_LOCK_SECONDS):
             try:
                 is_written = self._report_lost() and self._write(data)
             finally:
@@ -40,7 +43,7 @@ class Output:
         """Report the lines lost so far. Return whether the stream works."""
         lost = self._lost
         if lost:
-            message = f"{lost} log lines were lost because this stream was full or closed"
+            message = f"lost {lost} log lines: the stream didn't accept them in time"
             report = {"severity": "WARNING", "message": message, "code": "log_lines_lost", "lines": lost}
             if not self._write(b"\n" * self._in_line + json.dumps(report).encode() + b"\n"):
                 return False

@@ -50,7 +50,7 @@ def pipe() -> Iterator[Pipe]:
 
 
 def report(lines: int) -> dict[str, Any]:
-    message = f"{lines} log lines were lost because this stream was full or closed"
+    message = f"lost {lines} log lines: the stream didn't accept them in time"
     return {"severity": "WARNING", "message": message, "code": "log_lines_lost", "lines": lines}
 
 
@@ -66,6 +66,7 @@ def test_long_lines_of_several_threads_are_complete_and_do_not_interleave(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runtime.output.MAX_WAIT_SECONDS", 60)
+    monkeypatch.setattr("runtime.output.MAX_LOCK_SECONDS", 60)
     texts = [f"{number}" * 100_000 for number in range(8)]
     with ThreadPoolExecutor(9) as pool:
         for text in texts:
@@ -144,7 +145,7 @@ def test_a_line_is_lost_rather_than_waiting_for_a_thread_that_is_stuck(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process can fill the pipe between the check for room and the write."""
-    monkeypatch.setattr("runtime.output.MAX_WAIT_SECONDS", 0)
+    monkeypatch.setattr("runtime.output.MAX_LOCK_SECONDS", 0)
     stuck, released = threading.Event(), threading.Event()
     write = os.write
 
