@@ -1,10 +1,12 @@
 """A function instance behind its front end that can be killed and replaced during traffic."""
 
+import fcntl
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Self
 
 from chaos.front_end import FrontEnd
@@ -56,6 +58,13 @@ class Instance:
         timer.start()
         old.stop(signal.SIGTERM)
         timer.cancel()
+
+    def set_output_buffer(self, size: int) -> None:
+        """Set the size in bytes of the pipe that the instance writes its output to, if it is Linux's."""
+        process = self.function.process
+        if sys.platform == "linux" and process and process.stdout:
+            with suppress(OSError):  # the pipe contains more
+                fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, size)
 
     def _kill_after_grace_period(self, old: FunctionProcess) -> None:
         now, process = time.monotonic(), old.process

@@ -27,10 +27,14 @@ class Recorder(Journal):
         self.dropped = 0  # tasks dropped by Cloud Tasks
         self.severities: Counter[str] = Counter()
         self.unexpected_lines: list[str] = []  # output of the function that isn't a log entry
+        self.reads_output = threading.Event()  # cleared: the function's output isn't read
+        self.reads_output.set()
         self._counts_lock = threading.Lock()
         self._exchange = threading.local()
 
     def record(self, kind: str, **data: Any) -> Entry:
+        if kind == "function.log":
+            self.reads_output.wait()
         handler = getattr(self, "_" + kind.replace(".", "_"), None)
         if handler is not None:
             with self._counts_lock:
@@ -81,5 +85,7 @@ class Recorder(Journal):
         self.severities[str(fields.get("severity"))] += 1
         if fields.get("code") == "mail_unavailable" and TIMEOUT.search(str(fields.get("cause"))):
             self.timeouts[str(fields.get("callout"))] += 1
+        if fields.get("code") == "log_lines_lost":
+            self.injected["output: lines lost"] += fields["lines"]
         if fields.get("status") == "abandoned":
             self.abandoned.append(str(fields.get("idempotency_key")))

@@ -23,7 +23,11 @@ from emulator.sendgrid.faults import fault
 MAX_OUTAGE_SECONDS = 1.8  # an outage that a callout must survive
 MIN_RECOVERY_SECONDS = 1.6  # between two outages; longer than any backoff, so that they don't act as one long outage
 FAULT_TIMEOUT_SECONDS = 1.5  # for requests to consume an injected fault
+HUNG_READ_SECONDS = 6.0  # longer than the function waits for a secret to be read
 KEY_TIMEOUT_SECONDS = 20.0  # for the function to accept a new signing key
+UNREAD_CALLOUTS = 40  # accepted while the output isn't read; they log more than its pipe holds
+UNREAD_SECONDS = 20.0  # if callouts wait for the output to be read; longer than the forwarder waits
+PIPE_SIZE, SMALL_PIPE_SIZE = 65_536, 16_384
 READY_TIMEOUT_SECONDS = 10.0
 
 
@@ -50,6 +54,7 @@ class Scenarios:
         self._environment, self._traffic, self._client, self._rng = environment, traffic, client, rng
         self._durations, self._probes, self._recovered_at = durations, 0, time.monotonic()
         self.tolerable = [*self._sendgrid(), *self._sendgrid_outages(), *self._secrets(), *self._rotations()]
+        self.tolerable.append(Scenario("output not read", self._recorded(self._unread_output, "output: not read")))
         self.disruptive = [
             *self._rejected_secrets(),
             *3 * list(self._crashes(environment.public, "the public service")),
@@ -88,6 +93,17 @@ class Scenarios:
         for name in ("unavailable", "internal", "rate limited", "slow", "hang", "reset"):
             injected = self._brief_fault(self._environment.secret_manager.faults, secret_manager.FAULTS[name], 3)
             yield Scenario(f"Secret Manager: {name}", injected)
+        yield Scenario("secret reads hang", self._hung_reads)
+
+    def _hung_reads(self) -> None:
+        """Dribble the secrets, so that no timeout between two bytes expires, and rotate the signing key meanwhile."""
+        self._wait_until_stable()
+        faults = self._environment.secret_manager.faults
+        faults.add(Fault("slow", "read hangs", seconds=0.5, count=None))
+        self._environment.rotate_signing_key()
+        self._wait_until(lambda: False, HUNG_READ_SECONDS)
+        faults.clear()
+        self._use_newest_signing_key()
 
     def _rejected_secrets(self) -> Iterator[Scenario]:
         """Yield rejected reads: the function drops the cached value immediately, so a callout can lose an attempt."""
@@ -124,6 +140,9 @@ class Scenarios:
     def _rotate_signing_key(self) -> None:
         """Rotate as the documentation describes: change the tenant's key once the function accepts the new one."""
         self._environment.rotate_signing_key()
+        self._use_newest_signing_key()
+
+    def _use_newest_signing_key(self) -> None:
         deadline = time.monotonic() + KEY_TIMEOUT_SECONDS
         while not self._is_newest_key_accepted() and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -161,6 +180,18 @@ class Scenarios:
             yield Scenario(name, self._brief_fault(faults, cloud_tasks.FAULTS[name], 4))
 
     # Instances
+
+    def _unread_output(self) -> None:
+        """Leave the instances' output unread until their pipes are full and they lose log lines."""
+        instances = [each for each in (self._environment.public, self._environment.deliver) if each]
+        accepted_before, reads_output = self._traffic.accepted, self._environment.recorder.reads_output
+        for instance in instances:
+            instance.set_output_buffer(SMALL_PIPE_SIZE)
+        reads_output.clear()
+        self._traffic.wait(lambda: self._traffic.accepted >= accepted_before + UNREAD_CALLOUTS, UNREAD_SECONDS)
+        reads_output.set()
+        for instance in instances:
+            instance.set_output_buffer(PIPE_SIZE)
 
     def _crashes(self, instance: Instance, service: str) -> Iterator[Scenario]:
         def crash(stop: Callable[[], None]) -> Callable[[], None]:
