@@ -181,6 +181,11 @@ def test_a_task_that_cloud_tasks_rejects_as_invalid_is_not_retried(
     assert (len(mock.calls), time.slept) == (1, [])
 
 
+@pytest.fixture
+def _one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.cloud_tasks.MAX_ATTEMPTS", 1)
+
+
 @pytest.mark.parametrize(
     ("response", "cause"),
     [
@@ -198,15 +203,14 @@ def test_a_task_that_cloud_tasks_rejects_as_invalid_is_not_retried(
         ({"body": requests.ReadTimeout("slow")}, "ReadTimeout: slow"),
     ],
 )
+@pytest.mark.usefixtures("_one_attempt")
 def test_any_other_response_is_unavailable_with_its_cause(
     mock: responses.RequestsMock,
     client: CloudTasksClient,
     time: FakeTime,
-    monkeypatch: pytest.MonkeyPatch,
     response: dict[str, Any],
     cause: str,
 ) -> None:
-    monkeypatch.setattr("runtime.cloud_tasks.MAX_ATTEMPTS", 1)
     mock.post(URL, **response)
 
     with pytest.raises(Unavailable) as caught:
