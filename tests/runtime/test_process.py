@@ -29,7 +29,9 @@ def test_a_worker_that_has_just_been_forked_ends_on_sigterm() -> None:
 def test_a_forked_process_handles_sigterm_as_by_default() -> None:
     handler = signal.getsignal(signal.SIGTERM)
     try:
+        process._block_sigterm()
         process._reset_sigterm()
+        assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     finally:
         signal.signal(signal.SIGTERM, handler)
