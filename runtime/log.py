@@ -28,7 +28,6 @@ Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 MAX_TEXT_CHARS = 8192  # per field, then the middle is cut; Cloud Logging accepts 256 KB per entry
 MIN_SECRET_CHARS = 8  # redacting shorter ones would make the log unreadable
 MAX_SECRETS = 100
-SECRET_PREFIX = re.compile(r"SG\.|whsec_")
 _secrets: dict[str, tuple[str, ...]] = {}  # each with its encodings
 
 
@@ -97,7 +96,8 @@ def redact_secret(value: str) -> None:
 
     Only the last MAX_SECRETS values are remembered.
     """
-    texts = [text for text in (value, SECRET_PREFIX.sub("", value)) if len(text) >= MIN_SECRET_CHARS]
+    bare = value.removeprefix("SG.").removeprefix("whsec_")
+    texts = [text for text in (value, bare) if len(text) >= MIN_SECRET_CHARS]
     if texts:
         _secrets[value] = tuple(dict.fromkeys(encoding for text in texts for encoding in _encodings(text)))
     while len(_secrets) > MAX_SECRETS:

@@ -152,6 +152,12 @@ def test_a_key_is_redacted_with_and_without_its_prefix(prefix: str) -> None:
     assert log.redact("c2VjcmV0%2FdmFsdWU%3D") == "[secret]"
 
 
+def test_only_a_prefix_at_the_start_is_optional() -> None:
+    log.redact_secret("my-SG.secret")
+
+    assert log.redact("my-SG.secret and my-secret") == "[secret] and my-secret"
+
+
 def test_a_key_of_which_little_remains_without_its_prefix_is_redacted_only_as_a_whole() -> None:
     log.redact_secret("SG.short")
 
