@@ -1,5 +1,6 @@
 """The HTTP server of every emulated service: serves WSGI on loopback, injects faults, and records exchanges."""
 
+import json
 import logging
 import socket
 import struct
@@ -15,10 +16,13 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Response
 
 from emulator.core.faults import Fault, Faults
+from emulator.core.guard import is_foreign
 from emulator.core.journal import Journal
 
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+FOREIGN = "requests for other hosts or from other sites are rejected; use http://127.0.0.1 or http://localhost"
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
@@ -29,7 +33,8 @@ class Server:
     Each exchange becomes a `NAME.exchange` entry: method, path, status (0: no response was sent), duration_ms, fault
     (the injected fault's name, or None), request, and response (headers as pairs, body as text). Authorization headers
     are truncated, so the journal contains no key; `redact` maps a request or response body to what can be shown.
-    Add faults to `faults` to inject them into the next requests.
+    Add faults to `faults` to inject them into the next requests. Requests from pages of other sites get 403 and aren't
+    recorded.
     """
 
     def __init__(
@@ -95,6 +100,9 @@ class _Handler(WSGIRequestHandler):
         environ = self.make_environ()
         body = _read(environ)
         environ.update({"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))})
+        if is_foreign(environ):
+            self._send(Response(json.dumps({"error": FOREIGN}), 403, content_type="application/json"))
+            return
         fault = owner.faults.take()
         if fault is not None and fault.kind == "delay":
             owner.stopping.wait(fault.seconds)

@@ -1,4 +1,4 @@
-"""The emulator's web application: request guard, API under /api, and pages."""
+"""The emulator's web application: API under /api, and pages."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from emulator.auth0.users import Users
 from emulator.emulator import Emulator
 from emulator.web import pages
 from emulator.web.api import body, emails, events, faults, passwords, queue, runs, secrets, state
-from emulator.web.api.guard import guard
+from emulator.web.api.content_policy import restrict
 from emulator.web.language_gallery import LanguageGallery
 
 
@@ -18,7 +18,7 @@ def create_app(emulator: Emulator, *, folders: Sequence[Path] = ()) -> Flask:
     """Return the application; `folders` contain the developer's own example events."""
     flask = Flask("emulator.web", static_folder=None, template_folder="templates")
     flask.response_class = body.ApiResponse
-    guard(flask)
+    flask.after_request(restrict)
     flask.register_error_handler(body.RequestError, _handle_request_error)
     flask.register_error_handler(HTTPException, _handle_http_exception)
     users, gallery = Users(emulator.run, emulator.send_auth0_email), LanguageGallery(emulator)

@@ -21,7 +21,7 @@ from tests.support.gcloud import PROJECT
 
 REGION = "europe-west1"
 # gcloud puts the region before the host of Cloud Run's endpoint, so that it is reached through a proxy, by a name.
-RUN = "http://run.fake"
+RUN = "http://run.localhost"
 READY = [{"type": kind, "status": "True"} for kind in ("Ready", "ConfigurationsReady", "RoutesReady")]
 OTHERS = ("IAM", "CLOUDRESOURCEMANAGER", "SERVICEUSAGE", "CLOUDBUILD", "ARTIFACTREGISTRY", "STORAGE", "CLOUDBILLING")
 STAMP = "2026-11-23T10:%02d:%02d.000000Z"

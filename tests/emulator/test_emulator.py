@@ -4,8 +4,10 @@ import json
 import urllib.request
 
 import pytest
+import urllib3
 
 from auth0.callout import build_callout
+from emulator.core.server import Server
 from emulator.emulator import Emulator, example
 from emulator.runs.steps import steps
 from emulator.runs.timeline import format_emails, timeline
@@ -60,6 +62,13 @@ def test_a_task_that_is_sent_after_the_run_belongs_to_it(emulator: Emulator) -> 
     request = {"headers": [], "body": body}
     emulator.journal.record("cloud_tasks.exchange", request=request, response={"headers": [], "body": ""})
     assert run.entries[-1].kind == "cloud_tasks.exchange"
+
+
+def test_every_server_rejects_requests_for_other_hosts(queue_web_harness: WebHarness) -> None:
+    servers = [part for part in queue_web_harness.emulator.parts if isinstance(part, Server)]
+    assert len(servers) == 5
+    for url in (queue_web_harness.url, *(server.url for server in servers)):
+        assert urllib3.request("GET", url, headers={"Host": "attacker.example"}).status == 403
 
 
 def test_a_reset_restores_a_working_emulator(emulator: Emulator) -> None:

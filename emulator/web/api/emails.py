@@ -11,7 +11,7 @@ from emulator.emulator import Emulator
 from emulator.sendgrid.email import Email
 from emulator.sendgrid.email_lint import checks
 from emulator.web.api import body
-from emulator.web.api.guard import EMAIL_POLICY
+from emulator.web.api.content_policy import EMAIL_POLICY
 from emulator.web.api.runs import find
 from emulator.web.language_gallery import LanguageGallery, RenderError, in_theme
 

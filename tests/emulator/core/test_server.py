@@ -190,3 +190,43 @@ def test_faults_apply_in_order_and_as_many_times_as_their_count() -> None:
     faults.clear()
     assert faults.take() is None
     assert faults.pending() == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "attacker.example"},
+        {"Host": "127.0.0.1.attacker.example:8765"},
+        {"Host": "attackerlocalhost"},
+        {"Host": "[malformed"},
+        {"Origin": "https://attacker.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
+    ],
+)
+def test_requests_from_pages_of_other_sites_are_rejected_and_neither_get_a_fault_nor_are_recorded(
+    server: Server, headers: dict[str, str]
+) -> None:
+    server.faults.add(Fault("status", status=503))
+    response = requests.post(server.url, data=b"hello", headers=headers, timeout=20)
+    assert (response.status_code, set(response.json())) == (403, {"error"})
+    assert (server.journal.entries(), len(server.faults.pending())) == ([], 1)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST:8765", "[::1]", "[::1]:8765", "app.localhost"])
+def test_requests_to_loopback_and_from_its_own_pages_are_served(server: Server, host: str) -> None:
+    headers = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
+    assert requests.post(server.url, data=b"hello", headers=headers, timeout=20).content == b"hello"
+
+
+def test_a_link_from_another_site_can_be_followed(server: Server) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert requests.get(server.url, headers=headers, timeout=20).status_code == 200
+
+
+def test_a_request_without_a_host_is_served(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
