@@ -38,10 +38,12 @@ def password_changed(event: Event, settings: Settings) -> Message:
     languages = negotiate(event.request.language, settings.default_language)
     facts, contact = build_context(event, settings), settings.support_contact
     is_url = "://" in contact
-    log.redact_address(clean_address(event.user.email), "[address]")  # SendGrid's response may quote the email
+    address = clean_address(event.user.email)
+    if address != event.user.email:
+        log.redact_address(address, "[address]")  # SendGrid's response may quote the email
     variables = {
         "product": settings.product_name,
-        "sections": [_section(language, event, facts) for language in languages],
+        "sections": [_section(language, event, address, facts) for language in languages],
         "contact": contact,
         "link": contact if is_url else f"mailto:{ascii_domain(contact)}",
     }
@@ -56,9 +58,9 @@ def password_changed(event: Event, settings: Settings) -> Message:
     )
 
 
-def _section(language: Language, event: Event, facts: Context) -> SimpleNamespace:
+def _section(language: Language, event: Event, address: str, facts: Context) -> SimpleNamespace:
     """Return the notice's strings in one language, with their placeholders filled in. The templates arrange them."""
-    connection, address = clean_name(event.connection.name), clean_address(event.user.email)
+    connection = clean_name(event.connection.name)
     before_contact, _, after_contact = language.strings["step_contact"].partition("{contact}")
     values = {"address": _isolate(language, address)}
     if connection:

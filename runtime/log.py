@@ -80,15 +80,12 @@ def bind(**fields: Any) -> None:
 
 
 def redact_address(address: str | None, user: str) -> None:
-    """Replace `address`, as received or as sent, with `user` in every further line of the current context.
-
-    A replacement that was set earlier stays.
-    """
+    """Replace `address`, as received or as sent, with `user` in every further line of the current context."""
     if address and len(address) > 2:  # a shorter one isn't valid, and redacting it would make the log unreadable
         # Outside ASCII, changing a letter's case can yield several letters, which re.IGNORECASE doesn't match.
         cases = [] if address.isascii() else [address.lower(), address.upper(), address.casefold()]
-        for text in (address, ascii_domain(address), *cases):
-            _current().redactions = {**dict.fromkeys(_encodings(text), user), **_current().redactions}
+        for text in dict.fromkeys((address, ascii_domain(address), *cases)):
+            _current().redactions.update(dict.fromkeys(_encodings(text), user))
 
 
 def redact_secret(value: str) -> None:
@@ -97,7 +94,7 @@ def redact_secret(value: str) -> None:
     Only the last MAX_SECRETS values are remembered.
     """
     bare = value.removeprefix("SG.").removeprefix("whsec_")
-    texts = [text for text in (value, bare) if len(text) >= MIN_SECRET_CHARS]
+    texts = [text for text in (value, bare) if len(text) >= MIN_SECRET_CHARS]  # the longer one first
     if texts:
         _secrets[value] = tuple(dict.fromkeys(encoding for text in texts for encoding in _encodings(text)))
     while len(_secrets) > MAX_SECRETS:
@@ -110,7 +107,7 @@ def _encodings(text: str) -> Iterator[str]:
     HTML also as JSON encodes it: that is how the email is sent.
     """
     escaped = str(markupsafe.escape(text))
-    for form in (text, escaped, escaped.replace("&#34;", "&quot;").replace("&#39;", "&#x27;")):
+    for form in dict.fromkeys((text, escaped, escaped.replace("&#34;", "&quot;").replace("&#39;", "&#x27;"))):
         yield from (form, json.dumps(form)[1:-1])
     yield repr(text)[1:-1]
     yield from (quote(text, safe=safe) for safe in ("", "/", "@"))
