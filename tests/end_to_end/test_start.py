@@ -116,17 +116,6 @@ def test_it_starts_with_the_example_settings_and_mounted_secrets(leak_checker: L
         assert harness.send(callout_for(new_address())).body["status"] == "sent"
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
-def test_a_worker_is_pinned_to_one_cpu(leak_checker: LeakChecker) -> None:
-    with Harness(leak_checker) as harness:
-        harness.send(callout_for(new_address()))
-        assert harness.function.process is not None
-        master = harness.function.process.pid
-        worker = Path(f"/proc/{master}/task/{master}/children").read_text().split()[0]
-        status = dict(re.findall(r"^(\w+):\s*(.*)$", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE))
-    assert re.fullmatch(r"\d+", status["Cpus_allowed_list"])
-
-
 def test_the_example_lists_exactly_the_settings_that_are_read() -> None:
     read: set[str] = set()
 

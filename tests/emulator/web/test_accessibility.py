@@ -107,12 +107,14 @@ def test_the_test_result_and_the_received_notice_have_no_axe_violations(browser_
     page = browser_page.open("/test")
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("heading", name="Timings")).to_be_visible()
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
     page.evaluate(axe)
     assert page.evaluate(RUN_AXE) == []
 
     page = browser_page.open("/admin")
     page.get_by_role("button", name="Set a new password").click()
     expect(page.get_by_role("heading", name="The notice has arrived")).to_be_visible()
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)  # a busy form is faded until the request ends
     page.evaluate(axe)
     assert page.evaluate(RUN_AXE) == []
 
