@@ -618,6 +618,7 @@ def test_the_payload_is_a_security_notice() -> None:
             {"type": "text/html", "value": "<p>text</p>"},
         ],
         "headers": {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
+        "categories": ["password-notice"],
         "custom_args": {"webhook_id": "msg_1"},
         "tracking_settings": {
             "click_tracking": {"enable": False, "enable_text": False},
