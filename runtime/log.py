@@ -104,7 +104,7 @@ def redact_secret(value: str) -> None:
 def _encodings(text: str) -> Iterator[str]:
     """Yield `text` as Python, JSON, HTML (from Jinja and from the standard library), and URLs encode it.
 
-    HTML also as JSON encodes it: that is how the email is sent.
+    The HTML forms are also yielded as JSON encodes them, because the email's HTML is sent in a JSON string.
     """
     escaped = str(markupsafe.escape(text))
     for form in dict.fromkeys((text, escaped, escaped.replace("&#34;", "&quot;").replace("&#39;", "&#x27;"))):

@@ -117,7 +117,10 @@ class Task:
         }
 
     def _task_headers(self) -> dict[str, str]:
-        """Return the X-CloudTasks headers; those about the previous response were observed on the service."""
+        """Return the X-CloudTasks headers of the next attempt.
+
+        The ones about the previous response aren't documented: the real service was seen to send them.
+        """
         headers = {
             "QueueName": self.queue.rpartition("/")[2],
             "TaskName": self.short_name,
