@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("auth0/*.md")])
+GITHUB_PAGES = ("../../compare/", "../../releases/", "../../security/")  # relative to a document in the root folder
 NOT_SETTINGS = {"FUNCTION_TARGET", "no_proxy", "NO_PROXY", "https_proxy", "HTTPS_PROXY", "REQUESTS_CA_BUNDLE"}
 
 
@@ -29,11 +30,22 @@ def test_the_readme_lists_exactly_the_settings() -> None:
 
 
 @for_each_document()
-def test_linked_files_exist(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)", document.read_text("utf-8"))
-    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+def test_linked_files_and_headings_exist(document: Path) -> None:
+    missing = []
+    for link, heading in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", document.read_text("utf-8")):
+        target = document.parent / link if link else document
+        is_remote = "://" in link or link.startswith(GITHUB_PAGES)
+        if not is_remote and (not target.exists() or (heading and heading not in headings(target))):
+            missing.append(f"{link}#{heading}")
 
     assert not missing
+
+
+def headings(document: Path) -> set[str]:
+    """Return the IDs that GitHub gives a document's headings; a folder or no document: none."""
+    text = document.read_text("utf-8") if document.suffix == ".md" else ""
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @for_each_document()
