@@ -1,4 +1,4 @@
-"""A strict emulator of SendGrid's v3 API: POST /v3/mail/send, GET /v3/scopes, GET /v3/verified_senders.
+"""A strict emulator of SendGrid's v3 API: POST /v3/mail/send, GET /v3/scopes, GET /v3/verified_senders, and /v3/logs.
 
 It rejects everything that SendGrid is known to reject, with SendGrid's messages (see `mail_send` for bodies), so that
 SendGrid has no known reason to reject an email accepted here. Checks run in this order: size, method, key, scope,
@@ -19,6 +19,8 @@ from werkzeug.exceptions import HTTPException
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 from emulator.sendgrid.email import Email
+from emulator.sendgrid.email_log import SCOPE as LOGS_SCOPE
+from emulator.sendgrid.email_log import EmailLog
 from emulator.sendgrid.errors import SendGridError, compact, html_page, sendgrid_error
 from emulator.sendgrid.mail_send import is_sandboxed, violations
 
@@ -35,7 +37,7 @@ class FakeSendGrid(Server):
     `verified` lists the sender identities: addresses and domains. `clock` returns Unix time in seconds. Two limits can
     be changed at any time (None: unlimited): `credits`, the number of remaining recipients, and `rate_limit`, the
     number of requests per minute. Each accepted email is recorded as `sendgrid.mail` and added to the inbox; in
-    sandbox mode it is only recorded, as `sendgrid.sandbox`.
+    sandbox mode it is only recorded, as `sendgrid.sandbox`. `log` decides what becomes of each accepted email.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class FakeSendGrid(Server):
         self._keys: dict[str, tuple[str, ...]] = {}
         self._verified: list[str] = []
         self._inbox: list[Email] = []
+        self.log = EmailLog(clock)
         self._next_id = 1
         self._window, self._requests = 0.0, 0
         self.verify(*verified)
@@ -105,6 +108,8 @@ class FakeSendGrid(Server):
             ("/v3/mail/send", self._mail_send, "POST"),
             ("/v3/scopes", self._scopes, "GET"),
             ("/v3/verified_senders", self._verified_senders, "GET"),
+            ("/v3/logs", self._search_log, "POST"),
+            ("/v3/logs/<message_id>", self._show_log, "GET"),
         ):
             app.add_url_rule(rule, view_func=view, methods=[method], provide_automatic_options=False)
         return app
@@ -131,6 +136,18 @@ class FakeSendGrid(Server):
         addresses = [identity for identity in self._verified if "@" in identity]
         return _json_response({"results": [_sender(number, address) for number, address in enumerate(addresses, 1)]})
 
+    def _search_log(self) -> Response:
+        self._check_scope(LOGS_SCOPE)
+        self._check_rate()
+        return _json_response(self.log.search(_json_body()))
+
+    def _show_log(self, message_id: str) -> Response:
+        self._check_scope(LOGS_SCOPE)
+        found = self.log.find(message_id)
+        if found is None:
+            raise sendgrid_error("not found")
+        return _json_response(found)
+
     def _accept(self, body: dict[str, Any]) -> Response:
         envelopes = body["personalizations"]
         message_id = secrets.token_urlsafe(16)
@@ -140,6 +157,7 @@ class FakeSendGrid(Server):
                 accepted = Email(self._next_id, message_id, self._clock(), body, index)
                 self._next_id += 1
                 self._inbox.append(accepted)
+                self.log.add(accepted)
                 self.journal.record("sendgrid.mail", **accepted.as_json())
         return Response(status=202, mimetype="text/plain", headers={"X-Message-Id": message_id})
 

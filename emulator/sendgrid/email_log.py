@@ -1,0 +1,188 @@
+"""SendGrid's Email Logs API: what became of each accepted email, POST /v3/logs and GET /v3/logs/{sg_message_id}.
+
+Reference: Twilio's OpenAPI document of the API, tsg_logs_v3. It is strict: a query that it doesn't understand is an
+error. Where the document is silent, it decides: an email is delivered at once, and the newest is listed first.
+"""
+
+import operator
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from emulator.core.faults import Fault, Faults
+from emulator.sendgrid.email import Email
+from emulator.sendgrid.errors import SendGridError
+
+Json = dict[str, Any]
+
+MAX_LIMIT, DEFAULT_LIMIT, MAX_EVENTS = 1000, 10, 100
+RETENTION_SECONDS = 30 * 86_400
+# The scope that the log needs isn't documented; this is the one of the older Email Activity API.
+SCOPE = "messages.read"
+STATUSES = ("processed", "delivered", "deferred", "dropped", "bounced", "blocked")
+TEXT_FIELDS = ("sg_message_id", "subject", "to_email", "reason")
+LATE = "delivered late"
+# By status: why, as a receiving server or SendGrid puts it.
+REASONS = {
+    "deferred": "Email was deferred due to the following reason(s): [IPs were throttled by recipient server]",
+    "bounced": "550 5.1.1 The email account that you tried to reach does not exist.",
+    "blocked": "554 5.7.1 Message rejected because of the sending IP's reputation.",
+    "dropped": "Invalid",
+}
+BOUNCED_BEFORE = "Bounced Address"
+
+# What can happen to an email after SendGrid has accepted it: the faults of `EmailLog.faults`.
+FAULTS: Mapping[str, Fault] = {
+    fault.name: fault
+    for fault in (
+        Fault("delay", LATE, seconds=60, summary="accepted, and delivered a minute later"),
+        Fault("status", "deferred", summary="the receiving server defers it; SendGrid retries for 72 hours"),
+        Fault("status", "bounced", summary="the address doesn't exist; SendGrid drops every later email to it"),
+        Fault("status", "blocked", summary="the receiving server rejects it, but not because of the address"),
+        Fault("status", "dropped", summary="SendGrid doesn't try to deliver it, and reports Invalid"),
+    )
+}
+
+_OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+_TIME = re.compile(r'sg_message_id_created_at\s*(>=|<=|>|<)\s*TIMESTAMP\s+"([^"]+)"')
+_LIST = re.compile(r"(status|categories)\s+IN\s+\(\s*('[^']*'(?:\s*,\s*'[^']*')*)\s*\)")
+_EQUAL = re.compile(r"(\w+)\s*=\s*'([^']*)'")
+
+
+@dataclass(frozen=True)
+class Record:
+    """An email in the log. Its status becomes `status` at `at` (Unix seconds); until then, it is processed."""
+
+    email: Email
+    to: str
+    message_id: str  # sg_message_id
+    status: str
+    at: float
+    reason: str = ""
+
+    def status_at(self, now: float) -> str:
+        return self.status if now >= self.at else "processed"
+
+    @property
+    def categories(self) -> list[str]:
+        return [*self.email.request.get("categories", []), *self.email.envelope.get("categories", [])]
+
+    def summary(self, now: float) -> Json:
+        """Return the email as POST /v3/logs lists it."""
+        status = self.status_at(now)
+        found = {
+            "from_email": self.email.sender["email"],
+            "sg_message_id": self.message_id,
+            "subject": self.email.subject,
+            "to_email": self.to,
+            "status": status,
+            "sg_message_id_created_at": _format(self.email.time),
+        }
+        return {**found, **({"reason": self.reason} if self.reason and status != "processed" else {})}
+
+    def details(self, now: float) -> Json:
+        """Return the email as GET /v3/logs/{sg_message_id} shows it."""
+        events = [("processed", self.email.time)]
+        events += [(self.status, self.at)] if self.status_at(now) == self.status else []
+        shown = [{"event": name, "timestamp": _format(at)} for name, at in events]
+        own = {"events": shown[:MAX_EVENTS], "category": self.categories, "custom_args": self.email.custom_args}
+        return {**self.summary(now), **own}
+
+
+@dataclass
+class EmailLog:
+    """What became of each accepted email. Add faults to `faults` to decide it for the next emails. Thread-safe."""
+
+    clock: Callable[[], float] = time.time
+    faults: Faults = field(default_factory=Faults)
+    _records: list[Record] = field(default_factory=list)
+    _bounced: set[str] = field(default_factory=set)  # addresses, in lowercase
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, email: Email) -> None:
+        """Decide what becomes of an email that was just accepted: one record for each recipient."""
+        with self._lock:
+            recipients = [person["email"] for person in (*email.to, *email.cc, *email.bcc)]
+            self._records += [self._record(email, number, to) for number, to in enumerate(recipients)]
+
+    def records(self) -> list[Record]:
+        """Return the log, oldest first."""
+        with self._lock:
+            return list(self._records)
+
+    def clear(self) -> None:
+        """Forget all emails and bounced addresses."""
+        with self._lock:
+            self._records.clear()
+            self._bounced.clear()
+
+    def search(self, body: Any) -> Json:
+        """Return the response to POST /v3/logs. Raise SendGridError if the query isn't supported."""
+        query, limit = (body.get("query", ""), body.get("limit", DEFAULT_LIMIT)) if isinstance(body, dict) else ("", 0)
+        if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_LIMIT:
+            raise _bad_request(f"limit must be an integer from 1 to {MAX_LIMIT}", "limit")
+        if not isinstance(query, str):
+            raise _bad_request("query must be a string", "query")
+        now = self.clock()
+        matches = [_clause(text.strip(), now) for text in query.split(" AND ")] if query else []
+        kept = [record for record in self.records() if record.email.time >= now - RETENTION_SECONDS]
+        found = [record for record in kept if all(match(record) for match in matches)]
+        found.sort(key=lambda record: record.email.time, reverse=True)
+        return {"messages": [record.summary(now) for record in found[:limit]]}
+
+    def find(self, message_id: str) -> Json | None:
+        """Return the response to GET /v3/logs/{sg_message_id}, or None if the log has no such email."""
+        found = next((record for record in self.records() if record.message_id == message_id), None)
+        return None if found is None else found.details(self.clock())
+
+    def _record(self, email: Email, number: int, to: str) -> Record:
+        message_id = f"{email.message_id}.recvd-emulator-{email.index}.{number}"
+        fault, mail_settings = self.faults.take(), email.request.get("mail_settings", {})
+        is_bypassed = any(
+            mail_settings.get(name, {}).get("enable") for name in ("bypass_bounce_management", "bypass_list_management")
+        )
+        if to.lower() in self._bounced and not is_bypassed:
+            return Record(email, to, message_id, "dropped", email.time, BOUNCED_BEFORE)
+        if fault is None or fault.name == LATE:
+            return Record(email, to, message_id, "delivered", email.time + (fault.seconds if fault else 0.0))
+        if fault.name == "bounced":
+            self._bounced.add(to.lower())
+        return Record(email, to, message_id, fault.name, email.time, REASONS[fault.name])
+
+
+def _clause(text: str, now: float) -> Callable[[Record], bool]:
+    """Return the predicate of one clause of a query. Raise SendGridError if it isn't supported."""
+    if found := _TIME.fullmatch(text):
+        compare, bound = _OPERATORS[found[1]], _parse(found[2])
+        return lambda record: bool(compare(record.email.time, bound))
+    if found := _LIST.fullmatch(text):
+        wanted = set(re.findall(r"'([^']*)'", found[2]))
+        if found[1] == "categories":
+            return lambda record: bool(wanted & set(record.categories))
+        if wanted <= set(STATUSES):
+            return lambda record: record.status_at(now) in wanted
+    found = _EQUAL.fullmatch(text)
+    if found and found[1] in TEXT_FIELDS:
+        name, value = found[1], found[2]
+        return lambda record: record.summary(now).get(name) == value
+    raise _bad_request(f"the emulator doesn't support {text!r}", "query")
+
+
+def _parse(text: str) -> float:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise _bad_request(f"{text!r} isn't a timestamp", "query") from None
+    return (found.replace(tzinfo=UTC) if found.tzinfo is None else found).timestamp()
+
+
+def _format(at: float) -> str:
+    return datetime.fromtimestamp(int(at), UTC).isoformat().replace("+00:00", "Z")
+
+
+def _bad_request(message: str, name: str) -> SendGridError:
+    return SendGridError(400, [{"message": message, "field": name, "help": None}], {})
