@@ -1,0 +1,133 @@
+"""`python -m audit`: prove that every password change was notified and delivered, or list what wasn't.
+
+It reads Auth0's tenant log (AUTH0_DOMAIN, AUTH0_TOKEN or AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET) and SendGrid's email
+log (SENDGRID_LOGS_KEY, SENDGRID_URL), both completely. docs/audit.md explains the variables and each status.
+
+Exit status: 0 if everything is delivered or on its way; 1 if something is missing, bounced, blocked, or dropped; 2 if a
+log couldn't be read completely, or the arguments are invalid; 130 after Ctrl-C.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from audit import auth0_log, callouts, pairing, report, sendgrid_log
+from audit.log_client import Period, Unreadable
+from audit.period import InvalidPeriod, parse_period
+from runtime.clock import CLOCK, Clock
+from settings import exempt_loopback_from_proxies
+
+Progress = Callable[[str], None]
+
+INTERRUPTED = 130  # 128 + SIGINT
+CLEAR_LINE = "\r\033[K"
+
+
+def main(
+    arguments: list[str] | None = None, *, environment: Mapping[str, str] = os.environ, clock: Clock = CLOCK
+) -> int:
+    now = datetime.fromtimestamp(clock.now(), UTC)
+    options, period = _parse_options(arguments, now)
+    exempt_loopback_from_proxies()
+    try:
+        _check_variables(environment, sends=options.send)
+        found = _audit(environment, period, now, clock)
+        if options.send:
+            found = _send(found, callouts.open_sender(environment, clock=clock))
+        print(found.to_json() if options.json else found.to_text(), flush=True)
+    except Unreadable as error:
+        _show_progress("")
+        print(f"audit: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\naudit: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # nobody reads the output any more, as in audit --json | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1 if found.failed else 0
+
+
+def _parse_options(arguments: list[str] | None, now: datetime) -> tuple[argparse.Namespace, Period]:
+    parser = argparse.ArgumentParser(
+        prog="audit", description=__doc__, formatter_class=argparse.RawTextHelpFormatter, allow_abbrev=False
+    )
+    add_options(parser)
+    options = parser.parse_args(arguments)
+    try:
+        return options, parse_period(options.since, options.until, now)
+    except InvalidPeriod as error:
+        parser.error(str(error))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the audit's options, which ./deploy.sh audit has too."""
+    times = "an age (24h, 7d) or ISO 8601"
+    parser.add_argument("--since", metavar="T", default="24h", help=f"start of the period: {times}; default: 24h")
+    parser.add_argument("--until", metavar="T", help="end of the period; default: 15 minutes ago, because logs lag")
+    parser.add_argument("--send", action="store_true", help="send each missing notice, through the function")
+    parser.add_argument("--json", action="store_true", help="print every change as JSON instead of a table")
+
+
+def _check_variables(environment: Mapping[str, str], *, sends: bool) -> None:
+    """Raise Unreadable, naming every variable that is missing."""
+    names = ["AUTH0_DOMAIN", *_missing_credentials(environment), "SENDGRID_LOGS_KEY"]
+    names += [callouts.FUNCTION_URL, callouts.SIGNING_KEY] if sends else []
+    missing = [name for name in names if not environment.get(name, "").strip()]
+    if missing:
+        also = "; ./deploy.sh audit --send finds the function and its key itself" if sends else ""
+        raise Unreadable(", ".join(missing), "not set", f"docs/audit.md says where to get each{also}")
+
+
+def _missing_credentials(environment: Mapping[str, str]) -> list[str]:
+    if environment.get("AUTH0_TOKEN", "").strip():
+        return []
+    pair = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"]
+    is_begun = any(environment.get(name, "").strip() for name in pair)
+    return pair if is_begun else ["AUTH0_TOKEN (or AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET)"]
+
+
+def _audit(environment: Mapping[str, str], period: Period, now: datetime, clock: Clock) -> report.Report:
+    auth0 = auth0_log.open_log(environment, clock=clock, on_progress=_show_progress)
+    sendgrid = sendgrid_log.open_log(environment, clock=clock, on_progress=_show_progress)
+    changes = auth0_log.read_changes(auth0, period)
+    emails = sendgrid_log.read_emails(sendgrid, (period[0], now))
+    found = report.build(period, changes, pairing.pair(changes, emails))
+    if found.missing:
+        times = [row.change.at for row in found.missing]
+        span = (min(times) - pairing.MAX_CLOCK_SKEW, max(times) + pairing.MAX_EXECUTION)
+        failures = pairing.attribute(auth0_log.read_failures(auth0, span), changes)
+        ids = [row.change.log_id for row in found.missing]
+        found = found.with_reasons({log_id: report.reason(failures.get(log_id)) for log_id in ids})
+    _show_progress("")
+    return found
+
+
+def _send(found: report.Report, sender: callouts.Sender) -> report.Report:
+    """Send each missing notice, and return the report with the outcomes."""
+    outcomes: dict[str, str] = {}
+    try:
+        for row in found.missing:
+            _show_progress(f"sending notice {len(outcomes) + 1} of {len(found.missing)}")
+            try:
+                outcomes[row.change.log_id] = f"sent now: {sender.send(row.change)}"
+            except callouts.NotSent as error:
+                outcomes[row.change.log_id] = f"not sent: {error}"
+                if error.is_general:
+                    break
+    except KeyboardInterrupt:
+        print(f"\naudit: {len(outcomes)} of {len(found.missing)} notices were handled", file=sys.stderr)
+        raise
+    _show_progress("")
+    return found.with_reasons({row.change.log_id: outcomes.get(row.change.log_id, "not sent") for row in found.missing})
+
+
+def _show_progress(text: str) -> None:
+    """Replace the line of progress on a terminal; "" clears it."""
+    if sys.stderr.isatty():
+        print(f"{CLEAR_LINE}{text}", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""One service's log over HTTP: each response is complete, or Unreadable is raised."""
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import requests
+
+from runtime.clock import CLOCK, Clock
+
+T = TypeVar("T")
+Period = tuple[datetime, datetime]  # from, until: the end isn't part of it
+
+RESPONSE_TIMEOUT_SECONDS = 60.0  # for one response, however slowly it arrives
+READ_TIMEOUT_SECONDS = 1800.0  # for a whole log, including the waits that its rate limit asks for
+MAX_RATE_LIMIT_WAITS = 8  # for one request
+MAX_WAIT_SECONDS = 300.0
+SECOND = timedelta(seconds=1)  # the resolution of both query languages
+
+_ADDRESS = re.compile(r"[^\s|<>\"']+@[^\s|<>\"']+")
+
+
+class Unreadable(Exception):
+    """A log that can't be read completely. `variable` names the setting to look at, and `fix` says what to do."""
+
+    def __init__(self, variable: str, problem: str, fix: str) -> None:
+        super().__init__(f"{variable}: {problem}: {fix}")
+        self.variable, self.problem, self.fix = variable, problem, fix
+
+
+@dataclass
+class LogClient:
+    """Reads one service's log.
+
+    `key_variable` and `url_variable` name the settings that `key` and `url` came from. `fixes` say what to do about an
+    error response, by status. `on_progress` gets one line of text.
+    """
+
+    service: str
+    url: str
+    key: str = field(repr=False)
+    key_variable: str
+    url_variable: str
+    fixes: Mapping[int, str]
+    clock: Clock = CLOCK
+    on_progress: Callable[[str], None] = lambda _text: None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[!-~]+", self.key):  # requests quotes an invalid header, and so the key
+            raise Unreadable(self.key_variable, "contains a character that isn't allowed there", "copy it again")
+        self._session = requests.Session()
+        self._session.auth = self._authorize  # or else a .netrc would override the header
+        self._deadline = self.clock.monotonic() + READ_TIMEOUT_SECONDS
+
+    def read(self, method: str, path: str, **parts: Any) -> Any:
+        """Return the JSON of a successful response, after any wait that the rate limit asks for. Raise Unreadable."""
+        for _ in range(MAX_RATE_LIMIT_WAITS):
+            response = self._send(method, path, parts)
+            if response.status_code != 429:
+                return self._parse(response)
+            self._wait(response)
+        raise self.failure("responded 429 to every attempt", "try again later")
+
+    def failure(self, what: str, fix: str) -> Unreadable:
+        """Return the error to raise; `what` says what the service did."""
+        return Unreadable(self.key_variable, f"{self.service} {what}", fix)
+
+    def report_count(self, count: int, what: str) -> None:
+        self.on_progress(f"{self.service}'s log: {count:,} {what}")
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self.key}"
+        return request
+
+    def _send(self, method: str, path: str, parts: Mapping[str, Any]) -> requests.Response:
+        seconds = min(RESPONSE_TIMEOUT_SECONDS, self._deadline - self.clock.monotonic())
+        if seconds <= 0:
+            raise self.failure("took longer than half an hour", "audit a shorter period")
+
+        def send() -> requests.Response:
+            return self._session.request(method, f"{self.url}{path}", timeout=seconds, allow_redirects=False, **parts)
+
+        try:
+            return within(seconds, send)
+        except (TimeoutError, requests.RequestException) as error:
+            fix = f"check {self.url_variable}, and this machine's internet access: firewall, HTTPS_PROXY"
+            problem = f"no complete response from {self.url}: {type(error).__name__}"
+            raise Unreadable(self.url_variable, problem, fix) from error
+
+    def _parse(self, response: requests.Response) -> Any:
+        status = response.status_code
+        if status == 200:
+            try:
+                return response.json()
+            except ValueError:
+                raise self.failure("responded 200, but not with JSON", f"check {self.url_variable}") from None
+        fix = self.fixes.get(status) or (f"check {self.url_variable}" if status < 500 else "try again later")
+        raise self.failure(f"responded {status} {_reason(response)}", fix)
+
+    def _wait(self, response: requests.Response) -> None:
+        """Wait as long as the response asks, at least one second. Raise Unreadable if that is too long."""
+        seconds = max(_requested_wait(response.headers, self.clock.now()), 1.0)
+        if seconds > MAX_WAIT_SECONDS or self.clock.monotonic() + seconds > self._deadline:
+            raise self.failure(f"responded 429 and asks to wait {seconds:.0f} s", "try again later")
+        self.on_progress(f"waiting {seconds:.0f} s for {self.service}'s rate limit")
+        self.clock.sleep(seconds)
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """Return what `call` returns, or raise TimeoutError: a name lookup or a slow response has no other limit."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001  (it is raised in the caller)
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()  # abandoned, it doesn't keep the process from ending
+    return future.result(seconds)
+
+
+def halves(period: Period) -> list[Period]:
+    """Return both halves of a period of whole seconds; only one if it is one second, which can't be split."""
+    start, end = period
+    middle = start + timedelta(seconds=(end - start) // SECOND // 2)
+    return [(start, middle), (middle, end)] if middle > start else [period]
+
+
+def whole_seconds(period: Period) -> Period:
+    """Return the shortest period of whole seconds that contains `period`."""
+    start, end = (time.astimezone(UTC) for time in period)
+    last = end.replace(microsecond=0)
+    return start.replace(microsecond=0), last if last == end else last + SECOND
+
+
+def redact(text: str) -> str:
+    """Return one printable line without email addresses."""
+    line = "".join(char if char.isprintable() else " " for char in _ADDRESS.sub("[address]", text))
+    return " ".join(line.split())[:300]
+
+
+def parse_time(text: object) -> datetime | None:
+    """Return the time of an ISO 8601 text, in UTC; None if it isn't one."""
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    if found is None:
+        return None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def format_time(time: datetime) -> str:
+    """Return ISO 8601 in UTC, with milliseconds only where there are some."""
+    precision = "milliseconds" if time.microsecond >= 1000 else "seconds"
+    return time.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def _requested_wait(headers: Mapping[str, str], now: float) -> float:
+    """Return the seconds that Retry-After (seconds) or X-RateLimit-Reset (Unix time) asks to wait; 0 if neither does.
+
+    Sources: RFC 9110, section 10.2.3; both services' documentation of their rate limits.
+    """
+    retry_after, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
+    if re.fullmatch(r"[0-9]{1,9}", retry_after):
+        return float(retry_after)
+    return float(reset) - now if re.fullmatch(r"[0-9]{1,12}", reset) else 0.0
+
+
+def _reason(response: requests.Response) -> str:
+    """Return the message of an error response, of Auth0's form or SendGrid's."""
+    try:
+        body = response.json()
+        errors = body.get("errors")
+        text = "; ".join(str(error["message"]) for error in errors) if errors else body["message"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        text = response.reason
+    return redact(str(text or ""))
