@@ -50,7 +50,7 @@ class SettingsError(Exception):
 
 
 class Settings(NamedTuple):
-    """The validated settings. The README's table explains each environment variable."""
+    """The validated settings. docs/configuration.md explains each environment variable."""
 
     sender_email: str
     sender_name: str

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy import config
+from settings import PUBLIC_TARGET, load
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("auth0/*.md")])
 GITHUB_PAGES = ("../../compare/", "../../releases/", "../../security/")  # relative to a document in the root folder
@@ -23,10 +26,32 @@ def setting_names() -> set[str]:
     return set(re.findall(r'(?:get|need|need_queue|require)\(\s*"([A-Za-z_]+)"', source)) - NOT_SETTINGS
 
 
-def test_the_readme_lists_exactly_the_settings() -> None:
-    table = re.findall(r"^\| `([A-Z_]+)`", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+def table(document: str, heading: str) -> list[list[str]]:
+    """Return the rows of the first table below a heading, without the header; a row is its cells."""
+    section = (ROOT / document).read_text("utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    _, _, *rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    return rows
 
-    assert set(table) == setting_names()
+
+def test_the_configuration_lists_exactly_the_functions_settings() -> None:
+    names = [name.strip("`") for name, *_ in table("docs/configuration.md", "The function")]
+
+    assert sorted(names) == sorted(setting_names())
+
+
+def test_the_configuration_lists_the_settings_of_deploy_sh_with_the_defaults_of_the_example() -> None:
+    example = config.read(ROOT / "env.yaml.example")
+    rows = {name.strip("`"): default.strip("`") for name, default, _ in table("docs/configuration.md", "deploy.sh")}
+
+    assert rows == {name: example[name] for name in config.DEPLOYMENT_SETTINGS}
+
+
+def test_the_configurations_commands_set_everything_that_is_required() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    variables = dict(re.findall(r"([A-Z_]+)=(\S+)", page.rpartition("```sh\n")[2]))
+
+    assert load({**variables, "FUNCTION_TARGET": PUBLIC_TARGET}).sender_email == variables["SENDER_EMAIL"]
+    assert f"--target {PUBLIC_TARGET}\n" in page
 
 
 @for_each_document()
@@ -85,8 +110,8 @@ def test_the_threat_model_names_a_test_for_each_threat() -> None:
 
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
-    """Create a folder with the files of docs/testing.md, and with main.py changed as described there."""
-    main, document = ((ROOT / name).read_text("utf-8") for name in ("main.py", "docs/testing.md"))
+    """Create a folder with the files of docs/add-an-action.md, and with main.py changed as described there."""
+    main, document = ((ROOT / name).read_text("utf-8") for name in ("main.py", "docs/add-an-action.md"))
     files = dict(re.findall(r"^```python\n# (.+)\n((?:.*\n)*?)```$", document, re.MULTILINE))
     [added_import] = re.findall(r"`(import \w+)` above `from flask`", document)
     main = main.replace("from flask", f"{added_import}\nfrom flask", 1)

@@ -1,4 +1,4 @@
-"""The pytest fixture. The example in docs/testing.md runs in tests/docs/test_docs.py."""
+"""The pytest fixture. The example in docs/add-an-action.md runs in tests/docs/test_docs.py."""
 
 import pytest
 import urllib3
