@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from audit import auth0_log, callouts, pairing, report, sendgrid_log
 from audit.log_client import Period, Unreadable
+from audit.options import add_options
 from audit.period import InvalidPeriod, parse_period
 from runtime.clock import CLOCK, Clock
 from settings import exempt_loopback_from_proxies
@@ -33,9 +34,10 @@ def main(
     exempt_loopback_from_proxies()
     try:
         _check_variables(environment, sends=options.send)
+        sender = callouts.open_sender(environment, clock=clock) if options.send else None
         found = _audit(environment, period, now, clock)
-        if options.send:
-            found = _send(found, callouts.open_sender(environment, clock=clock))
+        if sender:
+            found = _send(found, sender)
         print(found.to_json() if options.json else found.to_text(), flush=True)
     except Unreadable as error:
         _show_progress("")
@@ -59,15 +61,6 @@ def _parse_options(arguments: list[str] | None, now: datetime) -> tuple[argparse
         return options, parse_period(options.since, options.until, now)
     except InvalidPeriod as error:
         parser.error(str(error))
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the audit's options, which ./deploy.sh audit has too."""
-    times = "an age (24h, 7d) or ISO 8601"
-    parser.add_argument("--since", metavar="T", default="24h", help=f"start of the period: {times}; default: 24h")
-    parser.add_argument("--until", metavar="T", help="end of the period; default: 15 minutes ago, because logs lag")
-    parser.add_argument("--send", action="store_true", help="send each missing notice, through the function")
-    parser.add_argument("--json", action="store_true", help="print every change as JSON instead of a table")
 
 
 def _check_variables(environment: Mapping[str, str], *, sends: bool) -> None:

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
-from deploy import alerts, commands, doctor, keys, project, releases, remove
+from audit.options import add_options as add_audit_options
+from deploy import alerts, audit, commands, doctor, keys, project, releases, remove
 from deploy.deployment import Deployment, check_project_of_secrets, read_values
 from deploy.errors import DeployError
 from deploy.gcloud import Gcloud
@@ -54,6 +55,7 @@ COMMANDS: dict[str, tuple[str, Run]] = {
         "find what is wrong, and how to fix it",
         lambda gcloud, deployment, options: doctor.examine(gcloud, deployment, *options.CHECK, *options.json),
     ),
+    "audit": ("find password changes whose notice wasn't delivered: docs/audit.md", audit.audit),
     "alerts": (
         "create or update the metrics and alerts, which go to the notification channel",
         lambda gcloud, deployment, options: alerts.alerts(gcloud, deployment, options.CHANNEL),
@@ -123,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         added[name].add_argument("finish", nargs="?", choices=["finish"])
     added["doctor"].add_argument("--json", action="append_const", const="--json", default=[], help="print JSON")
     added["doctor"].add_argument("CHECK", nargs="*", help="some of its checks; without one, all")
+    add_audit_options(added["audit"])
     added["alerts"].add_argument("CHANNEL")
     subparsers.add_parser("help", help="print this")
     return parser

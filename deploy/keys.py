@@ -57,13 +57,14 @@ def _signing_keys(gcloud: Gcloud, deployment: Deployment) -> list[str]:
     _reject_pinned(deployment, SIGNING)
     secret_id = deployment.secret_id(SIGNING)
     words = ("secrets", "versions", "access", "latest", f"--secret={secret_id}")
-    stored = gcloud.read(*words, parse=_signing_keys_of)
+    stored = gcloud.read(*words, parse=signing_keys_of)
     if stored is None:
         raise DeployError(f"the secret {secret_id} has no key yet: ./deploy.sh")
     return stored
 
 
-def _signing_keys_of(version: Any) -> list[str]:
+def signing_keys_of(version: Any) -> list[str]:
+    """Return the keys in a version as gcloud prints it. Raises ValueError if one is malformed, or if there is none."""
     stored = base64.urlsafe_b64decode(text(version["payload"]["data"])).decode().split()
     for key in stored or [""]:
         parse_signing_key(key)  # raises ValueError

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from deploy import doctor, gcloud, project, releases
+from deploy import audit, doctor, gcloud, project, releases
 from deploy.__main__ import main
 from tests.deploy.conftest import ENV_YAML
 from tests.deploy.fake_gcloud import Cloud, Command, Gcloud
@@ -45,7 +45,8 @@ class Inside:
         patch.setenv("PAUSE", "0")
         patch.setattr(shutil, "which", lambda name: name)
         patch.setattr(releases, "_now", lambda: f"20260101-{next(self._times):06}")
-        patch.setattr(doctor, "subprocess", SimpleNamespace(run=lambda *a, **k: SimpleNamespace(returncode=0)))
+        for module in (audit, doctor):
+            patch.setattr(module, "subprocess", SimpleNamespace(run=lambda *a, **k: SimpleNamespace(returncode=0)))
         patch.setattr(requests, "post", self._post)
 
     def run(

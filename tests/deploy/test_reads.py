@@ -104,6 +104,7 @@ CASES: list[tuple[str, Callable[[Inside], Cloud], list[str], str]] = [
     ("queue", with_two_sendgrid_keys, ["rotate-sendgrid-key", "finish"], ""),
     ("queue", deployed, ["test"], ""),
     ("queue", with_draft, ["doctor"], ""),
+    ("queue", deployed, ["audit", "--send"], ""),
     ("queue", with_channel, ["alerts", CHANNEL], ""),
     ("queue", deployed, ["remove"], "password-notice\n"),
 ]
