@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -17,10 +18,10 @@ from emulator.auth0.users import SENDER_DOMAIN
 from emulator.cloud_run.process import PROJECT_ROOT
 from emulator.cloud_run.service import PUBLIC, FakeCloudRun
 from emulator.cloud_tasks.server import FakeCloudTasks
-from emulator.core.journal import Journal
 from emulator.core.source import SourceError
 from emulator.fault_toggles import FaultToggles
 from emulator.runs.run import Run
+from emulator.runs.runs import KEPT_RUNS, Runs
 from emulator.secret_manager.key_rotation import SENDGRID_KEY, SIGNING_KEY, Keys, new_signing_key
 from emulator.secret_manager.server import FakeSecretManager
 from emulator.sendgrid.server import FakeSendGrid
@@ -60,7 +61,7 @@ class Emulator:
     """A context manager that starts the function and every emulated service.
 
     `environment` overrides SETTINGS. With `delivery` "queue", Cloud Tasks and `deliver` are started too. `source` is
-    the main.py to run, `action` the file of the forwarder Action.
+    the main.py to run, `action` the file of the forwarder Action. The latest `keep` runs and emails are kept.
     """
 
     def __init__(
@@ -70,9 +71,12 @@ class Emulator:
         delivery: Delivery = "direct",
         source: Path = PROJECT_ROOT / "main.py",
         action: Path = PROJECT_ROOT / "auth0" / "action.js",
+        keep: int = KEPT_RUNS,
     ) -> None:
-        self.journal = Journal()
-        self.secret_manager, self.sendgrid = FakeSecretManager(self.journal), FakeSendGrid(self.journal)
+        self.instance = uuid.uuid4().hex  # tells pages that the emulator was restarted
+        self.run_history = Runs(keep)
+        self.journal = self.run_history.journal
+        self.secret_manager, self.sendgrid = FakeSecretManager(self.journal), FakeSendGrid(self.journal, keep=keep)
         self.cloud_tasks = FakeCloudTasks(self.journal) if delivery == "queue" else None
         self.action = ActionFile(action, self.journal)
         self.auth0 = FakeAuth0(self.action.path, self.journal, {})
@@ -81,10 +85,14 @@ class Emulator:
         self.services = list(self._services(delivery, source))
         self.function = self.services[-1]
         self.fault_toggles = self._fault_toggles()
-        self.runs: list[Run] = []
         self._auth0_key = self.sendgrid.new_key("mail.send")
-        self._run_lock = threading.RLock()
+        self._executions, self._is_exclusive, self._changed = 0, False, threading.Condition()
         self._stack = ExitStack()
+
+    @property
+    def runs(self) -> list[Run]:
+        """Return the runs that are kept, oldest first."""
+        return self.run_history.all()
 
     @property
     def parts(self) -> list[AbstractContextManager[object]]:
@@ -106,16 +114,19 @@ class Emulator:
     def run(self, event: Mapping[str, Any]) -> Run:
         """Run the forwarder Action with `event`, as Auth0 does after a password change.
 
-        Runs are serialized, so that the journal entries between start and end belong to one run.
+        As in Auth0, executions can overlap. Raise ValueError or TypeError if the event can't be encoded as JSON.
         """
-        with self._run_lock:
+        with self._execution():
             self.refresh()
-            first = self._last_entry()
-            execution = self.auth0.run(event)
-            run = Run(len(self.runs) + 1, event, execution, self.journal, first, self._last_entry())
+            run, execution_id = self.run_history.start(event)
+            self.journal.record("run.started", number=run.number)
+            try:
+                run.end(self.auth0.run(event, execution_id))
+            except (ValueError, TypeError):
+                self.run_history.delete(run.number)
+                raise
             run.await_log(LOG_TIMEOUT_SECONDS)
-            self.runs.append(run)
-            self.journal.record("run.ended", number=run.number, status=execution.status, waiting=run.is_pending)
+            self.journal.record("run.ended", number=run.number, status=run.execution.status, waiting=run.is_pending)
             return run
 
     def send_auth0_email(self, body: Mapping[str, Any]) -> bool:
@@ -138,25 +149,47 @@ class Emulator:
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Block runs and suspend all faults, for requests that the page itself makes."""
-        with self._run_lock, self.fault_toggles.suspended():
+        """Suspend all faults while no execution is in progress, for requests that the emulator itself makes."""
+        with self._without_executions(), self.fault_toggles.suspended():
             yield
 
+    @contextmanager
+    def _execution(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_exclusive)
+            self._executions += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._executions -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def _without_executions(self) -> Iterator[None]:
+        """Wait until all executions have ended, each after 22 seconds at most, and block new ones."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_exclusive and not self._executions)
+            self._is_exclusive = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_exclusive = False
+                self._changed.notify_all()
+
     def reset(self) -> None:
-        """Restore the initial state, with new keys and without runs, emails, and faults; numbering continues."""
-        with self._run_lock:
+        """Restore the initial state, with new keys, and without runs, emails, faults, and the user's own secrets."""
+        with self._without_executions():
             self.fault_toggles.reset()
             if self.cloud_tasks:
                 self.cloud_tasks.clear()
-            self.sendgrid.clear()
-            self.sendgrid.credits = self.sendgrid.rate_limit = None
-            self.runs.clear()
+            self.sendgrid.reset()
+            self.secret_manager.clear()
+            self.run_history.reset()
             self.journal.clear()
             self._initialize()
-
-    def _last_entry(self) -> int:
-        entries = self.journal.entries()
-        return entries[-1].number if entries else 0
+            self.journal.record("emulator.reset")
 
     def _services(self, delivery: Delivery, source: Path) -> Iterator[FakeCloudRun]:
         """Yield `deliver`, in queue mode, and then the function that Auth0 calls."""

@@ -45,14 +45,23 @@ class FaultToggles:
         return [FaultToggle(part, name, fault.summary) for part in self._parts for name, fault in FAULTS[part].items()]
 
     def turn_on(self, part: str, name: str, count: int | None = 1) -> None:
-        """Inject a fault into the next `count` requests (None: until reset). Raise ValueError for invalid arguments."""
-        if part not in self._parts or name not in FAULTS[part]:
-            raise ValueError(f"unknown fault {name!r} for {part!r}; GET /api/switches lists all faults")
+        """Inject a fault into the next `count` requests (None: until cleared), instead of its previous count.
+
+        Faults with a count apply before the one for every request. Raise ValueError for invalid arguments.
+        """
+        self._check(part, name)
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 9999):
-            raise ValueError(f"count must be an integer from 1 to 9999, or null (until reset), not {count!r}")
+            raise ValueError(f"count must be an integer from 1 to 9999, or null (until cleared), not {count!r}")
         with self._lock:
-            self._parts[part].add(_fault(part, name, count))
+            self._parts[part].set(_fault(part, name, count))
         self._journal.record("switches.changed", part=part, name=name, count=count)
+
+    def turn_off(self, part: str, name: str) -> None:
+        """Clear one fault. Raise ValueError if there is no such fault."""
+        self._check(part, name)
+        with self._lock:
+            self._parts[part].clear(name)
+        self._journal.record("switches.changed", part=part, name=name, count=0)
 
     def reset(self) -> None:
         """Clear all faults."""
@@ -68,6 +77,10 @@ class FaultToggles:
             for part, faults in self._parts.items()
             for fault in faults.pending()
         ]
+
+    def _check(self, part: str, name: str) -> None:
+        if part not in self._parts or name not in FAULTS[part]:
+            raise ValueError(f"unknown fault {name!r} for {part!r}; GET /api/switches lists all faults")
 
     @contextmanager
     def suspended(self) -> Iterator[None]:

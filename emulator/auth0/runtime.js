@@ -130,8 +130,9 @@ globalThis.fetch = async function fetch(input, init) {
   execution.fetches.push(call);
   Object.assign(call, await describeRequest(input, init).catch(() => ({}))); // fetch reports invalid arguments below
   const started = countExternal(execution, 1);
+  call.started = Date.now() / 1000;
   try {
-    const response = await realFetch(input, init);
+    const response = await realFetch(input, identified(call, init, execution));
     call.status = response.status;
     return response;
   } catch (error) {
@@ -142,6 +143,12 @@ globalThis.fetch = async function fetch(input, init) {
     call.duration_ms = Math.round(countExternal(execution, -1) - started);
   }
 };
+
+/** Add the execution's ID to a callout, so that the emulator can tell it from one that someone else sends. */
+function identified(call, init, execution) {
+  if (!call.method || !execution.functionUrl || call.url !== execution.functionUrl) return init;
+  return { ...init, headers: [...call.headers, ['x-emulator-execution', execution.run]] };
+}
 
 /** Return the request as fetch sends it, without a stream's content, because fetch has to read that. */
 async function describeRequest(input, init) {
@@ -169,7 +176,7 @@ let inputEnded = false;
 
 async function execute({ run, event, secrets, timeout, sent }) {
   const received = performance.now();
-  const execution = { run, open: true, characters: 0, logs: [], fetches: [] };
+  const execution = { run, open: true, characters: 0, logs: [], fetches: [], functionUrl: urlOf(secrets.FUNCTION_URL) };
   Object.assign(execution, { inFlight: 0, externalMs: 0, externalSince: 0 });
   const times = { boot: bootMs, loaded: received, ended: received };
   [bootMs, running] = [0, running + 1];
@@ -182,6 +189,8 @@ async function execute({ run, event, secrets, timeout, sent }) {
   running -= 1;
   if (inputEnded && running === 0) process.exit();
 }
+
+const urlOf = (text) => (URL.canParse(text) ? new URL(text).href : '');
 
 /** Run the handler; return {error, error_class} if it fails. */
 async function runHandler({ event, secrets, timeout }, times) {

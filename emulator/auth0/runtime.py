@@ -20,6 +20,7 @@ from emulator.core.node import node
 
 Json = dict[str, Any]
 ErrorClass = Literal["action_error", "action_timeout", "platform_error"]
+Status = Literal["running", "success"] | ErrorClass
 
 RUNTIME = Path(__file__).with_suffix(".js")
 TRIGGER_TIMEOUT_SECONDS = 20.0  # Auth0's limit for all Actions of a trigger
@@ -30,14 +31,15 @@ GRACE_SECONDS = 2.0  # after its timeout, until an instance that hasn't responde
 class Execution:
     """One execution of the Action.
 
-    `status` is `success` or the error class in Auth0's log. `error` has name, message, stack, and line (in the Action's
-    file, or None). `logs` are complete lines (level, text); `kept` is the part of them that Auth0 keeps. `fetches` are
-    the Action's requests (url, method, headers as pairs, body, status or 0, error, duration_ms). `stats` are integer
-    milliseconds, named as in the response of Auth0's Test panel. All secrets are masked, except URLs.
+    `status` is `running`, `success`, or the error class in Auth0's log. `error` has name, message, stack, and line (in
+    the Action's file, or None). `logs` are complete lines (level, text); `kept` is the part of them that Auth0 keeps.
+    `fetches` are the Action's requests (url, method, headers as pairs, body, status or 0, error, started in Unix
+    seconds, duration_ms). `stats` are integer milliseconds, named as in the response of Auth0's Test panel. All secrets
+    are masked, except URLs.
     """
 
     id: str
-    status: Literal["success"] | ErrorClass
+    status: Status
     error: Mapping[str, Any] | None = None
     logs: tuple[Mapping[str, str], ...] = ()
     kept: str = ""
@@ -69,17 +71,18 @@ class FakeAuth0:
             for instance in self._instances:
                 instance.kill()
 
-    def run(self, event: Mapping[str, Any]) -> Execution:
+    def run(self, event: Mapping[str, Any], execution_id: str = "") -> Execution:
         """Run the Action with `event`; the result contains a failure of the Action.
 
-        Raise ValueError or TypeError if the event can't be encoded as JSON.
+        The Action's requests to its secret FUNCTION_URL also have the header X-Emulator-Execution, with the execution's
+        ID. Raise ValueError or TypeError if the event can't be encoded as JSON.
         """
-        run, secrets, started = uuid.uuid4().hex, dict(self.secrets), time.time()
+        run, secrets, started = execution_id or uuid.uuid4().hex, dict(self.secrets), time.time()
         response = self._execute({"run": run, "event": event, "secrets": secrets, "timeout": self.timeout * 1000})
         execution = _execution(run, _mask(response, secrets))
         sent = {name: value for name, value in event.items() if name != "secrets"}
         self.journal.record("auth0.execution", action=self.code.name, started=started, event=sent, **asdict(execution))
-        self.journal.record("auth0.log", **_log_entry(event, execution, self.code.name))
+        self.journal.record("auth0.log", execution=run, **_log_entry(event, execution, self.code.name))
         return execution
 
     def _execute(self, request: Json) -> Json:

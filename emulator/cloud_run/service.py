@@ -31,7 +31,9 @@ from emulator.secret_manager.key_rotation import Keys
 
 PUBLIC = "on_execute_post_change_password"
 COPY_HEADER = "X-Emulator-Copy"
-_HOP_BY_HOP = ("connection", "transfer-encoding", "content-length", "host", "keep-alive", COPY_HEADER.lower())
+EXECUTION_HEADER = "X-Emulator-Execution"  # the ID of the execution of the forwarder Action that sent the callout
+_OWN_HEADERS = (COPY_HEADER.lower(), EXECUTION_HEADER.lower())
+_HOP_BY_HOP = ("connection", "transfer-encoding", "content-length", "host", "keep-alive", *_OWN_HEADERS)
 STALE_SECONDS = 600
 RESPONSE_TIMEOUT_SECONDS = 120.0
 
@@ -97,6 +99,14 @@ class FakeCloudRun(Server):
             self.revision.stop()
         for thread in self._stopping:
             thread.join()
+
+    def receive(self, environ: Environ, body: bytes) -> None:
+        """Record the arrival of a callout, `execution` empty if the emulated Auth0 didn't send it."""
+        webhook_id = environ.get("HTTP_WEBHOOK_ID", "")
+        if webhook_id:
+            execution = environ.get("HTTP_X_EMULATOR_EXECUTION", "")
+            text = body.decode("utf-8", "replace")
+            self.journal.record(f"{self.name}.callout", webhook_id=webhook_id, execution=execution, body=text)
 
     def refresh(self) -> None:
         """If a file was edited, start a new revision, or set `source_error`."""

@@ -73,8 +73,8 @@ class Dispatcher:
 
     def record_end(self, queue: TaskQueue, task: Task, how: str) -> None:
         """Record the end of a task: `delivered`, `dropped` (retries exhausted), `deleted`, or `purged`."""
-        data = {"queue": queue.short_name, "task": task.short_name, "attempts": task.attempts, "how": how}
-        self._journal.record("cloud_tasks.done", **data)
+        names = {"queue": queue.short_name, "task": task.short_name, "webhook_id": task.webhook_id}
+        self._journal.record("cloud_tasks.done", **names, attempts=task.attempts, how=how)
 
     def _run(self) -> None:
         with self.changed:
@@ -126,6 +126,7 @@ class Dispatcher:
             "cloud_tasks.attempt",
             queue=attempt.queue.short_name,
             task=attempt.task.short_name,
+            webhook_id=attempt.task.webhook_id,
             attempt=attempt.number,
             url=attempt.task.url,
             status=response.status,

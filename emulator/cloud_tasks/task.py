@@ -77,6 +77,11 @@ class Task:
     def short_name(self) -> str:
         return self.name.rpartition("/")[2]
 
+    @property
+    def webhook_id(self) -> str:
+        """Return the ID of the callout that the task delivers, or an empty string."""
+        return next((value for name, value in self.headers.items() if name.lower() == "webhook-id"), "")
+
     def begin(self, now: float) -> dict[str, str]:
         """Count another attempt and return its request headers."""
         headers = {**self.headers, **self._task_headers()}

@@ -32,7 +32,7 @@ class Fault:
 
 
 class Faults:
-    """A thread-safe queue of pending faults, first in, first out."""
+    """The pending faults of a service, in the order in which they apply. Thread-safe."""
 
     def __init__(self) -> None:
         self._pending: list[Fault] = []
@@ -42,9 +42,21 @@ class Faults:
         with self._lock:
             self._pending.extend(faults)
 
-    def clear(self) -> None:
+    def set(self, fault: Fault) -> None:
+        """Replace the pending fault of the same name, or add `fault`, ahead of one that is injected into every request.
+
+        At most one fault is injected into every request, because a second one would never apply.
+        """
         with self._lock:
-            self._pending.clear()
+            others = [each for each in self._pending if each.name != fault.name]
+            counted = [each for each in others if each.count is not None]
+            endless = [each for each in others if each.count is None]
+            self._pending = [*counted, fault] if fault.count is None else [*counted, fault, *endless]
+
+    def clear(self, name: str = "") -> None:
+        """Clear the fault named `name`, or all faults."""
+        with self._lock:
+            self._pending = [fault for fault in self._pending if name and fault.name != name]
 
     def pending(self) -> list[Fault]:
         with self._lock:

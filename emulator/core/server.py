@@ -58,6 +58,9 @@ class Server:
         self._http.server_close()
         self.drop_connections()
 
+    def receive(self, environ: Environ, body: bytes) -> None:
+        """Do something with a request before a fault can delay or drop it; by default, nothing."""
+
     def drop_connections(self) -> None:
         """Close all keep-alive connections, as a service does with idle ones."""
         for connection in list(self._http.connections):
@@ -103,6 +106,7 @@ class _Handler(WSGIRequestHandler):
         if is_foreign(environ):
             self._send(Response(json.dumps({"error": FOREIGN}), 403, content_type="application/json"))
             return
+        owner.receive(environ, body)
         fault = owner.faults.take()
         if fault is not None and fault.kind == "delay":
             owner.stopping.wait(fault.seconds)

@@ -1,8 +1,8 @@
-"""A run: one password change and everything that it causes."""
+"""A run: one password change, or one callout from outside, and everything that it causes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from auth0.callout import OutgoingCallout, build_callout
@@ -10,28 +10,41 @@ from emulator.auth0.runtime import Execution
 from emulator.core.journal import Entry, Journal
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Run:
-    """One run; the entries numbered above `first` up to `last` were recorded during its execution."""
+    """One run, with the journal entries that carry its execution's ID or the webhook-id of its callout.
+
+    `execution` has the status `running` until the forwarder Action ends. A callout from outside, such as a copied curl
+    command, has no execution; a substitute with the same fields describes its responses.
+    """
 
     number: int
     event: Mapping[str, Any]
-    execution: Execution
+    started: float  # Unix time in seconds
     journal: Journal = field(repr=False)
-    first: int
-    last: int
+    is_outside: bool = False
+    callout_ids: list[str] = field(default_factory=list)
+    _execution: Execution = field(default_factory=lambda: Execution("", "running"))
+    _entries: list[Entry] = field(default_factory=list, repr=False)
+    changes: int = 0
+    summary: object = field(default=None, repr=False)  # of the current number of changes, once computed
 
     @property
     def entries(self) -> tuple[Entry, ...]:
         """Return the run's entries so far: its task can be retried long after the execution has ended."""
-        after = self.journal.entries(after=self.first)
-        own = [entry for entry in after if self._is_own(entry)]
-        deliveries = [_span(entry) for entry in own if entry.kind == "deliver.exchange"]
-        return tuple(entry for entry in after if entry in own or _is_read_within(deliveries, entry))
+        return tuple(self._entries)
 
     @property
     def emails(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.kind == "sendgrid.mail"]
+
+    @property
+    def execution(self) -> Execution:
+        return self._callout_as_execution() if self.is_outside else self._execution
+
+    @property
+    def is_running(self) -> bool:
+        return self.execution.status == "running"
 
     @property
     def is_pending(self) -> bool:
@@ -39,66 +52,66 @@ class Run:
         kinds = [e.kind for e in self.entries if e.kind != "cloud_tasks.exchange" or e.data["status"] == 200]
         return kinds.count("cloud_tasks.exchange") > kinds.count("cloud_tasks.done")
 
-    @cached_property
-    def callout_id(self) -> str:
-        """Return the callout's ID, or an empty string if the forwarder Action sent none."""
-        return self._header("webhook-id")
-
     @property
-    def started(self) -> float:
-        return next((float(e.data["started"]) for e in self.entries if e.kind == "auth0.execution"), 0.0)
+    def callout_id(self) -> str:
+        """Return the callout's ID, or an empty string if the function hasn't received one."""
+        return self.callout_ids[0] if self.callout_ids else ""
+
+    def add(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self.changes += 1
+
+    def end(self, execution: Execution) -> None:
+        self._execution = execution
+        self.changes += 1
 
     def await_log(self, timeout: float) -> None:
         """Wait for the function's log, which arrives shortly after its response, for up to `timeout` seconds."""
         if self.callout_id and self.execution.error is None:
-            self.journal.wait(self._is_log, after=self.first, timeout=timeout)
-
-    def _is_log(self, entry: Entry) -> bool:
-        return entry.kind == "function.log" and entry.data["fields"].get("callout") == self.callout_id
+            self.journal.wait(self._is_log, after=self.entries[0].number - 1, timeout=timeout)
 
     def callout(self) -> OutgoingCallout:
         """Return the callout with the same body and a new ID, so that it isn't a duplicate."""
-        body = self.execution.fetches[0]["body"] if self.execution.fetches else ""
+        fetches = self.execution.fetches
+        body = fetches[0]["body"] if fetches else ""
         return OutgoingCallout(body.encode()) if body else build_callout(self.event)
 
-    def _header(self, wanted: str) -> str:
-        pairs = self.execution.fetches[0]["headers"] if self.execution.fetches else ()
-        return next((str(value) for name, value in pairs if name == wanted), "")
+    def _is_log(self, entry: Entry) -> bool:
+        return entry.kind == "function.log" and entry.data["fields"].get("callout") in self.callout_ids
 
-    @cached_property
-    def _identifiers(self) -> tuple[str, ...]:
-        """Return the strings that identify entries of this run."""
-        if not self.callout_id:
-            return ()
-        body = self.execution.fetches[0]["body"].encode()
-        return (self.callout_id, OutgoingCallout(body, self.callout_id).idempotency_key)
-
-    def _is_own(self, entry: Entry) -> bool:
-        mentioned = list(_identifying_texts(entry))
-        is_own = any(identifier in text for text in mentioned for identifier in self._identifiers)
-        # A log line of the previous run can arrive late, during this run.
-        return is_own or (entry.number <= self.last and not (mentioned and entry.kind.endswith(".log")))
+    def _callout_as_execution(self) -> Execution:
+        """Return what the responses to a callout from outside would be to an execution."""
+        exchanges = [entry for entry in self.entries if entry.kind == "function.exchange"]
+        if not exchanges:
+            return Execution("", "running")
+        fetches = tuple(_fetch(entry, self.started) for entry in exchanges)
+        last = exchanges[-1].data
+        if last["status"] in (200, 202):
+            return Execution("", "success", fetches=fetches)
+        message = f"{last['status'] or 'no response'} {last['response']['body'][:500]}".strip()
+        error = {"name": "Error", "message": message, "stack": "", "line": None}
+        return Execution("", "action_error", error, fetches=fetches)
 
 
-def _span(exchange: Entry) -> tuple[float, float]:
-    return exchange.at - exchange.data["duration_ms"] / 1000, exchange.at
+def _fetch(exchange: Entry, earliest: float) -> dict[str, Any]:
+    """Return a callout from outside as a fetch of an execution; its start is known only to rounded milliseconds."""
+    data = exchange.data
+    return {
+        "url": data["path"],
+        "method": data["method"],
+        "headers": data["request"]["headers"],
+        "body": data["request"]["body"],
+        "status": data["status"],
+        "error": None if data["status"] else "no response",
+        "duration_ms": data["duration_ms"],
+        "started": max(exchange.at - data["duration_ms"] / 1000, earliest),
+    }
 
 
-def _is_read_within(spans: Sequence[tuple[float, float]], entry: Entry) -> bool:
-    """Return whether a secret was read during a delivery: such reads have no callout ID."""
-    return entry.kind == "secret_manager.exchange" and any(start <= entry.at <= end for start, end in spans)
-
-
-def _identifying_texts(entry: Entry) -> Iterator[str]:
-    """Yield the parts of an entry that can contain the ID of its callout."""
-    data = entry.data
-    match entry.kind.partition("."):
-        case ("function" | "deliver", _, "log") if "callout" in data["fields"]:
-            yield str(data["fields"]["callout"])
-        case ("sendgrid" | "deliver" | "cloud_tasks", _, "exchange"):
-            yield data["request"]["body"]
-            yield from (value for name, value in data["request"]["headers"] if name == "Webhook-Id")
-        case ("sendgrid", _, "mail"):
-            yield str(data["custom_args"].get("webhook_id", ""))
-        case ("cloud_tasks", _, _):
-            yield str(data.get("task", ""))
+def event_of(body: str) -> dict[str, Any]:
+    """Return the event in a callout's body, or an empty one if the body has none."""
+    try:
+        event = json.loads(body)["event"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return {}
+    return event if isinstance(event, dict) else {}

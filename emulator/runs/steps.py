@@ -1,6 +1,7 @@
 """The steps of a run, in order of their start, for the timeline in the terminal and in the page."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ SERVICES = {
     "cloud_tasks": "Cloud Tasks",
 }
 TENANT_LOG = {"scp": "scp: success change password"}  # readable labels of Auth0's log codes
+CLOCK_PRECISION_SECONDS = 0.002  # of the starts of fetches, in milliseconds, and of rounded durations
 MAX_KEPT_CHARACTERS = 256  # of an execution's console output, in Auth0
 
 
@@ -43,15 +45,17 @@ class Step:
     seconds: float = 0.0
     on_purpose: str = ""
     blocks: tuple[Block, ...] = ()
-    mail: int = 0  # the ID of the email that it accepted
+    mail: int = 0  # the number of the email that it accepted
 
 
 def steps(run: Run) -> list[Step]:
     """Return all steps of a run, sorted by time."""
     entries = run.entries
     exchanges = [entry for entry in entries if entry.kind == "function.exchange"]
-    originals = [entry for entry in exchanges if not _is_copy(entry)]
+    originals = sorted((entry for entry in exchanges if not _is_copy(entry)), key=_start)
     found = [step for entry in entries for step in entry_steps(entry, originals)]
+    if run.is_outside:
+        found += _outside_steps(run, originals)
     return sorted(found, key=lambda step: step.at)
 
 
@@ -83,6 +87,13 @@ def _execution_steps(entry: Entry, exchanges: Sequence[Entry]) -> Iterator[Step]
     yield _end_step(entry)
 
 
+def _outside_steps(run: Run, exchanges: Sequence[Entry]) -> Iterator[Step]:
+    """Yield the steps of a callout that didn't come from the emulated Auth0."""
+    event = Block("event", pretty_json(run.event))
+    yield Step(run.started, "Event", "callout from outside, such as a copied curl command", blocks=(event,))
+    yield from _callout_steps({"started": run.started, "fetches": run.execution.fetches}, exchanges)
+
+
 def _end_step(entry: Entry) -> Step:
     error, seconds = entry.data["error"], entry.at - entry.data["started"]
     blocks = [Block("durations", pretty_json(entry.data["stats"]))]
@@ -95,13 +106,13 @@ def _end_step(entry: Entry) -> Step:
 
 def _callout_steps(data: Json, exchanges: Sequence[Entry]) -> Iterator[Step]:
     """Yield a step for each attempt of the forwarder Action, with its request and response."""
-    at = float(data["started"])
-    for number, fetch in enumerate(data["fetches"], 1):
-        exchange = exchanges[number - 1] if number <= len(exchanges) else None
-        at = _start(exchange) if exchange else at
+    fetches = data["fetches"]
+    starts = [float(fetch.get("started", data["started"])) for fetch in fetches]
+    for number, (fetch, at, end) in enumerate(zip(fetches, starts, [*starts[1:], math.inf], strict=True), 1):
+        # An earlier attempt's exchange can end later, so match by start; a lost attempt has none.
+        arrived = (each for each in exchanges if at - CLOCK_PRECISION_SECONDS <= _start(each) < end)
         seconds = float(fetch.get("duration_ms", 0)) / 1000
-        yield _callout_step(fetch, exchange, number, at, seconds)
-        at += seconds
+        yield _callout_step(fetch, next(arrived, None), number, at, seconds)
 
 
 def _callout_step(fetch: Json, exchange: Entry | None, number: int, at: float, seconds: float) -> Step:
@@ -134,14 +145,13 @@ def _console_step(at: float, text: str, remaining: int) -> Step:
 def _tenant_log_step(entry: Entry) -> Step:
     kind = str(entry.data.get("type"))
     state: State = "ok" if kind == "scp" else "fail"
-    return Step(
-        entry.at, "Auth0 log", TENANT_LOG.get(kind, kind), state, blocks=(Block("entry", pretty_json(entry.data)),)
-    )
+    logged = {name: value for name, value in entry.data.items() if name != "execution"}
+    return Step(entry.at, "Auth0 log", TENANT_LOG.get(kind, kind), state, blocks=(Block("entry", pretty_json(logged)),))
 
 
 def _email_step(entry: Entry) -> Step:
     to = ", ".join(person["email"] for person in entry.data["to"])
-    return Step(entry.at, "Inbox", f"“{entry.data['subject']}” for {to}", "ok", mail=int(entry.data["id"]))
+    return Step(entry.at, "Inbox", f"“{entry.data['subject']}” for {to}", "ok", mail=int(entry.data["number"]))
 
 
 def _log_step(entry: Entry, service: str) -> Step:

@@ -76,6 +76,12 @@ class FakeSecretManager(Server):
         with self._lock:
             self._secret(name).denied = denied
 
+    def clear(self) -> None:
+        """Delete all secrets."""
+        with self._lock:
+            self._secrets.clear()
+            self._policies = Policies()
+
     def secrets(self) -> list[StoredSecret]:
         """Return all secrets, sorted by name; don't modify them."""
         with self._lock:

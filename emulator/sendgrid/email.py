@@ -20,11 +20,16 @@ _BINARY_TYPES = ("application", "audio", "font", "image", "video")
 class Email:
     """An accepted email: the personalization `index` of `request`, the JSON as received."""
 
-    id: int
+    number: int
     message_id: str  # the X-Message-Id of the response, shared by all emails of one request
     time: float  # when it was accepted, as Unix time in seconds
     request: Mapping[str, Any]
     index: int = 0
+
+    @property
+    def id(self) -> int:
+        """Return `number`, under its name in release 1.0.0."""
+        return self.number
 
     @property
     def envelope(self) -> Json:
@@ -77,9 +82,9 @@ class Email:
 
     def as_json(self) -> Json:
         """Return `request` and everything derived from it."""
-        names = ("id", "message_id", "time", "to", "cc", "bcc", "reply_to", "subject", "text", "html", "headers")
+        names = ("number", "message_id", "time", "to", "cc", "bcc", "reply_to", "subject", "text", "html", "headers")
         derived = {name: getattr(self, name) for name in (*names, "custom_args")}
-        return {**derived, "from": self.sender, "request": self.request}
+        return {"id": self.number, **derived, "from": self.sender, "request": self.request}
 
     def eml(self) -> bytes:
         """Return the email as an RFC 5322 message, without Bcc, as recipients get it."""

@@ -10,6 +10,7 @@ import re
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -36,8 +37,9 @@ class FakeSendGrid(Server):
 
     `verified` lists the sender identities: addresses and domains. `clock` returns Unix time in seconds. Two limits can
     be changed at any time (None: unlimited): `credits`, the number of remaining recipients, and `rate_limit`, the
-    number of requests per minute. Each accepted email is recorded as `sendgrid.mail` and added to the inbox; in
-    sandbox mode it is only recorded, as `sendgrid.sandbox`. `log` decides what becomes of each accepted email.
+    number of requests per minute. Each accepted email is recorded as `sendgrid.mail` and added to the inbox, which
+    keeps the latest `keep` (None: all); in sandbox mode it is only recorded, as `sendgrid.sandbox`. `log` decides what
+    becomes of each accepted email.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class FakeSendGrid(Server):
         *,
         verified: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
+        keep: int | None = None,
     ) -> None:
         super().__init__("sendgrid", self._app(), journal)
         self.credits: int | None = None
@@ -54,9 +57,9 @@ class FakeSendGrid(Server):
         self._lock = threading.RLock()
         self._keys: dict[str, tuple[str, ...]] = {}
         self._verified: list[str] = []
-        self._inbox: list[Email] = []
+        self._inbox: deque[Email] = deque(maxlen=keep)
         self.log = EmailLog(clock)
-        self._next_id = 1
+        self._next_number = 1
         self._window, self._requests = 0.0, 0
         self.verify(*verified)
 
@@ -95,9 +98,31 @@ class FakeSendGrid(Server):
             return list(self._inbox)
 
     def clear(self) -> None:
-        """Empty the inbox; email IDs continue."""
+        """Empty the inbox; numbering continues."""
         with self._lock:
             self._inbox.clear()
+
+    def delete(self, number: int) -> bool:
+        """Delete an email from the inbox, and return whether it was there."""
+        with self._lock:
+            found = next((email for email in self._inbox if email.number == number), None)
+            if found is not None:
+                self._inbox.remove(found)
+            return found is not None
+
+    def reset(self) -> None:
+        """Empty the inbox and the log, number the next email 1, and remove all limits and sender identities."""
+        self.log.clear()
+        with self._lock:
+            self._inbox.clear()
+            self._next_number = 1
+            self.credits = self.rate_limit = None
+            self._verified.clear()
+
+    def is_valid(self, key: str) -> bool:
+        """Return whether the key exists and isn't revoked."""
+        with self._lock:
+            return key in self._keys
 
     def _app(self) -> Flask:
         app = Flask("sendgrid", static_folder=None)
@@ -154,8 +179,8 @@ class FakeSendGrid(Server):
         with self._lock:
             self._charge(sum(len(envelope.get(kind, [])) for envelope in envelopes for kind in ("to", "cc", "bcc")))
             for index in range(len(envelopes)):
-                accepted = Email(self._next_id, message_id, self._clock(), body, index)
-                self._next_id += 1
+                accepted = Email(self._next_number, message_id, self._clock(), body, index)
+                self._next_number += 1
                 self._inbox.append(accepted)
                 self.log.add(accepted)
                 self.journal.record("sendgrid.mail", **accepted.as_json())

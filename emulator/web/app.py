@@ -30,7 +30,7 @@ def create_app(emulator: Emulator, *, folders: Sequence[Path] = ()) -> Flask:
         faults.routes(emulator),
         secrets.routes(emulator),
         queue.routes(emulator),
-        passwords.routes(users),
+        passwords.routes(emulator, users),
     ):
         flask.register_blueprint(blueprint, url_prefix="/api")
     flask.register_blueprint(pages.routes(emulator, users, folders))

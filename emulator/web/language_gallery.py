@@ -12,6 +12,7 @@ from babel import Locale, UnknownLocaleError
 
 from auth0.callout import OutgoingCallout, build_callout
 from emulator.cloud_run.process import PROJECT_ROOT
+from emulator.cloud_run.service import EXECUTION_HEADER
 from emulator.core.journal import Entry
 from emulator.emulator import Emulator
 
@@ -65,7 +66,8 @@ class LanguageGallery:
         return str(email.data["html"])
 
     def _send(self, callout: OutgoingCallout) -> urllib3.BaseHTTPResponse:
-        headers, timeout = callout.headers(self._emulator.keys.signing_key), RESPONSE_TIMEOUT_SECONDS
+        headers = {**callout.headers(self._emulator.keys.signing_key), EXECUTION_HEADER: "preview"}  # not a run
+        timeout = RESPONSE_TIMEOUT_SECONDS
         return urllib3.request("POST", self._emulator.function.url, body=callout.body, headers=headers, timeout=timeout)
 
 

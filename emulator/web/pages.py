@@ -62,10 +62,9 @@ class _Pages:
             blueprint.add_url_rule(rule, page.__name__, page, methods=["GET"])
 
     def _context(self) -> dict[str, Any]:
-        entries = self._emulator.journal.entries()
         return {
             "now": state.state(self._emulator),
-            "last_entry": entries[-1].number if entries else 0,
+            "last_entry": self._emulator.journal.last_number,
             "has_queue": self._emulator.cloud_tasks is not None,
             "function_url": self._emulator.function.url,
             "faults_by_part": self._faults_by_part(),
@@ -139,8 +138,9 @@ class _Pages:
         show = request.args.get("show", "html")
         if show not in EMAIL_VIEWS:
             raise body.RequestError(f"unknown view {show!r}; use one of: {', '.join(EMAIL_VIEWS)}", 404)
-        email = emails.entry(self._emulator, number).data
-        source = emails.to_email(email).eml().decode("utf-8", "replace").replace("\r\n", "\n")
+        found = emails.find_email(self._emulator, number)
+        email = found.as_json()
+        source = found.eml().decode("utf-8", "replace").replace("\r\n", "\n")
         return render_template(
             "inbox.html",
             emails=self._emulator.sendgrid.inbox()[::-1],
@@ -155,7 +155,7 @@ class _Pages:
         )
 
     def email_arrived(self, number: int) -> str:
-        return render_template("email_arrived.html", email=emails.entry(self._emulator, number).data)
+        return render_template("email_arrived.html", email=emails.find_email(self._emulator, number).as_json())
 
     def faults(self) -> str:
         return render_template("faults.html")

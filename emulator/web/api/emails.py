@@ -6,11 +6,10 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from emulator.core.journal import Entry
 from emulator.emulator import Emulator
 from emulator.sendgrid.email import Email
 from emulator.sendgrid.email_lint import checks
-from emulator.web.api import body
+from emulator.web.api import body, paging
 from emulator.web.api.content_policy import EMAIL_POLICY
 from emulator.web.api.runs import find
 from emulator.web.language_gallery import LanguageGallery, RenderError, in_theme
@@ -19,35 +18,37 @@ from emulator.web.language_gallery import LanguageGallery, RenderError, in_theme
 def routes(emulator: Emulator, gallery: LanguageGallery) -> Blueprint:
     api = Blueprint("emails", __name__)
 
+    @api.get("/inbox")
+    def list_inbox() -> Response:
+        """List the inbox in brief, newest first: `limit` (50) older than `before`, with the text `q`."""
+        words = request.args.get("q", "").casefold().split()
+        newest_first = [summary_json(emulator, email) for email in reversed(emulator.sendgrid.inbox())]
+        found = [each for each in newest_first if all(word in _searchable(each) for word in words)]
+        page = paging.page(found, lambda each: int(each["number"]))
+        return body.json_response({"emails": page.items, **page.as_json()})
+
     @api.get("/mails")
     def list_emails() -> Response:
-        """List the inbox, oldest first."""
+        """List the inbox with all contents, oldest first."""
         return body.json_response({"mails": [email.as_json() for email in emulator.sendgrid.inbox()]})
 
     @api.get("/mails/<int:number>")
     def show_email(number: int) -> Response:
         """Return an email with the JSON that SendGrid received and the results of the checks."""
-        email = entry(emulator, number).data
+        email = find_email(emulator, number).as_json()
         return body.json_response({**email, "checks": [asdict(check) for check in checks(email)]})
 
     @api.get("/mails/<int:number>.eml")
     def eml(number: int) -> Response:
         """Download the email as a file for email clients."""
-        disposition = f'attachment; filename="mail-{number}.eml"'
-        source = to_email(entry(emulator, number).data).eml()
+        disposition = f'attachment; filename="email-{number}.eml"'
+        source = find_email(emulator, number).eml()
         return body.ApiResponse(source, content_type="message/rfc822", headers={"Content-Disposition": disposition})
 
     @api.get("/mails/<int:number>/html")
     def html(number: int) -> Response:
         """Return the email's HTML with scripts blocked; links open in a new tab. `theme`: light or dark."""
-        return email_page(entry(emulator, number).data["html"], request.args.get("theme", ""))
-
-    @api.post("/mails/delete")
-    def delete_emails() -> Response:
-        """Empty the inbox."""
-        emulator.sendgrid.clear()
-        emulator.journal.record("inbox.emptied")
-        return body.done()
+        return email_page(find_email(emulator, number).html, request.args.get("theme", ""))
 
     @api.get("/runs/<int:number>/preview")
     def preview(number: int) -> Response:
@@ -58,21 +59,60 @@ def routes(emulator: Emulator, gallery: LanguageGallery) -> Blueprint:
             raise body.RequestError(str(error), 502) from None
         return email_page(rendered, request.args.get("theme", ""))
 
+    _add_deletion(api, emulator)
     return api
 
 
-def entry(emulator: Emulator, number: int) -> Entry:
-    """Return the email's journal entry, which remains when the inbox is emptied. Raises RequestError."""
-    found = [email for email in emulator.journal.entries(kind="sendgrid.mail") if email.data["id"] == number]
-    if not found:
+def _add_deletion(api: Blueprint, emulator: Emulator) -> None:
+    @api.post("/mails/delete")
+    def delete_emails() -> Response:
+        """Empty the inbox."""
+        emulator.sendgrid.clear()
+        emulator.journal.record("inbox.emptied")
+        return body.done()
+
+    @api.post("/mails/<int:number>/delete")
+    def delete_email(number: int) -> Response:
+        """Delete an email from the inbox; the run that sent it still shows it."""
+        if not emulator.sendgrid.delete(number):
+            raise body.RequestError(f"email {number} isn't in the inbox", 404)
+        emulator.journal.record("inbox.deleted", email=number)
+        return body.done()
+
+
+def find_email(emulator: Emulator, number: int) -> Email:
+    """Return an email in the inbox, or one that a run still shows. Raises RequestError."""
+    email = next((email for email in emulator.sendgrid.inbox() if email.number == number), None)
+    sent = (entry for run in reversed(emulator.runs) for entry in run.emails)
+    shown = email or next((to_email(entry.data) for entry in sent if entry.data["number"] == number), None)
+    if shown is None:
         raise body.RequestError(f"email {number} not found", 404)
-    return found[0]
+    return shown
+
+
+def summary_json(emulator: Emulator, email: Email) -> dict[str, Any]:
+    """Return an email in brief; `run` is the number of the run that sent it, or None."""
+    run = emulator.run_history.of_callout(email.custom_args.get("webhook_id", ""))
+    return {
+        "number": email.number,
+        "time": email.time,
+        "url": f"/inbox/{email.number}",
+        "run": run and run.number,
+        "from": email.sender,
+        "to": email.to,
+        "subject": email.subject,
+    }
+
+
+def _searchable(summary: Mapping[str, Any]) -> str:
+    people = (text for person in [summary["from"], *summary["to"]] for text in person.values())
+    return " ".join([*people, summary["subject"]]).casefold()
 
 
 def to_email(data: Mapping[str, Any]) -> Email:
     personalizations = data["request"]["personalizations"]
     index = next(i for i, personalization in enumerate(personalizations) if personalization.get("to", []) == data["to"])
-    return Email(data["id"], data["message_id"], data["time"], data["request"], index)
+    return Email(data["number"], data["message_id"], data["time"], data["request"], index)
 
 
 def email_page(html: str, theme: str) -> Response:

@@ -28,6 +28,16 @@ def routes(emulator: Emulator) -> Blueprint:
             raise body.RequestError(str(error)) from None
         return body.json_response({"on": emulator.fault_toggles.pending()})
 
+    @api.post("/switches/clear")
+    def turn_off() -> Response:
+        """Clear the fault `name` of `part`."""
+        values = body.read_object()
+        try:
+            emulator.fault_toggles.turn_off(body.require_str(values, "part"), body.require_str(values, "name"))
+        except ValueError as error:
+            raise body.RequestError(str(error)) from None
+        return body.json_response({"on": emulator.fault_toggles.pending()})
+
     @api.post("/switches/reset")
     def reset() -> Response:
         """Clear all faults."""

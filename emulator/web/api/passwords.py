@@ -3,12 +3,13 @@
 from flask import Blueprint, Response, request
 
 from emulator.auth0.users import PasswordRejected, Users, browser_request
+from emulator.emulator import Emulator
 from emulator.runs.run import Run
 from emulator.web.api import body
 from emulator.web.api.runs import to_dict
 
 
-def routes(users: Users[Run]) -> Blueprint:
+def routes(emulator: Emulator, users: Users[Run]) -> Blueprint:
     api = Blueprint("passwords", __name__)
 
     @api.post("/passwords/forgotten")
@@ -36,7 +37,7 @@ def routes(users: Users[Run]) -> Blueprint:
     def administrator() -> Response:
         """Set a new password for the user with `email`, as an administrator does through the Management API."""
         try:
-            return body.json_response(to_dict(users.change(body.require_str(body.read_object(), "email"))))
+            return body.json_response(to_dict(emulator, users.change(body.require_str(body.read_object(), "email"))))
         except PasswordRejected as error:
             raise body.RequestError(str(error)) from None
 

@@ -1,15 +1,16 @@
-"""Runs: start, inspect, replay, and export them."""
+"""Runs: list, start, inspect, replay, export, and delete them."""
 
 from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from emulator.emulator import Emulator
 from emulator.runs.run import Run
 from emulator.runs.steps import steps
+from emulator.runs.summary import Summary, select, summarize
 from emulator.runs.timeline import format_emails, timeline
-from emulator.web.api import body
+from emulator.web.api import body, paging
 
 
 def routes(emulator: Emulator) -> Blueprint:
@@ -17,23 +18,41 @@ def routes(emulator: Emulator) -> Blueprint:
 
     @api.get("/runs")
     def list_runs() -> Response:
-        """List all runs in brief, oldest first."""
-        return body.json_response({"runs": [_summary(run) for run in emulator.runs]})
+        """List the runs in brief, newest first: `limit` (50) older than `before`, with text `q` and an `outcome`."""
+        text, outcomes = request.args.get("q", ""), request.args.getlist("outcome")
+        found = list(select(emulator.runs, text, outcomes))
+        page = paging.page(found, lambda summary: summary.number)
+        return body.json_response({"runs": [summary_json(emulator, each) for each in page.items], **page.as_json()})
 
     @api.post("/runs")
     def run() -> Response:
         """Run the forwarder with the event in the body; respond when it has finished."""
-        return body.json_response(to_dict(emulator.run(_event())))
+        return body.json_response(to_dict(emulator, emulator.run(_event())))
+
+    @api.post("/runs/delete")
+    def delete_runs() -> Response:
+        """Delete all runs; their emails stay in the inbox."""
+        emulator.run_history.clear()
+        emulator.journal.record("runs.deleted")
+        return body.done()
+
+    @api.post("/runs/<int:number>/delete")
+    def delete_run(number: int) -> Response:
+        """Delete a run; its emails stay in the inbox."""
+        find(emulator, number)
+        emulator.run_history.delete(number)
+        emulator.journal.record("runs.deleted", run_number=number)
+        return body.done()
 
     @api.get("/runs/<int:number>")
     def show_run(number: int) -> Response:
         """Return a run: the result in Auth0's format, the steps, and all journal entries."""
-        return body.json_response(to_dict(find(emulator, number)))
+        return body.json_response(to_dict(emulator, find(emulator, number)))
 
     @api.post("/runs/<int:number>/replay")
     def replay(number: int) -> Response:
         """Run the same event again."""
-        return body.json_response(to_dict(emulator.run(find(emulator, number).event)))
+        return body.json_response(to_dict(emulator, emulator.run(find(emulator, number).event)))
 
     @api.get("/runs/<int:number>/curl")
     def curl(number: int) -> Response:
@@ -46,10 +65,15 @@ def routes(emulator: Emulator) -> Blueprint:
 
 def find(emulator: Emulator, number: int) -> Run:
     """Return the run with this number. Raises RequestError."""
-    run = next((run for run in emulator.runs if run.number == number), None)
+    run = emulator.run_history.get(number)
     if run is None:
-        raise body.RequestError(f"run {number} not found; number of runs: {len(emulator.runs)}", 404)
+        raise body.RequestError(f"run {number} not found; {_kept(emulator)}", 404)
     return run
+
+
+def _kept(emulator: Emulator) -> str:
+    runs = emulator.runs
+    return f"runs {runs[0].number} to {runs[-1].number} are kept" if runs else "there are no runs"
 
 
 def _event() -> dict[str, Any]:
@@ -59,9 +83,12 @@ def _event() -> dict[str, Any]:
         raise body.RequestError(str(error).replace("the body", "the event")) from None
 
 
-def _summary(run: Run) -> dict[str, Any]:
-    summary = {"number": run.number, "url": f"/runs/{run.number}", "status": run.execution.status}
-    return {**summary, "waiting": run.is_pending, "mails": [entry.data["id"] for entry in run.emails]}
+def summary_json(emulator: Emulator, summary: Summary) -> dict[str, Any]:
+    """Return a run in brief; `status`, `waiting`, and `mails` are the fields of release 1.0.0."""
+    run = emulator.run_history.get(summary.number)
+    status = run.execution.status if run else ""
+    compatible = {"status": status, "waiting": summary.outcome == "queued", "mails": summary.emails}
+    return {**summary.as_json(), **compatible}
 
 
 def result(run: Run) -> dict[str, Any]:
@@ -70,9 +97,9 @@ def result(run: Run) -> dict[str, Any]:
     return {"payload": {**error, "stats": run.execution.stats}}
 
 
-def to_dict(run: Run) -> dict[str, Any]:
+def to_dict(emulator: Emulator, run: Run) -> dict[str, Any]:
     return {
-        **_summary(run),
+        **summary_json(emulator, summarize(run)),
         "event": run.event,
         "result": result(run),
         "logs": run.execution.logs,

@@ -9,7 +9,8 @@ from flask import Blueprint, Response, current_app, request
 from emulator.core.journal import Entry
 from emulator.emulator import Emulator
 from emulator.runs.steps import entry_steps
-from emulator.web.api import body
+from emulator.runs.summary import summarize
+from emulator.web.api import body, emails, runs
 
 PING_INTERVAL_SECONDS = 10.0
 HIDDEN_KINDS = ("auth0.log",)  # repeats the preceding entry
@@ -25,16 +26,15 @@ def routes(emulator: Emulator) -> Blueprint:
 
     @api.get("/state")
     def show_state() -> Response:
-        """Return the active faults, errors in edited files, and the number of runs and emails."""
+        """Return the active faults, errors in edited files, and the number of runs and emails, and of running runs."""
         return body.json_response(state(emulator))
 
     @api.get("/live")
     def live() -> Response:
-        """Stream new journal entries (or all `after` an entry's number) as server-sent events."""
-        entries = emulator.journal.entries()
-        last = entries[-1].number if entries else 0
+        """Stream new journal entries (or all `after` an entry's number) as server-sent events, with runs and emails."""
+        last = emulator.journal.last_number
         after = request.headers.get("Last-Event-ID", "") or request.args.get("after", "")
-        start = int(after) if after.isdecimal() else last
+        start = min(int(after), last) if after.isdecimal() else last
         return Response(_stream(emulator, start), content_type="text/event-stream; charset=utf-8")
 
     @api.post("/reset")
@@ -47,12 +47,16 @@ def routes(emulator: Emulator) -> Blueprint:
 
 
 def state(emulator: Emulator) -> dict[str, Any]:
+    kept = emulator.runs
     return {
+        "instance": emulator.instance,
         "on": emulator.fault_toggles.pending(),
         "faults": [error.as_json() for error in emulator.source_errors()],
         "revision": emulator.function.revision.number,
-        "runs": len(emulator.runs),
-        "last_run": emulator.runs[-1].number if emulator.runs else 0,
+        "runs": len(kept),
+        "last_run": kept[-1].number if kept else 0,
+        "running": sum(run.is_running for run in kept),
+        "last_entry": emulator.journal.last_number,
         "mails": len(emulator.sendgrid.inbox()),
     }
 
@@ -67,19 +71,28 @@ def _index() -> Iterator[dict[str, str]]:
 
 def _stream(emulator: Emulator, after: int) -> Iterator[str]:
     """Yield entries until the client disconnects: the next write then fails, so pings bound the wait."""
-    yield "retry: 1000\n\n"
+    hello = {"kind": "hello", "steps": [], "instance": emulator.instance, "after": after}
+    yield f"retry: 1000\nevent: hello\ndata: {json.dumps(hello)}\n\n"
     while True:
         entry = emulator.journal.wait(lambda _: True, after=after, timeout=PING_INTERVAL_SECONDS)
         if entry is None:
             yield ": ping\n\n"
             continue
         after = entry.number
-        yield f"id: {entry.number}\nevent: entry\ndata: {json.dumps(_to_dict(entry), default=str)}\n\n"
+        text = json.dumps(_to_dict(emulator, entry), default=str)
+        yield f"id: {entry.number}\nevent: entry\ndata: {text}\n\n"
 
 
-def _to_dict(entry: Entry) -> dict[str, Any]:
+def _to_dict(emulator: Emulator, entry: Entry) -> dict[str, Any]:
+    """Return the entry's kind and steps, and what it changed: `run` and `email` in brief."""
     shown = () if entry.kind in HIDDEN_KINDS else entry_steps(entry)
     steps = [{"who": s.who, "what": s.what, "state": s.state, "on_purpose": s.on_purpose} for s in shown]
-    email = {"mail": entry.data["id"]} if entry.kind == "sendgrid.mail" else {}
-    run = {name: entry.data[name] for name in ("number", "waiting")} if entry.kind == "run.ended" else {}
-    return {"kind": entry.kind, "steps": steps, **email, **run}
+    found: dict[str, Any] = {"kind": entry.kind, "steps": steps}
+    run = emulator.run_history.owner(entry)
+    if run is not None:
+        found["run"] = runs.summary_json(emulator, summarize(run))
+    if entry.kind == "sendgrid.mail":
+        email = emails.to_email(entry.data)
+        found |= {"mail": email.number, "email": emails.summary_json(emulator, email)}
+    names = {"run.ended": ("number", "waiting"), "runs.deleted": ("run_number",), "inbox.deleted": ("email",)}
+    return found | {name: entry.data[name] for name in names.get(entry.kind, ()) if name in entry.data}

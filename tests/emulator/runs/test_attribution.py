@@ -1,0 +1,179 @@
+"""Which run emails, callouts, log lines, and secret reads belong to: that of their webhook-id, at any time."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import urllib3
+
+from auth0.callout import OutgoingCallout, build_callout
+from emulator.core.faults import Fault
+from emulator.core.journal import Entry
+from emulator.emulator import example
+from emulator.runs.runs import Runs
+from emulator.runs.steps import steps
+from tests.emulator.browser_page import WebHarness
+
+TIMEOUT_SECONDS = 20
+
+
+@pytest.fixture
+def impatient(web_harness: WebHarness) -> Iterator[WebHarness]:
+    """Let the forwarder wait 0.3 instead of 7 seconds for a response, so that a late one is soon too late."""
+    yield from shorten_timeout(web_harness)
+
+
+@pytest.fixture
+def impatient_queue(queue_web_harness: WebHarness) -> Iterator[WebHarness]:
+    yield from shorten_timeout(queue_web_harness)
+
+
+def shorten_timeout(harness: WebHarness) -> Iterator[WebHarness]:
+    text = harness.action.read_text("utf-8")
+    harness.action.write_text(text.replace("attemptMs: 7000", "attemptMs: 300"), "utf-8")
+    yield harness
+    harness.action.write_text(text, "utf-8")
+    harness.emulator.refresh()
+
+
+def event_of(name: str) -> dict[str, Any]:
+    event = example()
+    event["user"] = {**event["user"], "email": f"{name}@example.com", "user_id": f"auth0|{name}"}
+    return event
+
+
+def get(harness: WebHarness, path: str) -> Any:
+    response = urllib3.request("GET", harness.url + path)
+    assert response.status == 200, response.data
+    return response.json()
+
+
+def post(harness: WebHarness, path: str, body: Any = None) -> Any:
+    response = urllib3.request("POST", harness.url + path, json=body)
+    assert response.status == 200, response.data
+    return response.json()
+
+
+def send_from_outside(harness: WebHarness, callout: OutgoingCallout) -> None:
+    headers = callout.headers(harness.emulator.keys.signing_key)
+    urllib3.request("POST", harness.emulator.function.url, body=callout.body, headers=headers)
+
+
+def wait_for_exchanges(harness: WebHarness, count: int) -> None:
+    journal = harness.emulator.journal
+    assert journal.wait(lambda _: len(journal.entries(kind="function.exchange")) >= count, timeout=TIMEOUT_SECONDS)
+
+
+def test_a_late_email_and_a_late_callout_stay_in_the_run_that_caused_them(impatient_queue: WebHarness) -> None:
+    emulator = impatient_queue.emulator
+    emulator.sendgrid.faults.add(Fault("delay", "delay", None, seconds=0.5))
+    emulator.function.faults.add(Fault("delay", "slow", 1, seconds=1.0))
+    alice = post(impatient_queue, "/api/runs", event_of("alice"))["number"]
+    bob = post(impatient_queue, "/api/runs", event_of("bob"))["number"]
+    wait_for_exchanges(impatient_queue, 4)
+    assert impatient_queue.queue.wait_until_empty(TIMEOUT_SECONDS)
+
+    for number, own, other in ((alice, "alice", "bob"), (bob, "bob", "alice")):
+        run = get(impatient_queue, f"/api/runs/{number}")
+        to = [entry["data"]["to"] for entry in run["entries"] if entry["kind"] == "sendgrid.mail"]
+        assert to == [[{"email": f"{own}@example.com"}]]
+        assert f"{other}@example.com" not in str(run)
+    assert len([step for step in get(impatient_queue, f"/api/runs/{bob}")["steps"] if step["who"] == "Callout"]) == 1
+
+
+def test_a_callout_that_ends_after_its_run_stays_in_it_at_its_own_time(impatient: WebHarness) -> None:
+    impatient.emulator.function.faults.add(Fault("delay", "slow", 1, seconds=1.0))
+    first = post(impatient, "/api/runs", event_of("alice"))["number"]
+    second = post(impatient, "/api/runs/1/replay")["number"]
+    wait_for_exchanges(impatient, 4)
+
+    attempts = [step for step in get(impatient, f"/api/runs/{first}")["steps"] if step["who"] == "Callout"]
+    assert [step["on_purpose"] for step in attempts] == ["slow", ""]
+    assert attempts[0]["at"] < attempts[1]["at"]
+    assert [step["who"] for step in get(impatient, f"/api/runs/{second}")["steps"]][:2] == ["Event", "Callout"]
+
+
+def test_concurrent_runs_own_their_own_entries(web_harness: WebHarness) -> None:
+    web_harness.emulator.function.faults.add(Fault("delay", "slow", 1, seconds=0.3))
+    pool = urllib3.PoolManager()
+    names = [f"user{number}" for number in range(4)]
+    with ThreadPoolExecutor(len(names)) as threads:
+        url = f"{web_harness.url}/api/runs"
+        runs = list(threads.map(lambda name: pool.request("POST", url, json=event_of(name)).json(), names))
+    assert sorted(run["number"] for run in runs) == [2, 3, 4, 5]
+    for name, run in zip(names, runs, strict=True):
+        assert run["title"].startswith(f"Notice sent to {name}@example.com in ")
+
+
+def test_a_callout_from_outside_is_a_run(web_harness: WebHarness) -> None:
+    callout = build_callout(event_of("carol"))
+    send_from_outside(web_harness, callout)
+    newest = get(web_harness, "/api/runs")["runs"][0]
+    assert (newest["number"], newest["outside"], newest["outcome"]) == (2, True, "sent")
+    assert (newest["recipient"], newest["webhook_id"]) == ("carol@example.com", callout.id)
+    assert [step["who"] for step in get(web_harness, "/api/runs/2")["steps"]][:2] == ["Event", "Callout"]
+
+
+def test_the_same_callout_from_outside_again_belongs_to_the_same_run(web_harness: WebHarness) -> None:
+    callout = build_callout(event_of("carol"))
+    send_from_outside(web_harness, callout)
+    send_from_outside(web_harness, callout)
+    assert [run["number"] for run in get(web_harness, "/api/runs")["runs"]] == [2, 1]
+    assert [fetch["status"] for fetch in web_harness.emulator.runs[-1].execution.fetches] == [200, 200]
+
+
+def test_a_rejected_callout_from_outside_says_why(web_harness: WebHarness) -> None:
+    callout = build_callout(event_of("carol"))
+    headers = {**callout.headers(web_harness.emulator.keys.signing_key), "webhook-signature": "v1,invalid"}
+    urllib3.request("POST", web_harness.emulator.function.url, body=callout.body, headers=headers)
+    newest = get(web_harness, "/api/runs")["runs"][0]
+    assert (newest["outcome"], newest["title"]) == ("failed", "No notice sent: invalid signature")
+
+
+def test_a_language_preview_is_not_a_run(web_harness: WebHarness) -> None:
+    assert urllib3.request("GET", f"{web_harness.url}/api/runs/1/preview?language=de").status == 200
+    assert [run.number for run in web_harness.emulator.runs] == [1]
+
+
+def test_a_secret_read_belongs_to_a_run_only_if_no_other_callout_was_open() -> None:
+    runs = Runs()
+    numbers = []
+    for name in ("alice", "bob"):
+        record_arrival(runs, name)
+        numbers.append([entry.number for entry in record_read(runs)])
+    record_end(runs, "alice")
+    record_end(runs, "bob")
+    record_read(runs)
+    alice, bob = runs.all()
+    assert reads(alice.entries) == numbers[0]
+    assert reads(bob.entries) == []
+
+
+def record_arrival(runs: Runs, name: str) -> None:
+    runs.journal.record("function.callout", webhook_id=name, execution="", body="{}")
+
+
+def record_read(runs: Runs) -> list[Entry]:
+    return [runs.journal.record("secret_manager.exchange", duration_ms=0.0)]
+
+
+def record_end(runs: Runs, name: str) -> None:
+    response = {"headers": [], "body": ""}
+    request = {"headers": [["Webhook-Id", name]], "body": "{}"}
+    data = {"request": request, "response": response, "status": 200, "duration_ms": 0.0, "fault": None}
+    runs.journal.record("function.exchange", method="POST", path="/", **data)
+
+
+def reads(entries: tuple[Entry, ...]) -> list[int]:
+    return [entry.number for entry in entries if entry.kind == "secret_manager.exchange"]
+
+
+def test_a_deleted_run_gets_no_further_entries(web_harness: WebHarness) -> None:
+    run = web_harness.emulator.runs[0]
+    post(web_harness, "/api/runs/1/delete")
+    count = len(run.entries)
+    fields = {"callout": run.callout_id, "message": "late"}
+    web_harness.emulator.journal.record("function.log", side="deliver", line="", fields=fields)
+    assert (web_harness.emulator.runs, len(run.entries)) == ([], count)
+    assert len(steps(run)) > 0
