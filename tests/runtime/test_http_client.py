@@ -1,7 +1,5 @@
-import datetime
 import gc
 import gzip
-import ipaddress
 import shutil
 import socket
 import ssl
@@ -19,14 +17,11 @@ from unittest.mock import MagicMock
 import pytest
 import requests
 import urllib3.exceptions
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from bench import tls
 from runtime import http_client as module
 from runtime import log
 from runtime.http_client import HttpClient, HttpResponse, NoResponse
@@ -498,38 +493,10 @@ def test_anything_a_server_sends_is_a_response_or_no_response(
 @pytest.fixture(scope="module")
 def ca(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ssl.SSLContext]:
     """Return a test CA's file, and a server context with its certificate for 127.0.0.1 and sendgrid.test."""
-    folder = tmp_path_factory.mktemp("tls")
-    now = datetime.datetime.now(datetime.UTC)
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("test CA", "server")]
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in names]
-    alternatives = [x509.DNSName("sendgrid.test"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    extensions: list[tuple[x509.ExtensionType, bool]] = [
-        (x509.BasicConstraints(ca=True, path_length=None), True),
-        (x509.SubjectAlternativeName(alternatives), False),
-    ]
-    certificates = [
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(names[0])
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(*extension)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()), critical=False)
-        .sign(keys[0], hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-        for name, key, extension in zip(names, keys, extensions, strict=True)
-    ]
-    private = keys[1].private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "ca.pem").write_bytes(certificates[0])
-    (folder / "server.pem").write_bytes(certificates[1] + private)
+    ca_file, server_file = tls.write_certificates(tmp_path_factory.mktemp("tls"), "sendgrid.test")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
-    return str(folder / "ca.pem"), context
+    context.load_cert_chain(server_file)
+    return str(ca_file), context
 
 
 def over_tls(context: ssl.SSLContext, script: Script) -> Script:
