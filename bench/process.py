@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from bench.cpus import Cpus, all_cpus, restricted_to
 from emulator.cloud_run.process import free_port
 from emulator.core.child import Child
 
@@ -20,16 +21,27 @@ class ServerError(Exception):
 
 
 class ServerProcess:
-    """Context manager that runs a server. `{port}` in the command is replaced with a free port."""
+    """Context manager that runs a server on `cpus` (default: on all of this process's).
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, output_file: Path) -> None:
+    `{port}` in the command is replaced with a free port.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        output_file: Path,
+        cpus: Cpus | None = None,
+    ) -> None:
         self.port = free_port()
         self._command = [part.replace("{port}", str(self.port)) for part in command]
         self._environment, self._folder, self._output_file = {**_inherited(), **environment}, folder, output_file
+        self._cpus = cpus or all_cpus().server
         self._process: Child[bytes] | None = None
 
     def __enter__(self) -> Self:
-        with self._output_file.open("wb") as output:
+        with self._output_file.open("wb") as output, restricted_to(self._cpus):
             self._process = Child(
                 self._command,
                 env=self._environment,

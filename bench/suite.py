@@ -7,6 +7,7 @@ from typing import Any
 
 from bench import imports, load, memory, size, start
 from bench.candidate import CLIENT, HELLO, MOUNTED, NAIVE, QUEUED, SAMPLE_ACTION, Candidate
+from bench.cpus import Layout, all_cpus, one_cpu, restricted_to
 from bench.load import Load, LoadError
 from bench.memory import Memory
 from bench.process import ServerProcess
@@ -23,38 +24,29 @@ SWEEP_CONCURRENCY = (1, 4, 16, 64, 256)
 
 @dataclass(frozen=True)
 class Plan:
-    """The amount of measuring in one run."""
+    """The amount of measuring in one run: for the first layout of CPUs, then for the second."""
 
-    starts: int
-    rounds: int
+    starts: tuple[int, int]
+    rounds: tuple[int, int]
     seconds: int  # per load test
     sweep_rounds: int
     callouts: int  # in the memory test
 
 
-FULL = Plan(starts=15, rounds=4, seconds=3, sweep_rounds=2, callouts=100_000)
-QUICK = Plan(starts=4, rounds=1, seconds=2, sweep_rounds=0, callouts=10_000)
+FULL = Plan(starts=(15, 9), rounds=(5, 2), seconds=3, sweep_rounds=1, callouts=100_000)
+QUICK = Plan(starts=(4, 0), rounds=(1, 0), seconds=2, sweep_rounds=0, callouts=0)
 
-Case = tuple[str, int, float]  # name, connections, SendGrid's delay in seconds
-CASES: tuple[Case, ...] = (
-    ("nominal", CONCURRENCY, SENDGRID_DELAY_SECONDS),
-    ("no delay", CONCURRENCY, 0.0),
-    ("sequential", 1, SENDGRID_DELAY_SECONDS),
-    ("sequential, no delay", 1, 0.0),
-)
+Case = tuple[str, int]  # name, connections
+CASES: tuple[Case, ...] = (("nominal", CONCURRENCY), ("sequential", 1))
 
 
 @dataclass
-class Results:
-    """Measurements by candidate. Memory, imports, and sizes are measured for password-notice only."""
+class Comparison:
+    """Measurements by candidate, on one layout of CPUs."""
 
     starts: dict[str, list[Start]] = field(default_factory=dict)
     loads: dict[str, dict[str, list[Load]]] = field(default_factory=dict)
-    sweep: dict[str, dict[int, list[Load]]] = field(default_factory=dict)
     sendgrid_ms: list[float] = field(default_factory=list)  # the stub's measured latency at SENDGRID_DELAY_SECONDS
-    memory: Memory | None = None
-    imports: dict[str, dict[str, float]] = field(default_factory=dict)
-    sizes: dict[str, float] = field(default_factory=dict)
 
     def start(self, candidate: str, metric: Callable[[Start], float]) -> Stats:
         return summarize(metric(each) for each in self.starts[candidate])
@@ -62,15 +54,27 @@ class Results:
     def load(self, candidate: str, case: str, metric: Callable[[Load], float]) -> Stats:
         return summarize(metric(each) for each in self.loads[candidate][case])
 
-    def start_ratio(self, candidate: str, other: str) -> Stats:
+    def start_ratio(self, candidate: str, other: str, metric: Callable[[Start], float]) -> Stats:
         """Return the ratio of cold starts round by round, since noise in a round affects both candidates."""
         pairs = zip(self.starts[candidate], self.starts[other], strict=True)
-        return summarize(a.milliseconds / b.milliseconds for a, b in pairs)
+        return summarize(metric(one) / metric(two) for one, two in pairs)
 
     def load_ratio(self, candidate: str, other: str, metric: Callable[[Load], float]) -> Stats:
         """Return the ratio of a metric at nominal load, round by round. A zero counts as 0.001."""
         pairs = zip(self.loads[candidate]["nominal"], self.loads[other]["nominal"], strict=True)
         return summarize(metric(one) / max(metric(two), 0.001) for one, two in pairs)
+
+
+@dataclass
+class Results:
+    """All measurements. The sweep, memory, imports, and sizes are measured with the server on one CPU."""
+
+    one_cpu: Comparison = field(default_factory=Comparison)
+    all_cpus: Comparison = field(default_factory=Comparison)
+    sweep: dict[str, dict[int, list[Load]]] = field(default_factory=dict)
+    memory: Memory | None = None
+    imports: dict[str, dict[str, float]] = field(default_factory=dict)
+    sizes: dict[str, float] = field(default_factory=dict)
 
     def json(self) -> dict[str, Any]:
         return asdict(self)
@@ -79,59 +83,76 @@ class Results:
 class Suite:
     def __init__(self, plan: Plan, candidates: dict[str, Candidate], upstreams: Upstreams, work: Path) -> None:
         self._plan, self._candidates, self._upstreams, self._work = plan, candidates, upstreams, work
-        self.results = Results()
 
     def run(self, report_progress: Callable[[str], None]) -> Results:
-        report_progress(f"cold starts: {self._plan.starts} per candidate")
-        self._measure_starts()
-        for number in range(self._plan.rounds):
-            report_progress(f"load: round {number + 1} of {self._plan.rounds}")
-            self._upstreams.delay = SENDGRID_DELAY_SECONDS
-            self.results.sendgrid_ms.append(1000 * self._upstreams.measure_latency())
-            for name in (HELLO, SAMPLE_ACTION, NAIVE, MOUNTED, QUEUED):
-                self._measure_loads(self._candidates[name])
-        for number in range(self._plan.sweep_rounds):
-            report_progress(f"sweep: round {number + 1} of {self._plan.sweep_rounds}")
-            for name in (SAMPLE_ACTION, MOUNTED):
-                self._measure_sweep(self._candidates[name])
-        report_progress(f"memory: {self._plan.callouts} callouts")
-        self._upstreams.delay = 0.0
-        self.results.memory = memory.run(self._candidates[MOUNTED], self._upstreams, self._work, self._plan.callouts)
-        self.results.imports = {name: imports.run(self._candidates[name], self._work) for name in (MOUNTED, CLIENT)}
-        product = self._candidates[MOUNTED].folder
-        self.results.sizes = {"source": size.source_mb(product), "packages": size.packages_mb()}
-        return self.results
+        results = Results()
+        layouts = (("one CPU", one_cpu(), results.one_cpu), ("all CPUs", all_cpus(), results.all_cpus))
+        for number, (name, layout, comparison) in enumerate(layouts):
+            starts, rounds = self._plan.starts[number], self._plan.rounds[number]
+            candidates = self._place(layout)
+            with restricted_to(layout.load):
+                report_progress(f"{name}: {starts} cold starts per candidate")
+                self._measure_starts(comparison, candidates, starts)
+                for each in range(rounds):
+                    report_progress(f"{name}: load, round {each + 1} of {rounds}")
+                    self._measure_loads(comparison, candidates)
+        candidates = self._place(one_cpu())
+        with restricted_to(one_cpu().load):
+            for each in range(self._plan.sweep_rounds):
+                report_progress(f"sweep: round {each + 1} of {self._plan.sweep_rounds}")
+                for name in (SAMPLE_ACTION, MOUNTED):
+                    self._measure_sweep(results, candidates[name])
+            self._upstreams.delay = 0.0
+            if self._plan.callouts:
+                report_progress(f"memory: {self._plan.callouts} callouts")
+                results.memory = memory.run(candidates[MOUNTED], self._upstreams, self._work, self._plan.callouts)
+            report_progress("imports")
+            results.imports = {name: imports.run(candidates[name], self._work) for name in (MOUNTED, CLIENT)}
+        results.sizes = {"source": size.source_mb(candidates[MOUNTED].folder), "packages": size.packages_mb()}
+        return results
 
-    def _measure_starts(self) -> None:
+    def _place(self, layout: Layout) -> dict[str, Candidate]:
+        """Move the stubs to their CPUs, and return the candidates on theirs."""
+        self._upstreams.move_to(layout.load)
+        return {name: candidate.on(layout.server) for name, candidate in self._candidates.items()}
+
+    def _measure_starts(self, comparison: Comparison, candidates: dict[str, Candidate], count: int) -> None:
         """Measure cold starts. The first of each only warms the disk cache and isn't counted."""
         self._upstreams.delay = 0.0
-        for number in range(self._plan.starts + 1):
-            for candidate in self._candidates.values():
+        for number in range(count + 1):
+            for candidate in candidates.values():
                 measured = start.run(candidate, self._work)
                 if number:
-                    self.results.starts.setdefault(candidate.name, []).append(measured)
+                    comparison.starts.setdefault(candidate.name, []).append(measured)
 
-    def _measure_loads(self, candidate: Candidate) -> None:
-        with candidate.running(self._work) as server:
-            server.post(candidate.request())
-            measured = self.results.loads.setdefault(candidate.name, {})
-            for name, connections, delay in CASES:
-                self._load(server, candidate, CONCURRENCY, delay=0.0, seconds=WARM_UP_SECONDS)
-                run = self._load(server, candidate, connections, delay=delay)
-                measured.setdefault(name, []).append(run)
+    def _measure_loads(self, comparison: Comparison, candidates: dict[str, Candidate]) -> None:
+        self._upstreams.delay = SENDGRID_DELAY_SECONDS
+        comparison.sendgrid_ms.append(1000 * self._upstreams.measure_latency())
+        for name in (HELLO, SAMPLE_ACTION, NAIVE, MOUNTED, QUEUED):
+            candidate = candidates[name]
+            with candidate.running(self._work) as server:
+                server.post(candidate.request())
+                measured = comparison.loads.setdefault(name, {})
+                for case, connections in CASES:
+                    self._load(server, candidate, CONCURRENCY, delay=0.0, seconds=WARM_UP_SECONDS)
+                    measured.setdefault(case, []).append(self._load(server, candidate, connections))
 
-    def _measure_sweep(self, candidate: Candidate) -> None:
-        measured = self.results.sweep.setdefault(candidate.name, {})
+    def _measure_sweep(self, results: Results, candidate: Candidate) -> None:
+        measured = results.sweep.setdefault(candidate.name, {})
         for connections in SWEEP_CONCURRENCY:
             with candidate.with_threads(max(SWEEP_CONCURRENCY)).running(self._work) as server:
                 server.post(candidate.request())
                 self._load(server, candidate, connections, delay=0.0, seconds=WARM_UP_SECONDS)
-                measured.setdefault(connections, []).append(
-                    self._load(server, candidate, connections, delay=SENDGRID_DELAY_SECONDS)
-                )
+                measured.setdefault(connections, []).append(self._load(server, candidate, connections))
 
     def _load(
-        self, server: ServerProcess, candidate: Candidate, connections: int, *, delay: float, seconds: int = 0
+        self,
+        server: ServerProcess,
+        candidate: Candidate,
+        connections: int,
+        *,
+        delay: float = SENDGRID_DELAY_SECONDS,
+        seconds: int = 0,
     ) -> Load:
         self._upstreams.delay = delay
         max_per_second = connections / delay if delay else MAX_REQUESTS_PER_SECOND

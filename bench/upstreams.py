@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 import multiprocessing
+import os
 import re
 import socket
 import ssl
@@ -19,6 +20,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from bench import requests_file, tls
+from bench.cpus import Cpus
 
 SENDGRID_KEY = f"SG.{'m' * 22}.{'k' * 43}"
 SECRETS = {"sendgrid-api-key": SENDGRID_KEY, "callout-signing-key": requests_file.SIGNING_KEY}
@@ -62,6 +64,9 @@ class Upstreams:
     @delay.setter
     def delay(self, seconds: float) -> None:
         self._delay.value = seconds
+
+    def move_to(self, cpus: Cpus) -> None:
+        os.sched_setaffinity(self._process.pid or 0, cpus)
 
     def measure_latency(self) -> float:
         """Return the SendGrid stub's latency in seconds as an idle client sees it: the median of 40 requests.
