@@ -5,15 +5,11 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import (  # type: ignore[attr-defined,unused-ignore]
-    getproxies_environment,
-    proxy_bypass_environment,
-)
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined,unused-ignore]
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-Delivery = Literal["direct", "queue"]
 T = TypeVar("T")
 
 # The entry points in main.py, one of which FUNCTION_TARGET names.
@@ -64,7 +60,7 @@ class Settings(NamedTuple):
     signing_key_secret: str
     sendgrid_url: str
     secret_max_age_seconds: int
-    delivery: Delivery
+    delivery: str  # direct or queue
     tasks_queue: str
     deliver_url: str
     deliver_invoker: str
@@ -119,9 +115,7 @@ class _Reader:
 
 def _read(reader: _Reader, languages: Collection[str] | None) -> Settings:
     is_private = reader.environment.get("FUNCTION_TARGET") == PRIVATE_TARGET
-    delivery: Delivery = "direct"
-    if not is_private:
-        delivery = reader.get("DELIVERY", delivery, _delivery, "use direct or queue")
+    delivery = "direct" if is_private else reader.get("DELIVERY", "direct", _delivery, "use direct or queue")
     enqueues, sends_email = delivery == "queue", delivery == "direct"
     need, need_queue = reader.require_if(sends_email), reader.require_if(enqueues)
     sendgrid_url = reader.get(
@@ -132,13 +126,9 @@ def _read(reader: _Reader, languages: Collection[str] | None) -> Settings:
     )
     tasks_endpoint = reader.get("CLOUD_TASKS_ENDPOINT", "", _origin, EMULATOR_FIX) if enqueues else ""
     return Settings(
-        sender_email=need(
-            "SENDER_EMAIL", _address, "set it to your verified sender identity, such as security@example.com"
-        ),
+        sender_email=need("SENDER_EMAIL", _address, "set it to your verified sender, such as security@example.com"),
         sender_name=reader.get("SENDER_NAME", "", _label, "set it to one line of at most 100 characters"),
-        support_contact=need(
-            "SUPPORT_CONTACT", _contact, "set it to an email address or an https URL where users get help"
-        ),
+        support_contact=need("SUPPORT_CONTACT", _contact, "set it to an email address or an https URL of your support"),
         product_name=reader.get("PRODUCT_NAME", "", _label, "set it to one line of at most 100 characters"),
         default_language=reader.get(
             "DEFAULT_LANGUAGE", "en", _language(languages), "use the tag of a file in notice/translations, such as en"
@@ -149,17 +139,15 @@ def _read(reader: _Reader, languages: Collection[str] | None) -> Settings:
         secrets=_secrets(reader, need) if sends_email else {},
         signing_key_secret=reader.require("CALLOUT_SIGNING_KEY_SECRET", _secret, SECRET_FIX),
         sendgrid_url=sendgrid_url,
-        secret_max_age_seconds=reader.get("SECRET_MAX_AGE_SECONDS", 300, _seconds, "use 0 to 86400"),
+        secret_max_age_seconds=reader.get("SECRET_MAX_AGE_SECONDS", 300, _integer(0, 86_400), "use 0 to 86400"),
         delivery=delivery,
         tasks_queue=need_queue("TASKS_QUEUE", _queue, "use the form projects/P/locations/L/queues/Q"),
         deliver_url=need_queue("DELIVER_URL", _origin, "set it to the private service's https URL"),
-        deliver_invoker=need_queue(
-            "DELIVER_INVOKER", _address, "set it to the service account that is allowed to call deliver"
-        ),
+        deliver_invoker=need_queue("DELIVER_INVOKER", _address, "set it to the service account that may call deliver"),
         cloud_tasks_endpoint=tasks_endpoint,
         secret_manager_endpoint=reader.get("SECRET_MANAGER_ENDPOINT", "", _origin, EMULATOR_FIX),
         google_cloud_project=reader.get("GOOGLE_CLOUD_PROJECT", "", str, ""),
-        threads=reader.get("THREADS", 4 * (os.cpu_count() or 1), _threads, "use the service's concurrency, 1 to 1000"),
+        threads=reader.get("THREADS", 4 * (os.cpu_count() or 1), _integer(1, 1000), "use the service's concurrency"),
         proxy=_proxy(reader, tasks_endpoint or CLOUD_TASKS_URL if enqueues else sendgrid_url),
         ca_bundle=reader.get("REQUESTS_CA_BUNDLE", "", _ca_bundle, "set it to a PEM file, or remove it"),
     )
@@ -183,29 +171,33 @@ def _is_secret(value: str) -> bool:
     return SECRET_RESOURCE.fullmatch(value) is not None or (value.startswith("/") and not value.endswith("/"))
 
 
-def _secret(text: str) -> str:
-    if not _is_secret(text):
-        raise ValueError("isn't a Secret Manager resource name or an absolute path")
-    return text
+def _is_address(text: str) -> bool:
+    return ADDRESS.fullmatch(text) is not None and len(text) <= 320
 
 
-def _address(text: str) -> str:
-    if not ADDRESS.fullmatch(text) or len(text) > 320:
-        raise ValueError("isn't one email address")
-    return text
-
-
-def _contact(text: str) -> str:
+def _is_support_url(text: str) -> bool:
     url = urlsplit(text)
-    if ADDRESS.fullmatch(text) or (url.scheme == "https" and url.hostname and not re.search(r"[\s\"<>]", text)):
+    return url.scheme == "https" and bool(url.hostname) and not re.search(r"[\s\"<>]", text)
+
+
+def _text(problem: str, is_valid: Callable[[str], object]) -> Callable[[str], str]:
+    """Return a parser that returns a valid text unchanged."""
+
+    def parse(text: str) -> str:
+        if not is_valid(text):
+            raise ValueError(problem)
         return text
-    raise ValueError("isn't an email address or an https URL")
+
+    return parse
 
 
-def _label(text: str) -> str:
-    if len(text) > 100 or not text.isprintable():
-        raise ValueError("is too long or contains control characters")
-    return text
+_secret = _text("isn't a Secret Manager resource name or an absolute path", _is_secret)
+_address = _text("isn't one email address", _is_address)
+_contact = _text("isn't an email address or an https URL", lambda text: _is_address(text) or _is_support_url(text))
+_label = _text("is too long or contains control characters", lambda text: len(text) <= 100 and text.isprintable())
+_delivery = _text("isn't direct or queue", ("direct", "queue").__contains__)
+_queue = _text("isn't the full name of a queue", QUEUE.fullmatch)
+_proxy_url = _text("isn't a valid proxy URL", PROXY.fullmatch)
 
 
 def _language(available: Collection[str] | None) -> Callable[[str], str]:
@@ -262,30 +254,13 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _parse_int(text: str, low: int, high: int) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-        raise ValueError(f"isn't an integer from {low} to {high}")
-    return int(text)
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise ValueError(f"isn't an integer from {low} to {high}")
+        return int(text)
 
-
-def _seconds(text: str) -> int:
-    return _parse_int(text, 0, 86_400)
-
-
-def _threads(text: str) -> int:
-    return _parse_int(text, 1, 1000)
-
-
-def _delivery(text: str) -> Delivery:
-    if text not in ("direct", "queue"):
-        raise ValueError("isn't direct or queue")
-    return "queue" if text == "queue" else "direct"
-
-
-def _queue(text: str) -> str:
-    if not QUEUE.fullmatch(text):
-        raise ValueError("isn't the full name of a queue")
-    return text
+    return parse
 
 
 def _ca_bundle(text: str) -> str:
@@ -312,11 +287,5 @@ def _proxy(reader: _Reader, url: str) -> str:
 def exempt_loopback_from_proxies() -> None:
     """Add loopback to this process's NO_PROXY: Google's client and others read the environment's proxies themselves."""
     no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
-    if getproxies_environment() and no_proxy != "*":
+    if no_proxy != "*":
         os.environ["no_proxy"] = f"localhost,127.0.0.1,::1,{no_proxy}"
-
-
-def _proxy_url(text: str) -> str:
-    if not PROXY.fullmatch(text):
-        raise ValueError("isn't a valid proxy URL")
-    return text

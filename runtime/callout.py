@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Never
 
@@ -40,24 +41,23 @@ def idempotency_key(webhook_id: str, body: bytes) -> str:
     return hashlib.sha256(webhook_id.encode() + b"." + body).hexdigest()
 
 
-def parse(signed: SignedHeaders, body: bytes, deadline: float) -> tuple[Callout, str]:
-    """Return the callout in a verified body, and a warning about unexpected field types (empty if there are none).
+def parse(signed: SignedHeaders, body: bytes, deadline: float, warn: Callable[[str], None]) -> Callout:
+    """Return the callout in a verified body. `warn` gets a message for each field of an unexpected type.
 
-    Raises InvalidCallout: invalid_json (not UTF-8, not JSON, a duplicate key, NaN, or nested too deeply) or
-    invalid_event (not an object).
+    Raise InvalidCallout: invalid_json (not UTF-8, not JSON, a duplicate key, or NaN) or invalid_event (not an object).
+    Raise RecursionError if the body is nested too deeply.
     """
     value = _parse_json(body)
     if not isinstance(value, dict):
         raise InvalidCallout("invalid_event", 400, "body: expected an object with the field event")
-    sandbox, warnings = value.get("sandbox"), []
+    sandbox, time = value.get("sandbox"), _parse_time(value.get("time"))
     if not isinstance(sandbox, bool | None):
-        warnings.append("sandbox: expected a boolean; treated as absent")
-    time = _parse_time(value.get("time"))
+        warn("sandbox: expected a boolean; treated as absent")
     if time is None and value.get("time") is not None:
-        warnings.append("time: expected an ISO 8601 time; using webhook-timestamp instead")
+        warn("time: expected an ISO 8601 time; using webhook-timestamp instead")
     time = time or datetime.fromtimestamp(signed.timestamp, UTC)
     key = idempotency_key(signed.id, body)
-    return Callout(signed.id, key, time, sandbox is True, value.get("event"), deadline), "; ".join(warnings)
+    return Callout(signed.id, key, time, sandbox is True, value.get("event"), deadline)
 
 
 def _parse_time(value: object) -> datetime | None:
@@ -77,8 +77,6 @@ def _parse_json(body: bytes) -> Any:
         return _replace_lone_surrogates(value) if b"\\u" in body else value
     except UnicodeDecodeError:
         raise InvalidCallout("invalid_json", 400, "body: expected UTF-8") from None
-    except RecursionError:
-        raise InvalidCallout("invalid_json", 400, "body: nested too deeply") from None
     except json.JSONDecodeError as error:
         position = f"line {error.lineno} column {error.colno}"
         raise InvalidCallout("invalid_json", 400, f"body: {error.msg} at {position}") from None

@@ -17,6 +17,14 @@ from runtime.errors import InvalidCallout
 from runtime.secrets import ActionSecrets
 
 Warn = Callable[[str], None]
+JSON_TYPES = {
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    dict: "an object",
+    list: "an array",
+}
 
 
 class _FieldType(NamedTuple):
@@ -169,19 +177,20 @@ def parse(callout: Callout, secrets: ActionSecrets, warn: Warn) -> Event:
 
 
 def _invalid_event(path: str, expected: str, value: object) -> InvalidCallout:
-    return InvalidCallout("invalid_event", 400, f"{path}: expected {expected}, got {json_type(value)}")
+    return InvalidCallout(
+        "invalid_event", 400, f"{path}: expected {expected}, got {JSON_TYPES.get(type(value), 'nothing')}"
+    )
 
 
 def _read_field(value: object, kind: _FieldType, path: str, warn: Warn) -> Any:
-    if kind.is_object:
-        if isinstance(value, dict):
-            return kind.type(value, path, warn)
-        _warn_unless_null(value, "an object", path, warn)
-        return None if kind.is_optional else kind.type({}, path, warn)
-    if _has_type(value, kind.type):
+    if kind.is_object and isinstance(value, dict):
+        return kind.type(value, path, warn)
+    if not kind.is_object and _has_type(value, kind.type):
         return value
-    _warn_unless_null(value, NAMES[kind.type], path, warn)
-    return None
+    if value is not None:
+        expected = JSON_TYPES[dict if kind.is_object else kind.type]
+        warn(f"{path}: expected {expected}, got {JSON_TYPES.get(type(value), 'nothing')}; treated as absent")
+    return kind.type({}, path, warn) if kind.is_object and not kind.is_optional else None
 
 
 def _has_type(value: object, kind: type) -> bool:
@@ -190,23 +199,7 @@ def _has_type(value: object, kind: type) -> bool:
     return isinstance(value, kind)
 
 
-def _warn_unless_null(value: object, expected: str, path: str, warn: Warn) -> None:
-    if value is not None:
-        warn(f"{path}: expected {expected}, got {json_type(value)}; treated as absent")
-
-
 def _freeze(value: Any, warn: Warn) -> Any:
     if isinstance(value, dict):
         return JsonObject(value, "", warn)
     return tuple(_freeze(item, warn) for item in value) if isinstance(value, list) else value
-
-
-NAMES = {str: "a string", bool: "a boolean", float: "a number"}
-
-
-def json_type(value: object) -> str:
-    """Return the name of the value's JSON type, never the value."""
-    if value is None:
-        return "nothing"
-    known: dict[type, str] = {**NAMES, int: "a number", dict: "an object", list: "an array"}
-    return known.get(type(value), "another type")

@@ -93,6 +93,8 @@ class Flow:
             raise TypeError(f"{action.__name__} is async: define the Action with def instead of async def")
         if not ACTION_NAME.fullmatch(action.__name__):
             raise TypeError(f"{action.__name__} isn't an Action's name: use ASCII letters, digits, and underscores")
+        if action.__name__ in self._actions:
+            raise TypeError(f"there are two Actions named {action.__name__}: rename one of them")
         self._actions[action.__name__] = action
 
         @functools.wraps(action)
@@ -136,23 +138,19 @@ class Flow:
         """Verify the signature, then parse the body."""
         deadline = started + timeout
         signed = self._signing_keys.verify(headers, body, tolerance=tolerance, deadline=deadline)
-        return _VerifiedRequest(signed, body, self._parse(signed, body, deadline), started, deadline)
-
-    def _parse(self, signed: SignedHeaders, body: bytes, deadline: float) -> Event:
+        secrets = ActionSecrets(self.settings.secrets, self._secrets, deadline)
         warnings: list[str] = []
         try:
-            callout, warning = callouts.parse(signed, body, deadline)
+            callout = callouts.parse(signed, body, deadline, warnings.append)
             if self.settings.allowed_tenants and _tenant_id(callout.event) not in self.settings.allowed_tenants:
                 raise invalid_signature("the tenant isn't in ALLOWED_TENANTS")
-            event = events.parse(
-                callout, ActionSecrets(self.settings.secrets, self._secrets, deadline), warnings.append
-            )
+            event = events.parse(callout, secrets, warnings.append)
         except RecursionError:
             raise InvalidCallout("invalid_json", 400, "body: nested too deeply") from None
         _bind_log_context(event)
-        for message in [*([warning] if warning else []), *warnings]:
+        for message in warnings:
             log.write("WARNING", message, code="unexpected_field_type")
-        return event
+        return _VerifiedRequest(signed, body, event, started, deadline)
 
     def _handle(self, request: _VerifiedRequest) -> JsonResponse:
         """Run every Action (direct mode), or enqueue a task for each (queue mode)."""

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -36,26 +36,16 @@ def read_body(request: Request) -> bytes:
     if request.mimetype != "application/json" or request.headers.get("Content-Encoding"):
         message = "Content-Type must be application/json, without a Content-Encoding"
         raise InvalidCallout("unsupported_media_type", 415, message)
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise _too_large()
-    body = _read_at_most(request, MAX_BODY_BYTES + 1)
-    if len(body) > MAX_BODY_BYTES:
-        raise _too_large()
-    return body
-
-
-def _read_at_most(request: Request, size: int) -> bytes:
-    body = b""
+    size, body = request.content_length or 0, b""
     try:
-        while chunk := request.stream.read(size - len(body)):
+        while size <= MAX_BODY_BYTES and (chunk := request.stream.read(MAX_BODY_BYTES + 1 - len(body))):
             body += chunk
+            size = len(body)
     except Exception:  # noqa: BLE001  (werkzeug and gunicorn raise their own errors for malformed framing)
         raise InvalidCallout("invalid_json", 400, "body: truncated") from None
+    if size > MAX_BODY_BYTES:
+        raise InvalidCallout("too_large", 413, f"the body is larger than {MAX_BODY_BYTES} bytes")
     return body
-
-
-def _too_large() -> InvalidCallout:
-    return InvalidCallout("too_large", 413, f"the body is larger than {MAX_BODY_BYTES} bytes")
 
 
 def trace_fields(request: Request, project: str) -> dict[str, Any]:
@@ -86,9 +76,5 @@ def to_flask_response(response: JsonResponse, *, body_unread: bool = False) -> R
     headers = {**response.headers, "Content-Type": "application/json", "Cache-Control": "no-store"}
     if body_unread:
         streamed = {**headers, "Content-Length": str(len(text)), "Connection": "close"}
-        return Response(_stream(text), response.status, streamed)
+        return Response(iter((text,)), response.status, streamed)
     return Response(text, response.status, headers)
-
-
-def _stream(text: bytes) -> Iterator[bytes]:
-    yield text

@@ -9,7 +9,7 @@ def prepare_fork() -> None:
 
     Otherwise the worker ignores the signal, and gunicorn waits 30 seconds for it.
     """
-    os.register_at_fork(before=_block_sigterm, after_in_parent=_unblock_sigterm, after_in_child=_reset_sigterm)
+    os.register_at_fork(before=_block_sigterm, after_in_parent=_unblock_sigterm, after_in_child=_end_on_sigterm)
 
 
 def _block_sigterm() -> None:
@@ -20,6 +20,7 @@ def _unblock_sigterm() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
-def _reset_sigterm() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _end_on_sigterm() -> None:
+    # Not SIG_DFL: gunicorn reports a worker that a signal has ended.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     _unblock_sigterm()

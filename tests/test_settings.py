@@ -1,5 +1,4 @@
 import ipaddress
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -394,14 +393,6 @@ def test_loopback_is_exempt_from_proxies_as_is_what_no_proxy_lists(
         assert get_environ_proxies(f"http://{host}/") == {}
     if no_proxy != "*":
         assert get_environ_proxies("http://service.example/")["http"] == "http://proxy:3128"
-
-
-def test_an_environment_without_proxies_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.environ", {})
-
-    exempt_loopback_from_proxies()
-
-    assert not os.environ
 
 
 @pytest.mark.parametrize(

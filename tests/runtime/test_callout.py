@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.callout import Callout, idempotency_key, parse
+from runtime import callout as callouts
+from runtime.callout import Callout, idempotency_key
 from runtime.errors import InvalidCallout
 from runtime.signature import SignedHeaders
 
@@ -17,6 +18,13 @@ NOW = 1_800_000_000
 
 def signed(id_: str = "msg_1", timestamp: int = NOW, *signatures: str) -> SignedHeaders:
     return SignedHeaders(id_, timestamp, signatures)
+
+
+def parse(headers: SignedHeaders, body: bytes, deadline: float) -> tuple[Callout, str]:
+    """Return the callout, and the warnings as one text."""
+    warnings: list[str] = []
+    callout = callouts.parse(headers, body, deadline, warnings.append)
+    return callout, "; ".join(warnings)
 
 
 def parse_body(text: str | bytes) -> Callout:
@@ -125,8 +133,6 @@ def test_a_body_that_is_not_an_object_is_an_invalid_event(text: str) -> None:
         (b'{"a":"\xed\xa0\x80"}', "body: expected UTF-8"),
         (b'\xef\xbb\xbf{"a":1}', "body: Unexpected UTF-8 BOM (decode using utf-8-sig) at line 1 column 1"),
         (b'{"a":"\x00"}', "body: Invalid control character at at line 1 column 7"),
-        (b'{"a":' * 50_000, "body: nested too deeply"),
-        (b"[" * 50_000, "body: nested too deeply"),
     ],
 )
 def test_invalid_json_is_rejected_without_echoing_it(text: bytes, message: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runtime.callout import Callout
 from runtime.errors import InvalidCallout
-from runtime.event import JsonObject, json_type, parse
+from runtime.event import JsonObject, parse
 from runtime.secrets import ActionSecrets, SecretCache
 from settings import Settings
 
@@ -252,10 +252,6 @@ def test_the_repr_shows_only_names(event_of: Read) -> None:
     shown = repr(event) + repr(event.user) + repr(event.request.geoip) + f"{event} {event.user}"
     for value in ("smith", "192.0.2.1", "Bellevue", "auth0|1", "+1320"):
         assert value not in shown
-
-
-def test_the_json_type_of_another_value() -> None:
-    assert json_type(object()) == "another type"
 
 
 json_values = st.recursive(

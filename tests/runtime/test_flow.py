@@ -112,6 +112,13 @@ def test_a_registered_action_becomes_a_plain_function_of_the_request(
     assert notify(make_request()).status_code == 200
 
 
+def test_a_second_action_of_the_same_name_is_rejected_at_startup(flow: Flow) -> None:
+    flow.action(named("notify", lambda event, api: None))
+
+    with pytest.raises(TypeError, match="two Actions named notify"):
+        flow.action(named("notify", lambda event, api: None))
+
+
 def test_an_async_action_is_rejected_at_startup(flow: Flow) -> None:
     async def notify(event: Event, api: Api) -> Result:
         return Result("sent")
