@@ -20,6 +20,8 @@ from settings import Settings
 MAX_STALE_SECONDS = 24 * 3600
 OUTAGE_RETRY_SECONDS = 10  # how long to serve a stale value before reading again
 READ_TIMEOUT_SECONDS = 4.0  # for one read, including its retry; less than a callout's deadline
+MAX_READS = 20  # running at a time; while so many hang, a source is read again only every HUNG_RETRY_SECONDS
+HUNG_RETRY_SECONDS = 600
 STALE_READ_TIMEOUT_SECONDS = 1.0  # how long to wait for a read if a stale value is available
 
 
@@ -60,9 +62,9 @@ class _Read(NamedTuple):
     started: float  # monotonic seconds
     text: Future[str]
 
-    def can_be_joined(self, now: float, min_interval: float) -> bool:
+    def can_be_joined(self, now: float, min_interval: float, max_age: float) -> bool:
         age = now - self.started
-        return age < min_interval or (age < READ_TIMEOUT_SECONDS and not self.text.done())
+        return age < min_interval or (age < max_age and not self.text.done())
 
 
 class SecretCache:
@@ -73,6 +75,7 @@ class SecretCache:
         self._fetch = fetch or build_reader(settings, clock)
         self._values: dict[str, _CachedValue] = {}
         self._reads: dict[tuple[str, bool], _Read] = {}  # the latest, by source and whether it is a refresh
+        self._running = 0  # reads, including those that hang
         self._lock = threading.Lock()
 
     def get(self, source: str, *, max_age: float | None = None, deadline: float = math.inf) -> str:
@@ -111,7 +114,8 @@ class SecretCache:
         started = self._clock.monotonic()
         with self._lock:
             read = self._reads.get((source, refresh))
-            if read is None or not read.can_be_joined(started, min_interval):
+            max_age = READ_TIMEOUT_SECONDS if self._running < MAX_READS else HUNG_RETRY_SECONDS
+            if read is None or not read.can_be_joined(started, min_interval, max_age):
                 read = self._reads[source, refresh] = self._start_read(source, started)
         try:
             # Not result(): one exception, raised for every caller, would keep all of their stack frames in memory.
@@ -132,6 +136,7 @@ class SecretCache:
             threading.Thread(target=self._run, args=(source, read), daemon=True).start()
         except RuntimeError as error:  # no more threads
             raise TemporaryError(str(error)) from error
+        self._running += 1
         return read
 
     def _run(self, source: str, read: _Read) -> None:
@@ -146,6 +151,8 @@ class SecretCache:
             read.text.set_exception(error)
         else:
             read.text.set_result(text)
+        with self._lock:
+            self._running -= 1
 
     def _store(self, source: str, value: _CachedValue) -> None:
         with self._lock:  # a read that took long doesn't replace the result of one that started later

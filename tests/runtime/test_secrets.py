@@ -402,6 +402,24 @@ def test_a_read_that_hangs_is_replaced_by_the_next_caller_after_its_timeout(hung
     assert len(hung.reads) == 2
 
 
+def test_while_many_reads_hang_a_source_is_read_again_only_every_ten_minutes(hung: HungSource) -> None:
+    for _ in range(20):
+        hung.start_read()
+        hung.time.advance(4)
+    unavailable(hung.call)
+    hung.time.advance(595)
+    unavailable(hung.call)
+    assert len(hung.reads) == 20
+
+    hung.time.advance(1)
+    hung.start_read()
+    for read in hung.reads[:2]:
+        hung.respond(read, PermanentError("403"))
+    hung.time.advance(4)
+    hung.respond(hung.start_read(), "value-1")
+    assert hung.call() == "value-1"
+
+
 def test_a_caller_waits_for_a_read_in_progress_only_until_the_read_times_out(
     hung: HungSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
