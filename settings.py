@@ -76,7 +76,7 @@ def load(environment: Mapping[str, str] | None = None, *, languages: Collection[
     """Return the settings in `environment` (default: the process's).
 
     `languages`: the available language tags; without them, only the form of DEFAULT_LANGUAGE is validated.
-    Raises SettingsError, with every problem, if a setting is missing, malformed, or contradicts another.
+    Raise SettingsError, with every problem, if a setting is missing, malformed, or contradicts another.
     """
     reader = _Reader(os.environ if environment is None else environment)
     settings = _read(reader, languages)

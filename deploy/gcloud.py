@@ -97,14 +97,14 @@ def command_line(words: tuple[str, ...]) -> str:
 
 
 def text(value: Any) -> str:
-    """Return a string of gcloud's JSON. Raises TypeError if it isn't one."""
+    """Return a string of gcloud's JSON. Raise TypeError if it isn't one."""
     if not isinstance(value, str):
         raise TypeError("expected a string")
     return value
 
 
 def items(value: Any) -> list[Any]:
-    """Return a list of gcloud's JSON. Raises TypeError if it isn't one."""
+    """Return a list of gcloud's JSON. Raise TypeError if it isn't one."""
     if not isinstance(value, list):
         raise TypeError("expected a list")
     return value

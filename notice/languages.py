@@ -26,7 +26,7 @@ class Language(NamedTuple):
 
 @cache
 def load_language(tag: str) -> Language:
-    """Load a language by its tag. Raises FileNotFoundError if there is no such file."""
+    """Load a language by its tag. Raise FileNotFoundError if there is no such file."""
     with (TRANSLATIONS / f"{tag}.toml").open("rb") as file:
         strings = tomllib.load(file)["notice"]
     cldr = load_cldr(tag) or load_cldr("en")  # a language added since the last `make cldr` has no data yet

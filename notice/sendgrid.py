@@ -61,7 +61,7 @@ class SendGrid:
         """Send the email, retrying within the callout's deadline. Return a result with status sent or sandbox.
 
         After a 401, the key is read again once, so that a rotated key works within the same callout.
-        Raises Rejected (mail_rejected) or Unavailable (mail_unavailable, secret_unavailable).
+        Raise Rejected (mail_rejected) or Unavailable (mail_unavailable, secret_unavailable).
         """
         body = json.dumps(payload(message, callout), ensure_ascii=True).encode()
         if not KEY_PATTERN.fullmatch(key):

@@ -38,7 +38,7 @@ class CloudTasksClient:
     def add(self, signed: SignedHeaders, body: bytes, *, key: str, action: str, deadline: float) -> bool:
         """Enqueue one Action's task, with the callout's own bytes and webhook headers.
 
-        Returns False if Cloud Tasks already has the task. Raises Unavailable (queue_unavailable).
+        Return False if Cloud Tasks already has the task. Raise Unavailable (queue_unavailable).
         """
         task = json.dumps({"task": self._build_task(signed, body, key, action)}).encode()
         attempt, maybe_created = 1, False
@@ -107,7 +107,7 @@ class _GoogleCredentials:
         self._credentials: Any = None
 
     def access_token(self, _source: str) -> str:
-        """Return an access token. Raises TemporaryError; if nothing responds, only after 12 seconds or more."""
+        """Return an access token. Raise TemporaryError; if nothing responds, only after 12 seconds or more."""
         import google.auth  # noqa: PLC0415  (a cold start in direct mode doesn't need it)
         from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
         from google.auth.transport.requests import Request  # noqa: PLC0415

@@ -2,7 +2,8 @@
 
 A tolerant reader: a field that is absent, null, or of the wrong type reads as None (for a wrong type, `warn` gets its
 path); an object that the event type always has (connection, request, geoip, tenant, user) reads as an empty object; and
-unknown fields are kept. Only an event that can't be acted on is rejected.
+unknown fields are kept. Only an event that can't be acted on is rejected. The forwarder sends only the fields in
+`FIELDS` in auth0/action.js; add a field there to use it here.
 
 Reference: https://auth0.com/docs/customize/actions/explore-triggers/password-reset-triggers/post-change-password-trigger/post-change-password-event-object
 """
@@ -159,7 +160,7 @@ class Event(JsonObject):
 def parse(callout: Callout, secrets: ActionSecrets, warn: Warn) -> Event:
     """Return the callout's event, without whitespace around `user.email`, which custom databases keep.
 
-    Raises InvalidCallout (invalid_event, with the path) if `event` or `event.user` isn't an object, or if
+    Raise InvalidCallout (invalid_event, with the path) if `event` or `event.user` isn't an object, or if
     `event.user.email` is present and isn't a string.
     """
     raw = callout.event

@@ -88,7 +88,7 @@ class Flow:
         self._timeouts = _TimeoutCounter()
 
     def action(self, action: Action) -> HttpFunction:
-        """Register an Action (a decorator). Returns the HTTP function that Cloud Functions invokes."""
+        """Register an Action (a decorator). Return the HTTP function that Cloud Functions invokes."""
         if inspect.iscoroutinefunction(action):
             raise TypeError(f"{action.__name__} is async: define the Action with def instead of async def")
         if not ACTION_NAME.fullmatch(action.__name__):

@@ -29,7 +29,7 @@ class JsonResponse(NamedTuple):
 def read_body(request: Request) -> bytes:
     """Return the raw body, without reading more than the limit into memory.
 
-    Raises InvalidCallout: method_not_allowed, unsupported_media_type, too_large, or invalid_json (a truncated body).
+    Raise InvalidCallout: method_not_allowed, unsupported_media_type, too_large, or invalid_json (a truncated body).
     """
     if request.method != "POST":
         raise InvalidCallout("method_not_allowed", 405, "use POST")

@@ -52,7 +52,7 @@ class HttpClient:
     def post(self, url: str, headers: Mapping[str, str], body: bytes, *, deadline: float) -> HttpResponse:
         """Send a POST request and return the response; redirects aren't followed.
 
-        `deadline` (monotonic seconds) applies to the whole exchange. Raises NoResponse.
+        `deadline` (monotonic seconds) applies to the whole exchange. Raise NoResponse.
         """
         started, content = time.monotonic(), io.BytesIO(body)
         try:

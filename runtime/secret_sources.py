@@ -49,7 +49,7 @@ class _SecretManager:
         self._clients: dict[str, Any] = {}
 
     def read(self, resource: str) -> str:
-        """Return the secret's value. Raises PermanentError, or TemporaryError after two attempts."""
+        """Return the secret's value. Raise PermanentError, or TemporaryError after two attempts."""
         try:
             return self._attempt(resource)
         except TemporaryError:

@@ -39,7 +39,7 @@ class Secret(str):
         return "'[secret]'"
 
     def refresh(self) -> "Secret":
-        """Return the current value, bypassing the cache. Raises Unavailable (secret_unavailable)."""
+        """Return the current value, bypassing the cache. Raise Unavailable (secret_unavailable)."""
         return self._refresh()
 
 
@@ -82,7 +82,7 @@ class SecretCache:
         """Return the value at `source`, at most `max_age` seconds old (default: SECRET_MAX_AGE_SECONDS), or an older
         one during an outage. Waits until `deadline` (monotonic seconds) at most.
 
-        Raises Unavailable (secret_unavailable).
+        Raise Unavailable (secret_unavailable).
         """
         now, value = self._clock.monotonic(), self._values.get(source, _NO_VALUE)
         if value.is_fresh(now, self._max_age if max_age is None else max_age):
@@ -96,7 +96,7 @@ class SecretCache:
         """Read the value at `source` again, because the caller knows that the cached one is outdated.
 
         Within `min_interval` seconds of the previous refresh, its result counts instead, even if it failed, unless a
-        value has been read since. Raises Unavailable (secret_unavailable).
+        value has been read since. Raise Unavailable (secret_unavailable).
         """
         now, value, previous = self._clock.monotonic(), self._values.get(source), self._reads.get((source, True))
         if value and value.text and previous and now - min_interval < previous.started < value.read_at:

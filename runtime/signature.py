@@ -35,7 +35,7 @@ class SignedHeaders(NamedTuple):
 
 
 def parse_headers(headers: Headers) -> SignedHeaders:
-    """Parse the webhook headers. Raises InvalidCallout (invalid_signature) if one is missing or malformed."""
+    """Parse the webhook headers. Raise InvalidCallout (invalid_signature) if one is missing or malformed."""
     claimed = {name: headers.get(f"webhook-{name}") or "" for name in ("id", "timestamp", "signature")}
     missing = [f"webhook-{name}" for name, value in claimed.items() if not value]
     if missing:
@@ -66,7 +66,7 @@ def has_valid_signature(signed: SignedHeaders, body: bytes, keys: Iterable[bytes
 
 
 def parse_signing_key(text: str) -> bytes:
-    """Return the key's bytes. Raises ValueError, whose text doesn't contain the key, if it is malformed."""
+    """Return the key's bytes. Raise ValueError, whose text doesn't contain the key, if it is malformed."""
     prefix, underscore, encoded = text.partition("_")
     try:
         key = base64.b64decode(encoded, validate=True)
@@ -93,7 +93,7 @@ class SigningKeys:
         """Return the headers' content if one of the keys signed the body, at most `tolerance` seconds ago.
 
         An unknown signature is checked again with freshly read keys, so that a new key works immediately.
-        Raises InvalidCallout (invalid_signature), or Unavailable (secret_unavailable) if the keys can't be read.
+        Raise InvalidCallout (invalid_signature), or Unavailable (secret_unavailable) if the keys can't be read.
         """
         signed = parse_headers(headers)
         check_age(signed, self._clock.now(), tolerance=tolerance)

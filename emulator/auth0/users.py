@@ -52,8 +52,8 @@ ADMINISTRATOR: Json = {
 }
 
 
-class PasswordRejected(ValueError):
-    """Invalid input; the message is shown to the person and says how to correct it."""
+class ChangeRejected(ValueError):
+    """The password change was rejected; the message is shown to the person and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ class Users(Generic[RunT]):
         self._tickets: dict[str, Ticket] = {}
 
     def request_reset(self, email: str, page: str) -> None:
-        """Send an email with a reset link to `page`. Raise PasswordRejected if the address is invalid."""
+        """Send an email with a reset link to `page`. Raise ChangeRejected if the address is invalid."""
         email = _address(email)
         ticket = secrets.token_urlsafe(24)
         self._tickets[ticket] = Ticket(email, time.time() + TICKET_TTL_SECONDS)
         if not self._send_email(_reset_email(email, f"{page}?ticket={ticket}")):
-            raise PasswordRejected("The reset email couldn't be sent.")
+            raise ChangeRejected("The reset email couldn't be sent.")
 
     def ticket(self, name: str) -> Ticket | None:
         """Return the ticket, or None if it doesn't exist or has expired."""
@@ -92,20 +92,20 @@ class Users(Generic[RunT]):
         return ticket if ticket and ticket.expires_at > time.time() else None
 
     def reset(self, name: str, password: str, again: str, request: Mapping[str, Any]) -> None:
-        """Change the password with a ticket; `request` has fields of the event's request. Raise PasswordRejected.
+        """Change the password with a ticket; `request` has fields of the event's request. Raise ChangeRejected.
 
         As in Auth0, the user doesn't wait for the trigger: the run continues after the return.
         """
         ticket = self.ticket(name)
         if ticket is None:
-            raise PasswordRejected("This link was already used or has expired. Request a new one.")
+            raise ChangeRejected("This link was already used or has expired. Request a new one.")
         _check(password, again)
         del self._tickets[name]
         event = password_change_event(ticket.email, {"method": "POST", **request})
         threading.Thread(target=self._run, args=(event,), name="trigger", daemon=True).start()
 
     def change(self, email: str) -> RunT:
-        """Change a password as an administrator does through the Management API. Raise PasswordRejected."""
+        """Change a password as an administrator does through the Management API. Raise ChangeRejected."""
         return self._run(password_change_event(_address(email), ADMINISTRATOR))
 
 
@@ -127,24 +127,24 @@ def password_change_event(email: str, request: Mapping[str, Any]) -> Json:
 
 
 def browser_request(place: str, language: str, user_agent: str) -> Json:
-    """Return the request that Auth0 sees from a browser in one of PLACES. Raise PasswordRejected."""
+    """Return the request that Auth0 sees from a browser in one of PLACES. Raise ChangeRejected."""
     if place not in PLACES:
-        raise PasswordRejected(f"Unknown place {place!r}. Choose one of: {', '.join(PLACES)}")
+        raise ChangeRejected(f"Unknown place {place!r}. Choose one of: {', '.join(PLACES)}")
     known = {"language": language, "user_agent": user_agent}
     return {**PLACES[place], **{name: value for name, value in known.items() if value}}
 
 
 def _address(email: str) -> str:
     if email.count("@") != 1 or not all(email.strip().split("@")):
-        raise PasswordRejected("Enter a valid email address.")
+        raise ChangeRejected("Enter a valid email address.")
     return email.strip()
 
 
 def _check(password: str, again: str) -> None:
     if len(password) < MIN_PASSWORD_LENGTH:
-        raise PasswordRejected(f"The password must have at least {MIN_PASSWORD_LENGTH} characters.")
+        raise ChangeRejected(f"The password must have at least {MIN_PASSWORD_LENGTH} characters.")
     if password != again:
-        raise PasswordRejected("The passwords don't match.")
+        raise ChangeRejected("The passwords don't match.")
 
 
 def _reset_email(email: str, link: str) -> Json:

@@ -37,7 +37,7 @@ class LanguageGallery:
         self._lock = threading.Lock()
 
     def html(self, event: Mapping[str, Any], language: str) -> str:
-        """Return the HTML of the event's email in `language`. Raises RenderError."""
+        """Return the HTML of the event's email in `language`. Raise RenderError."""
         revision = self._emulator.function.revision.number
         key = (json.dumps(event, sort_keys=True, default=str), language, revision)
         with self._lock:

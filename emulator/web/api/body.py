@@ -25,7 +25,7 @@ class RequestError(Exception):
 
 
 def read_object() -> Json:
-    """Return the request's JSON object, or an empty one if there is no body. Raises RequestError."""
+    """Return the request's JSON object, or an empty one if there is no body. Raise RequestError."""
     try:
         value = json.loads(request.get_data() or b"{}")
     except (ValueError, RecursionError) as error:
@@ -36,7 +36,7 @@ def read_object() -> Json:
 
 
 def require_str(values: Mapping[str, Any], name: str) -> str:
-    """Return a field that must be a string. Raises RequestError."""
+    """Return a field that must be a string. Raise RequestError."""
     if not isinstance(values.get(name), str):
         raise RequestError(f"{name}: expected a string")
     return str(values[name])

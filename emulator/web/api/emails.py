@@ -81,7 +81,7 @@ def _add_deletion(api: Blueprint, emulator: Emulator) -> None:
 
 
 def find_email(emulator: Emulator, number: int) -> Email:
-    """Return an email in the inbox, or one that a run still shows. Raises RequestError."""
+    """Return an email in the inbox, or one that a run still shows. Raise RequestError."""
     email = next((email for email in emulator.sendgrid.inbox() if email.number == number), None)
     sent = (entry for run in reversed(emulator.runs) for entry in run.emails)
     shown = email or next((to_email(entry.data) for entry in sent if entry.data["number"] == number), None)

@@ -26,7 +26,7 @@ class Page(Generic[T]):
 
 
 def page(found: Sequence[T], number: Callable[[T], int]) -> Page[T]:
-    """Return the page that the request asks for, of items sorted by descending number. Raises RequestError."""
+    """Return the page that the request asks for, of items sorted by descending number. Raise RequestError."""
     limit, before = _parameter("limit", DEFAULT_LIMIT), _parameter("before", 0)
     if limit > MAX_LIMIT:
         raise RequestError(f"limit: expected at most {MAX_LIMIT}")

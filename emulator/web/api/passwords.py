@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, request
 
-from emulator.auth0.users import PasswordRejected, Users, browser_request
+from emulator.auth0.users import ChangeRejected, Users, browser_request
 from emulator.emulator import Emulator
 from emulator.runs.run import Run
 from emulator.web.api import body
@@ -17,7 +17,7 @@ def routes(emulator: Emulator, users: Users[Run]) -> Blueprint:
         """Send an email with a password-reset link to `email`."""
         try:
             users.request_reset(body.require_str(body.read_object(), "email"), f"http://{request.host}/reset")
-        except PasswordRejected as error:
+        except ChangeRejected as error:
             raise body.RequestError(str(error)) from None
         return body.done()
 
@@ -29,7 +29,7 @@ def routes(emulator: Emulator, users: Users[Run]) -> Blueprint:
             change = browser_request(str(values.get("place", "")), _language(), request.user_agent.string)
             ticket, password, again = (body.require_str(values, name) for name in ("ticket", "password", "again"))
             users.reset(ticket, password, again, change)
-        except PasswordRejected as error:
+        except ChangeRejected as error:
             raise body.RequestError(str(error)) from None
         return body.done()
 
@@ -38,7 +38,7 @@ def routes(emulator: Emulator, users: Users[Run]) -> Blueprint:
         """Set a new password for the user with `email`, as an administrator does through the Management API."""
         try:
             return body.json_response(to_dict(emulator, users.change(body.require_str(body.read_object(), "email"))))
-        except PasswordRejected as error:
+        except ChangeRejected as error:
             raise body.RequestError(str(error)) from None
 
     return api

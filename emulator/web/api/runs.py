@@ -64,7 +64,7 @@ def routes(emulator: Emulator) -> Blueprint:
 
 
 def find(emulator: Emulator, number: int) -> Run:
-    """Return the run with this number. Raises RequestError."""
+    """Return the run with this number. Raise RequestError."""
     run = emulator.run_history.get(number)
     if run is None:
         raise body.RequestError(f"run {number} not found; {_kept(emulator)}", 404)

@@ -107,7 +107,7 @@ def create_users(web_harness: WebHarness) -> users.Users[Run]:
 
 @pytest.mark.parametrize("email", ["", "nobody", "a@b@c", "@", "a@"])
 def test_an_invalid_email_address_is_rejected(web_harness: WebHarness, email: str) -> None:
-    with pytest.raises(users.PasswordRejected, match="Enter a valid email address"):
+    with pytest.raises(users.ChangeRejected, match="Enter a valid email address"):
         create_users(web_harness).request_reset(email, web_harness.url)
 
 
