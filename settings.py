@@ -69,7 +69,7 @@ class Settings(NamedTuple):
     google_cloud_project: str
     threads: int
     proxy: str  # for SENDGRID_URL; empty: none
-    ca_bundle: str  # empty: certifi's
+    ca_bundle: str  # a file or a hashed directory; empty: the system's, or else certifi's
 
 
 def load(environment: Mapping[str, str] | None = None, *, languages: Collection[str] | None = None) -> Settings:
@@ -149,7 +149,9 @@ def _read(reader: _Reader, languages: Collection[str] | None) -> Settings:
         google_cloud_project=reader.get("GOOGLE_CLOUD_PROJECT", "", str, ""),
         threads=reader.get("THREADS", 4 * (os.cpu_count() or 1), _integer(1, 1000), "use the service's concurrency"),
         proxy=_proxy(reader, tasks_endpoint or CLOUD_TASKS_URL if enqueues else sendgrid_url),
-        ca_bundle=reader.get("REQUESTS_CA_BUNDLE", "", _ca_bundle, "set it to a PEM file, or remove it"),
+        ca_bundle=reader.get(
+            "REQUESTS_CA_BUNDLE", "", _ca_bundle, "set it to a PEM file or a hashed directory, or remove it"
+        ),
     )
 
 
@@ -265,9 +267,10 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
 
 def _ca_bundle(text: str) -> str:
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(text)
+        if not os.path.isdir(text):  # noqa: PTH112  (pathlib isn't needed here otherwise)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(text)
     except OSError:
-        raise ValueError("isn't a file of certificates") from None
+        raise ValueError("isn't a file or directory of certificates") from None
     return text
 
 

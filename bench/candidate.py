@@ -90,21 +90,21 @@ def candidates(work: Path, upstreams: Upstreams, tree: Path = ROOT) -> dict[str,
             MOUNTED,
             _python(target, product),
             product,
-            {**python, **_settings(upstreams), **_mounted(work)},
+            {**sendgrid, **_settings(upstreams), **_mounted(work)},
             is_signed=True,
         ),
         Candidate(
             CLIENT,
             _python(target, product),
             product,
-            {**python, **_settings(upstreams), **_in_secret_manager()},
+            {**sendgrid, **_settings(upstreams), **_in_secret_manager()},
             is_signed=True,
         ),
         Candidate(
             QUEUED,
             _python(target, product),
             product,
-            {**python, **_settings(upstreams), **_mounted(work), **_queue(upstreams)},
+            {**sendgrid, **_settings(upstreams), **_mounted(work), **_queue(upstreams)},
             is_signed=True,
         ),
     ]
@@ -124,6 +124,7 @@ def _node(folder: Path) -> tuple[str, ...]:
 def _settings(upstreams: Upstreams) -> dict[str, str]:
     """Return settings that enable every feature."""
     return {
+        "REQUESTS_CA_BUNDLE": str(upstreams.certificates.hashed),
         "SENDER_NAME": "Example",
         "PRODUCT_NAME": "Example",
         "SUPPORT_CONTACT": "help@example.com",

@@ -82,7 +82,7 @@ def _environment(work: Path, upstreams: Upstreams) -> dict[str, str]:
         "SENDGRID_API_KEY_SECRET": str(work / "sendgrid-api-key"),
         "CALLOUT_SIGNING_KEY_SECRET": str(work / "callout-signing-key"),
         "SENDGRID_URL": upstreams.sendgrid_url,
-        "PYTHONPATH": str(upstreams.certificates.certifi),
+        "REQUESTS_CA_BUNDLE": str(upstreams.certificates.hashed),
         "THREADS": str(THREADS),
     }
 

@@ -2,6 +2,7 @@
 
 import compileall
 import shutil
+import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -43,18 +44,22 @@ class Certificates:
     """Paths of the generated files.
 
     `ca` contains only the throwaway CA, for Node, which has the public CAs built in. `certifi` is a folder for
-    PYTHONPATH with a copy of certifi whose bundle includes the throwaway CA, so that each Python candidate loads a
-    bundle of the usual size.
+    PYTHONPATH with a copy of certifi whose bundle includes the throwaway CA, so that naive Python loads a bundle of the
+    usual size. `hashed` is a directory like /etc/ssl/certs, where this function finds a CA by its hash.
     """
 
     ca: Path
     certifi: Path
+    hashed: Path
     server: Path  # private key and certificate
 
 
 def make(folder: Path) -> Certificates:
     ca, server = write_certificates(folder, HOST)
-    certificates = Certificates(ca, folder / "python", server)
+    certificates = Certificates(ca, folder / "python", folder / "hashed", server)
+    certificates.hashed.mkdir()
+    shutil.copy(ca, certificates.hashed)
+    subprocess.run(["openssl", "rehash", str(certificates.hashed)], check=True)  # noqa: S603, S607  (fixed arguments)
     shutil.copytree(Path(certifi.__file__).parent, certificates.certifi / "certifi")
     compileall.compile_dir(certificates.certifi, quiet=1)
     with (certificates.certifi / "certifi" / Path(certifi.where()).name).open("ab") as bundle:

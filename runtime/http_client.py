@@ -120,12 +120,9 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, connections: int, ca_bundle: str) -> None:
         self._tls = create_urllib3_context()
-        if ca_bundle:
-            self._tls.load_verify_locations(ca_bundle)
-        elif any(SYSTEM_CA_DIRECTORY.glob("*.0")):
-            self._tls.load_verify_locations(capath=SYSTEM_CA_DIRECTORY)
-        else:
-            self._tls.load_verify_locations(certifi.where())
+        has_system_cas = any(SYSTEM_CA_DIRECTORY.glob("*.0"))
+        trusted = Path(ca_bundle or (SYSTEM_CA_DIRECTORY if has_system_cas else certifi.where()))
+        self._tls.load_verify_locations(*((None, trusted) if trusted.is_dir() else (trusted,)))
         super().__init__(pool_connections=1, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:

@@ -404,7 +404,7 @@ def test_a_ca_bundle_without_a_certificate_is_an_error(errors: Errors, tmp_path:
 
     (error,) = errors(REQUESTS_CA_BUNDLE=str(bundle))
 
-    assert error.problem == "isn't a file of certificates"
+    assert error.problem == "isn't a file or directory of certificates"
 
 
 NAMES = [

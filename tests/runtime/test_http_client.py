@@ -507,22 +507,37 @@ def over_tls(context: ssl.SSLContext, script: Script) -> Script:
     return run
 
 
-def test_the_systems_ca_certificates_are_read_on_demand(
-    server: Server,
-    make_client: MakeClient,
-    ca: tuple[str, ssl.SSLContext],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def hashed(ca: tuple[str, ssl.SSLContext], tmp_path: Path) -> Path:
+    """Return a directory where OpenSSL finds the test CA by its hash, as in /etc/ssl/certs."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl isn't installed")
     shutil.copy(ca[0], tmp_path / "ca.pem")
     subprocess.run(["openssl", "rehash", str(tmp_path)], check=True)
-    monkeypatch.setattr(module, "SYSTEM_CA_DIRECTORY", tmp_path)
+    return tmp_path
+
+
+def test_the_systems_ca_certificates_are_read_on_demand(
+    server: Server,
+    make_client: MakeClient,
+    ca: tuple[str, ssl.SSLContext],
+    hashed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SYSTEM_CA_DIRECTORY", hashed)
     server.script = over_tls(ca[1], lambda connection, number: server.respond(connection, OK))
     client = make_client()
 
     assert client._adapter._tls.get_ca_certs() == []
+    assert post(client, f"https://127.0.0.1:{server.port}").status == 202
+
+
+def test_a_configured_directory_of_ca_certificates_is_trusted(
+    server: Server, make_client: MakeClient, ca: tuple[str, ssl.SSLContext], hashed: Path
+) -> None:
+    server.script = over_tls(ca[1], lambda connection, number: server.respond(connection, OK))
+    client = make_client(REQUESTS_CA_BUNDLE=str(hashed))
+
     assert post(client, f"https://127.0.0.1:{server.port}").status == 202
 
 
