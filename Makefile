@@ -34,6 +34,9 @@ bench: $(VENV)/dev ## compare with the baselines and update docs/performance.md;
 bench-quick: $(VENV)/dev ## run a short benchmark and print the results; under two minutes, needs wrk
 	$(BIN)/python -m bench --quick
 
+starts: $(VENV)/dev ## start the function 1,080 times under load, with one worker and with two: every worker responds, SIGTERM ends it
+	$(BIN)/python -m bench.starts
+
 faults: $(VENV)/dev ## run the chaos test: 10,000 callouts in each delivery mode while faults are injected
 	$(BIN)/python -m chaos
 
@@ -69,4 +72,4 @@ $(VENV)/dev: $(VENV)/emulator requirements-dev.txt
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test slow lint check fuzz faults bench bench-quick preview screenshots cldr format lock
+.PHONY: help run test slow lint check fuzz faults starts bench bench-quick preview screenshots cldr format lock

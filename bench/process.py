@@ -56,6 +56,13 @@ class ServerProcess:
             self._process.kill()
             self._process.wait()
 
+    def terminate(self, timeout: float) -> int | None:
+        """Send SIGTERM and return the exit status. Raise TimeoutExpired if the process doesn't end in time."""
+        if self._process is None:
+            return None
+        self._process.terminate()
+        return self._process.wait(timeout)
+
     def output(self) -> str:
         return self._output_file.read_text("utf-8", "replace")
 
