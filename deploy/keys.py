@@ -64,7 +64,7 @@ def _signing_keys(gcloud: Gcloud, deployment: Deployment) -> list[str]:
 
 
 def signing_keys_of(version: Any) -> list[str]:
-    """Return the keys in a version as gcloud prints it. Raises ValueError if one is malformed, or if there is none."""
+    """Return the keys in a version as gcloud prints it. Raise ValueError if one is malformed, or if there is none."""
     stored = base64.urlsafe_b64decode(text(version["payload"]["data"])).decode().split()
     for key in stored or [""]:
         parse_signing_key(key)  # raises ValueError

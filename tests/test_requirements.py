@@ -29,7 +29,7 @@ class Layer(NamedTuple):
 
 LAYERS = [
     Layer("requirements", ("main.py", "settings.py", "runtime", "notice")),
-    Layer("emulator/requirements", ("emulator", "deploy", "doctor", "auth0")),
+    Layer("emulator/requirements", ("emulator", "audit", "deploy", "doctor", "auth0")),
     Layer("requirements-dev", ("bench", "chaos", "scripts", "tests")),
 ]
 FOR_TESTS = {PROJECT_ROOT / "emulator" / "testing.py"}  # the fixtures that a user's own tests import
