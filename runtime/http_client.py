@@ -1,6 +1,6 @@
 """Outbound HTTP: POST requests over pooled connections, each abandoned at its deadline.
 
-A timeout of urllib3 bounds one read, not the name lookup, not all addresses of a host, and not a response that arrives
+A timeout of requests bounds one read, not the name lookup, not all addresses of a host, and not a response that arrives
 byte by byte. So each exchange runs in a thread of its own, and the caller waits for it no longer than its deadline.
 """
 
@@ -9,13 +9,14 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import unquote
+from typing import Any, NamedTuple
 
 import certifi
-from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout, make_headers
+import requests
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
-from urllib3.util import create_urllib3_context, parse_url
+from urllib3.util import create_urllib3_context
 
 from runtime import log
 from settings import Settings
@@ -44,7 +45,8 @@ class HttpClient:
     """A pool of keep-alive connections to one service, shared by all threads."""
 
     def __init__(self, settings: Settings) -> None:
-        self._pool = _create_pool(settings)
+        self._adapter = _Adapter(settings.threads, settings.ca_bundle)
+        self._proxies = {"https": settings.proxy} if settings.proxy else None
         self._executor = ThreadPoolExecutor(settings.threads, "http")
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, *, deadline: float) -> HttpResponse:
@@ -54,66 +56,53 @@ class HttpClient:
         """
         started, content = time.monotonic(), io.BytesIO(body)
         try:
-            headers = {**headers, "Content-Length": str(len(body))}
+            request = _build_request(url, headers, content)
             # Not bound to a name: an error would keep its connection open in a reference cycle.
-            return self._executor.submit(self._exchange, url, headers, content, deadline).result(deadline - started)
+            return self._executor.submit(self._exchange, request, deadline).result(deadline - started)
         except TimeoutError:
             raise NoResponse("no response in time", maybe_accepted=content.tell() > 0) from None
         except RuntimeError as error:  # no thread could be started
             raise NoResponse(str(error), maybe_accepted=False) from error
         except ValueError:  # its text contains the header, which may be a key
             raise NoResponse("malformed header", maybe_accepted=False) from None
-        except (HTTPError, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise NoResponse(_root_cause(error), maybe_accepted=content.tell() > 0) from error
         finally:
             content.close()  # an exchange that was abandoned before it sent the body can't send it later
             log.add_network_seconds(time.monotonic() - started)
 
-    def _exchange(self, url: str, headers: Mapping[str, str], content: io.BytesIO, deadline: float) -> HttpResponse:
+    def _exchange(self, request: requests.PreparedRequest, deadline: float) -> HttpResponse:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
-            raise TimeoutError
-        response = self._pool.urlopen(
-            "POST",
-            url,
-            body=content,
-            headers=headers,
-            timeout=Timeout(connect=min(CONNECT_TIMEOUT_SECONDS, remaining), read=remaining),
-            retries=False,
-            redirect=False,
-            preload_content=False,
-        )
+            raise requests.ConnectTimeout("no time left to connect")
+        timeout = (min(CONNECT_TIMEOUT_SECONDS, remaining), remaining)
+        response = self._adapter.send(request, stream=True, timeout=timeout, proxies=self._proxies)
         try:
-            return HttpResponse(response.status, response.headers, _read_body(response, deadline))
+            return HttpResponse(response.status_code, response.headers, _read_body(response.raw, deadline))
         except BaseException:
             response.close()
             raise
 
 
-def _create_pool(settings: Settings) -> PoolManager:
-    """Create the pool, with one TLS context for all connections: by default, each loads the CA certificates again."""
-    tls, has_system_cas = create_urllib3_context(), any(SYSTEM_CA_DIRECTORY.glob("*.0"))
-    trusted = Path(settings.ca_bundle or (SYSTEM_CA_DIRECTORY if has_system_cas else certifi.where()))
-    tls.load_verify_locations(*((None, trusted) if trusted.is_dir() else (trusted,)))
-    if not settings.proxy:
-        return PoolManager(1, maxsize=settings.threads, ssl_context=tls)
-    proxy = parse_url(settings.proxy if "://" in settings.proxy else f"http://{settings.proxy}")
-    headers = make_headers(proxy_basic_auth=unquote(proxy.auth)) if proxy.auth else None
-    return ProxyManager(
-        proxy.url, 1, proxy_headers=headers, proxy_ssl_context=tls, maxsize=settings.threads, ssl_context=tls
-    )
+def _build_request(url: str, headers: Mapping[str, str], content: io.BytesIO) -> requests.PreparedRequest:
+    """Build the request directly from known-valid parts: requests would parse and quote the URL for each email."""
+    request = requests.PreparedRequest()
+    request.method, request.url = "POST", url
+    request.body = content  # type: ignore[assignment]  # its type omits files, which requests also sends
+    request.headers = CaseInsensitiveDict({**headers, "Content-Length": str(content.getbuffer().nbytes)})
+    return request
 
 
-def _read_body(response: BaseHTTPResponse, deadline: float) -> bytes:
+def _read_body(raw: Any, deadline: float) -> bytes:
     """Return at most MAX_RESPONSE_BYTES; the connection is reused only if that is the whole body."""
     body = b""
-    while len(body) <= MAX_RESPONSE_BYTES and (chunk := response.read(CHUNK_BYTES, decode_content=True)):
+    while len(body) <= MAX_RESPONSE_BYTES and (chunk := raw.read(CHUNK_BYTES, decode_content=True)):
         body += chunk
         if time.monotonic() > deadline:
-            raise TimeoutError
+            raise requests.ReadTimeout("the response arrived too slowly")
     if len(body) > MAX_RESPONSE_BYTES:
-        response.close()
-    response.release_conn()
+        raw.close()
+    raw.release_conn()
     return body[:MAX_RESPONSE_BYTES]
 
 
@@ -124,3 +113,23 @@ def _root_cause(error: Exception) -> str:
         cause = cause.__context__
     reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
     return f"{type(cause).__name__}: {reason}"[:200]
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter, with one TLS context for all connections: by default, each loads the CA certificates again."""
+
+    def __init__(self, connections: int, ca_bundle: str) -> None:
+        self._tls = create_urllib3_context()
+        has_system_cas = any(SYSTEM_CA_DIRECTORY.glob("*.0"))
+        trusted = Path(ca_bundle or (SYSTEM_CA_DIRECTORY if has_system_cas else certifi.where()))
+        self._tls.load_verify_locations(*((None, trusted) if trusted.is_dir() else (trusted,)))
+        super().__init__(pool_connections=1, pool_maxsize=connections)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(*args, ssl_context=self._tls, proxy_ssl_context=self._tls, **kwargs)
+
+    def cert_verify(self, conn: Any, *_: Any) -> None:
+        conn.cert_reqs = "CERT_REQUIRED"  # against the TLS context's own certificates

@@ -7,10 +7,10 @@ from typing import Any
 
 import functions_framework
 import pytest
+import responses
 
 from runtime.clock import CLOCK
 from tests.conftest import SIGNING_KEY, Console, Lines, Sign
-from tests.support.fake_http import FakeHttp, fake_http
 
 MAIN = Path(__file__).parents[1] / "main.py"
 SEND = "https://api.sendgrid.com/v3/mail/send"
@@ -21,8 +21,8 @@ Call = Callable[..., tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture
-def sendgrid() -> Iterator[FakeHttp]:
-    with fake_http() as sendgrid:
+def sendgrid() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock() as sendgrid:
         yield sendgrid
 
 
@@ -50,23 +50,25 @@ def call(
     return call
 
 
-def test_the_user_is_emailed(call: Call, sendgrid: FakeHttp) -> None:
+def test_the_user_is_emailed(call: Call, sendgrid: responses.RequestsMock) -> None:
     sendgrid.post(SEND, status=202, headers={"X-Message-Id": "m1"})
 
     status, body = call(EVENT)
 
     assert (status, body["status"], body["message_id"]) == (200, "sent", "m1")
-    text = json.loads(sendgrid.calls[0].body)["content"][0]["value"]
+    text = json.loads(sendgrid.calls[0].request.body or b"")["content"][0]["value"]
     assert "The password for your Users account ada@example.com was recently changed." in text.splitlines()
 
 
-def test_a_user_without_an_address_is_skipped(call: Call, sendgrid: FakeHttp) -> None:
+def test_a_user_without_an_address_is_skipped(call: Call, sendgrid: responses.RequestsMock) -> None:
     status, body = call({"user": {}})
 
     assert (status, body["status"], body["reason"]) == (200, "skipped", "no_email")
 
 
-def test_a_failure_is_printed_without_the_address_and_raised(call: Call, sendgrid: FakeHttp, lines: Lines) -> None:
+def test_a_failure_is_printed_without_the_address_and_raised(
+    call: Call, sendgrid: responses.RequestsMock, lines: Lines
+) -> None:
     sendgrid.post(SEND, status=400, json={"errors": [{"message": "no", "field": "subject"}]})
 
     status, body = call(EVENT)
@@ -77,10 +79,10 @@ def test_a_failure_is_printed_without_the_address_and_raised(call: Call, sendgri
     assert "SendGrid rejected the email (400: no [subject])" in printed
 
 
-def test_a_callout_runs_the_action_even_if_there_are_others(call: Call, sendgrid: FakeHttp) -> None:
+def test_a_callout_runs_the_action_even_if_there_are_others(call: Call, sendgrid: responses.RequestsMock) -> None:
     sendgrid.post(SEND, status=202)
 
     _, body = call(EVENT, ACTION, "/")
 
     assert [action["status"] for action in body["actions"] if action["name"] == ACTION] == ["sent"]
-    assert [each.url for each in sendgrid.calls].count(SEND) == 1
+    assert [request.url for request, _ in sendgrid.calls].count(SEND) == 1

@@ -7,9 +7,10 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
+import requests
+import responses
 from hypothesis import given
 from hypothesis import strategies as st
-from urllib3.exceptions import ProtocolError
 
 from notice.compose import Message
 from notice.sendgrid import SendGrid, payload
@@ -22,7 +23,6 @@ from runtime.results import Result
 from runtime.secrets import Secret
 from settings import Settings
 from tests.conftest import FakeTime, MakeSettings
-from tests.support.fake_http import FakeHttp, fake_http
 
 URL = "https://api.sendgrid.com/v3/mail/send"
 KEY = f"SG.{'a' * 22}.{'b' * 43}"
@@ -67,9 +67,9 @@ class UnreadableKeys(Keys):
 
 
 @pytest.fixture
-def mock() -> Iterator[FakeHttp]:
+def mock() -> Iterator[responses.RequestsMock]:
     """Yield a fake SendGrid. Each registered response is used once, the last one repeatedly."""
-    with fake_http() as mock:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         yield mock
 
 
@@ -104,22 +104,22 @@ def errors(*pairs: tuple[str, str | None]) -> dict[str, Any]:
 # Accepted emails
 
 
-def test_an_accepted_email_is_sent(mock: FakeHttp, send: Send) -> None:
+def test_an_accepted_email_is_sent(mock: responses.RequestsMock, send: Send) -> None:
     mock.post(URL, status=202, headers={"X-Message-Id": "m" * 22})
 
     assert send() == Result("sent", message_id="m" * 22, attempts=1)
     (call,) = mock.calls
-    assert call.headers["Authorization"] == f"Bearer {KEY}"
-    assert call.headers["Content-Type"] == "application/json"
-    assert json.loads(call.body) == payload(MESSAGE, CALLOUT)
-    assert call.body.isascii()
+    assert call.request.headers["Authorization"] == f"Bearer {KEY}"
+    assert call.request.headers["Content-Type"] == "application/json"
+    assert json.loads(call.request.body or "") == payload(MESSAGE, CALLOUT)
+    assert (call.request.body or "").isascii()
 
 
 @pytest.mark.parametrize(
     "header", ["", ADDRESS, "j%2Bsmith%40example.com", f"x{KEY}", "two words", "x" * 101, "é" * 22, "<b>m</b>"]
 )
 def test_a_message_id_that_is_malformed_or_contains_a_key_is_not_reported(
-    mock: FakeHttp, send: Send, header: str
+    mock: responses.RequestsMock, send: Send, header: str
 ) -> None:
     log.redact_secret(KEY)
     mock.post(URL, status=202, headers={"X-Message-Id": header})
@@ -128,15 +128,17 @@ def test_a_message_id_that_is_malformed_or_contains_a_key_is_not_reported(
 
 
 @pytest.mark.parametrize("status", [200, 202])
-def test_a_valid_email_in_sandbox_mode_is_not_sent(mock: FakeHttp, send: Send, status: int) -> None:
+def test_a_valid_email_in_sandbox_mode_is_not_sent(mock: responses.RequestsMock, send: Send, status: int) -> None:
     mock.post(URL, status=status)
 
     assert send(sandbox=True) == Result("sandbox", attempts=1)
-    assert json.loads(mock.calls[0].body)["mail_settings"]["sandbox_mode"] == {"enable": True}
+    assert json.loads(mock.calls[0].request.body or "")["mail_settings"]["sandbox_mode"] == {"enable": True}
 
 
 @pytest.mark.parametrize("status", [200, 201])
-def test_a_success_status_other_than_202_is_a_permanent_error(mock: FakeHttp, send: Send, status: int) -> None:
+def test_a_success_status_other_than_202_is_a_permanent_error(
+    mock: responses.RequestsMock, send: Send, status: int
+) -> None:
     """For example, a login page at a wrong SENDGRID_URL responds with 200."""
     mock.post(URL, status=status, body="<html>")
 
@@ -145,7 +147,9 @@ def test_a_success_status_other_than_202_is_a_permanent_error(mock: FakeHttp, se
     assert len(mock.calls) == 1
 
 
-def test_the_eu_endpoint_is_used_if_configured(mock: FakeHttp, make_settings: MakeSettings, callout: Callout) -> None:
+def test_the_eu_endpoint_is_used_if_configured(
+    mock: responses.RequestsMock, make_settings: MakeSettings, callout: Callout
+) -> None:
     mock.post("https://api.eu.sendgrid.com/v3/mail/send", status=202)
     clock = Clock()
     sendgrid = SendGrid(make_settings(SENDGRID_URL="https://api.eu.sendgrid.com/"))
@@ -191,7 +195,7 @@ UNAUTHORIZED = f"Possible causes: an invalid API key in the secret that SENDGRID
     ],
 )
 def test_a_rejection_is_permanent_and_says_what_to_do(
-    mock: FakeHttp, send: Send, status: int, body: Any, expected: str
+    mock: responses.RequestsMock, send: Send, status: int, body: Any, expected: str
 ) -> None:
     mock.post(URL, status=status, body=body if isinstance(body, str | bytes) else json.dumps(body))
 
@@ -220,7 +224,7 @@ def test_a_rejection_is_permanent_and_says_what_to_do(
     ],
 )
 def test_the_recipient_is_rejected_only_if_every_error_is_about_it(
-    mock: FakeHttp, send: Send, fields: list[str | None], recipient_rejected: bool
+    mock: responses.RequestsMock, send: Send, fields: list[str | None], recipient_rejected: bool
 ) -> None:
     mock.post(URL, status=400, json=errors(*(("no", field) for field in fields)))
 
@@ -233,7 +237,7 @@ def test_the_recipient_is_rejected_only_if_every_error_is_about_it(
 @pytest.mark.parametrize(
     "echo", [ADDRESS, ADDRESS.upper(), "j%2Bsmith%40example.com", "other@example.org", "<security@example.com>"]
 )
-def test_an_address_in_sendgrids_response_is_redacted(mock: FakeHttp, send: Send, echo: str) -> None:
+def test_an_address_in_sendgrids_response_is_redacted(mock: responses.RequestsMock, send: Send, echo: str) -> None:
     mock.post(URL, status=400, json=errors((f"The address {echo} is bad", "personalizations.0.to")))
 
     with pytest.raises(Rejected) as caught:
@@ -243,7 +247,7 @@ def test_an_address_in_sendgrids_response_is_redacted(mock: FakeHttp, send: Send
     assert "smith" not in caught.value.message.lower()
 
 
-def test_the_reason_is_one_line_of_bounded_length(mock: FakeHttp, send: Send) -> None:
+def test_the_reason_is_one_line_of_bounded_length(mock: responses.RequestsMock, send: Send) -> None:
     mock.post(URL, status=400, json=errors(("two\r\nlines\u202e\0" + "x" * 1000, None)))
 
     with pytest.raises(Rejected) as caught:
@@ -253,7 +257,7 @@ def test_the_reason_is_one_line_of_bounded_length(mock: FakeHttp, send: Send) ->
     assert caught.value.message == f"SendGrid rejected the email (400: {reason}). {FIELDS}"
 
 
-def test_a_long_reason_is_redacted_in_linear_time(mock: FakeHttp, send: Send) -> None:
+def test_a_long_reason_is_redacted_in_linear_time(mock: responses.RequestsMock, send: Send) -> None:
     """With quadratic time, 60,000 characters would take minutes."""
     mock.post(URL, status=400, json=errors(("x" * 60_000, None)))
 
@@ -265,16 +269,18 @@ def test_a_long_reason_is_redacted_in_linear_time(mock: FakeHttp, send: Send) ->
 
 
 @pytest.mark.parametrize("body", [errors(("The provided authorization grant is invalid", None)), "<html>", ""])
-def test_a_rejected_key_is_refreshed_within_the_same_callout(mock: FakeHttp, send: Send, body: Any) -> None:
+def test_a_rejected_key_is_refreshed_within_the_same_callout(
+    mock: responses.RequestsMock, send: Send, body: Any
+) -> None:
     mock.post(URL, status=401, body=body if isinstance(body, str) else json.dumps(body))
     mock.post(URL, status=202)
 
     assert send(keys := Keys(KEY, FRESH_KEY)).status == "sent"
-    assert [call.headers["Authorization"] for call in mock.calls] == [f"Bearer {KEY}", f"Bearer {FRESH_KEY}"]
+    assert [call.request.headers["Authorization"] for call in mock.calls] == [f"Bearer {KEY}", f"Bearer {FRESH_KEY}"]
     assert keys.reads == 2
 
 
-def test_an_unchanged_key_is_not_retried(mock: FakeHttp, send: Send) -> None:
+def test_an_unchanged_key_is_not_retried(mock: responses.RequestsMock, send: Send) -> None:
     mock.post(URL, status=401)
 
     with pytest.raises(Rejected) as caught:
@@ -284,7 +290,9 @@ def test_an_unchanged_key_is_not_retried(mock: FakeHttp, send: Send) -> None:
     assert (len(mock.calls), keys.reads) == (1, 2)
 
 
-def test_a_rejected_fresh_key_is_a_permanent_error_with_sendgrids_latest_message(mock: FakeHttp, send: Send) -> None:
+def test_a_rejected_fresh_key_is_a_permanent_error_with_sendgrids_latest_message(
+    mock: responses.RequestsMock, send: Send
+) -> None:
     mock.post(URL, status=401, json=errors((INVALID_GRANT, None)))
     mock.post(URL, status=401, json=errors((NOT_LISTED, None)))
 
@@ -294,7 +302,9 @@ def test_a_rejected_fresh_key_is_a_permanent_error_with_sendgrids_latest_message
     assert (len(mock.calls), keys.reads) == (2, 2)
 
 
-def test_sendgrids_message_is_reported_even_if_the_key_cannot_be_read_again(mock: FakeHttp, send: Send) -> None:
+def test_sendgrids_message_is_reported_even_if_the_key_cannot_be_read_again(
+    mock: responses.RequestsMock, send: Send
+) -> None:
     mock.post(URL, status=401, json=errors((NOT_LISTED, None)))
 
     with pytest.raises(Unavailable) as caught:
@@ -305,7 +315,7 @@ def test_sendgrids_message_is_reported_even_if_the_key_cannot_be_read_again(mock
     )
 
 
-def test_other_errors_with_the_fresh_key_are_reported(mock: FakeHttp, send: Send) -> None:
+def test_other_errors_with_the_fresh_key_are_reported(mock: responses.RequestsMock, send: Send) -> None:
     mock.post(URL, status=401)
     mock.post(URL, status=403, json=errors(("access forbidden", None)))
 
@@ -317,7 +327,7 @@ MALFORMED = ["", "SG.short.key", KEY + "x", KEY[:-1], KEY + "\n", f"SG.{'ä' * 2
 
 
 @pytest.mark.parametrize("malformed", MALFORMED)
-def test_a_malformed_key_is_refreshed_before_sending(mock: FakeHttp, send: Send, malformed: str) -> None:
+def test_a_malformed_key_is_refreshed_before_sending(mock: responses.RequestsMock, send: Send, malformed: str) -> None:
     mock.post(URL, status=202)
 
     assert send(keys := Keys(malformed, KEY)).status == "sent"
@@ -325,7 +335,7 @@ def test_a_malformed_key_is_refreshed_before_sending(mock: FakeHttp, send: Send,
 
 
 @pytest.mark.parametrize("malformed", MALFORMED)
-def test_a_malformed_key_is_neither_sent_nor_logged(mock: FakeHttp, send: Send, malformed: str) -> None:
+def test_a_malformed_key_is_neither_sent_nor_logged(mock: responses.RequestsMock, send: Send, malformed: str) -> None:
     with pytest.raises(Unavailable) as caught:
         send(keys := Keys(malformed, malformed))
 
@@ -334,14 +344,14 @@ def test_a_malformed_key_is_neither_sent_nor_logged(mock: FakeHttp, send: Send, 
     assert not malformed or malformed not in caught.value.message + caught.value.cause
 
 
-def test_a_malformed_fresh_key_is_a_temporary_error(mock: FakeHttp, send: Send) -> None:
+def test_a_malformed_fresh_key_is_a_temporary_error(mock: responses.RequestsMock, send: Send) -> None:
     mock.post(URL, status=401)
 
     with pytest.raises(Unavailable, match="a secret is malformed"):
         send(Keys(KEY, "SG.nonsense"))
 
 
-def test_errors_never_contain_the_key(mock: FakeHttp, send: Send) -> None:
+def test_errors_never_contain_the_key(mock: responses.RequestsMock, send: Send) -> None:
     for body in (errors((f"bad key {KEY}", None)), KEY):
         log.redact_secret(KEY)
         mock.post(URL, status=400, json=body)
@@ -354,7 +364,9 @@ def test_errors_never_contain_the_key(mock: FakeHttp, send: Send) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 408, 300, 302])
-def test_a_temporary_error_is_retried_after_a_delay(mock: FakeHttp, send: Send, time: FakeTime, status: int) -> None:
+def test_a_temporary_error_is_retried_after_a_delay(
+    mock: responses.RequestsMock, send: Send, time: FakeTime, status: int
+) -> None:
     mock.post(URL, status=status, body="<html>a page</html>")
     mock.post(URL, status=202)
 
@@ -362,7 +374,9 @@ def test_a_temporary_error_is_retried_after_a_delay(mock: FakeHttp, send: Send, 
     assert time.slept == [0.4]
 
 
-def test_backoff_grows_to_a_maximum_and_stops_at_the_deadline(mock: FakeHttp, send: Send, time: FakeTime) -> None:
+def test_backoff_grows_to_a_maximum_and_stops_at_the_deadline(
+    mock: responses.RequestsMock, send: Send, time: FakeTime
+) -> None:
     mock.post(URL, status=503, json=errors(("down", None)))
 
     with pytest.raises(Unavailable) as caught:
@@ -376,7 +390,7 @@ def test_backoff_grows_to_a_maximum_and_stops_at_the_deadline(mock: FakeHttp, se
     assert not caught.value.maybe_accepted
 
 
-def test_backoff_is_reduced_by_up_to_half_at_random(mock: FakeHttp, send: Send, time: FakeTime) -> None:
+def test_backoff_is_reduced_by_up_to_half_at_random(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
     mock.post(URL, status=503)
     mock.post(URL, status=202)
     time.random = 0.5
@@ -386,7 +400,7 @@ def test_backoff_is_reduced_by_up_to_half_at_random(mock: FakeHttp, send: Send, 
     assert time.slept == pytest.approx([0.3])
 
 
-def test_at_most_eight_attempts_are_made(mock: FakeHttp, send: Send, time: FakeTime) -> None:
+def test_at_most_eight_attempts_are_made(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
     mock.post(URL, status=503)
 
     with pytest.raises(Unavailable, match="503"):
@@ -397,7 +411,7 @@ def test_at_most_eight_attempts_are_made(mock: FakeHttp, send: Send, time: FakeT
 
 @pytest.mark.parametrize(("seconds_left", "attempts"), [(0.69, 1), (0.71, 2)])
 def test_no_attempt_starts_without_enough_time_left(
-    mock: FakeHttp, send: Send, time: FakeTime, seconds_left: float, attempts: int
+    mock: responses.RequestsMock, send: Send, time: FakeTime, seconds_left: float, attempts: int
 ) -> None:
     mock.post(URL, status=503)
 
@@ -418,7 +432,7 @@ def test_no_attempt_starts_without_enough_time_left(
     ],
 )
 def test_the_wait_that_sendgrid_requests_is_honored(
-    mock: FakeHttp, send: Send, time: FakeTime, headers: dict[str, str], delay: float
+    mock: responses.RequestsMock, send: Send, time: FakeTime, headers: dict[str, str], delay: float
 ) -> None:
     mock.post(URL, status=429, headers=headers)
     mock.post(URL, status=202)
@@ -428,7 +442,9 @@ def test_the_wait_that_sendgrid_requests_is_honored(
     assert time.slept == [delay]
 
 
-def test_retry_after_is_honored_for_any_temporary_error(mock: FakeHttp, send: Send, time: FakeTime) -> None:
+def test_retry_after_is_honored_for_any_temporary_error(
+    mock: responses.RequestsMock, send: Send, time: FakeTime
+) -> None:
     mock.post(URL, status=503, headers={"Retry-After": "2"})
     mock.post(URL, status=202)
 
@@ -451,7 +467,7 @@ def test_retry_after_is_honored_for_any_temporary_error(mock: FakeHttp, send: Se
     ],
 )
 def test_an_invalid_or_past_retry_after_leaves_the_backoff(
-    mock: FakeHttp, send: Send, time: FakeTime, status: int, headers: dict[str, str]
+    mock: responses.RequestsMock, send: Send, time: FakeTime, status: int, headers: dict[str, str]
 ) -> None:
     mock.post(URL, status=status, headers=headers)
     mock.post(URL, status=202)
@@ -471,7 +487,7 @@ def test_an_invalid_or_past_retry_after_leaves_the_backoff(
     ],
 )
 def test_a_wait_past_the_deadline_is_returned_without_waiting(
-    mock: FakeHttp, send: Send, time: FakeTime, headers: dict[str, str], retry_after: int
+    mock: responses.RequestsMock, send: Send, time: FakeTime, headers: dict[str, str], retry_after: int
 ) -> None:
     mock.post(URL, status=429, headers=headers)
 
@@ -482,7 +498,7 @@ def test_a_wait_past_the_deadline_is_returned_without_waiting(
     assert time.slept == []
 
 
-def test_the_wait_is_rounded_up_to_whole_seconds(mock: FakeHttp, send: Send, time: FakeTime) -> None:
+def test_the_wait_is_rounded_up_to_whole_seconds(mock: responses.RequestsMock, send: Send, time: FakeTime) -> None:
     time.advance(0.25)
     mock.post(URL, status=429, headers={"X-RateLimit-Reset": "1800000060"})
 
@@ -515,8 +531,8 @@ def test_any_response_yields_a_known_error(body: bytes, status: int) -> None:
 # No response
 
 
-def test_a_missing_response_is_retried(mock: FakeHttp, send: Send) -> None:
-    mock.post(URL, body=ProtocolError("reset"))
+def test_a_missing_response_is_retried(mock: responses.RequestsMock, send: Send) -> None:
+    mock.post(URL, body=requests.ConnectionError("reset"))
     mock.post(URL, status=202)
 
     assert send() == Result("sent", attempts=2)

@@ -7,8 +7,9 @@ from typing import Any
 
 import google.auth
 import pytest
+import requests
+import responses
 from google.auth.exceptions import DefaultCredentialsError, RefreshError
-from urllib3.exceptions import ProtocolError
 
 from runtime.cloud_tasks import CloudTasksClient
 from runtime.errors import Unavailable
@@ -16,7 +17,6 @@ from runtime.http_client import HttpResponse, NoResponse
 from runtime.signature import SignedHeaders
 from settings import Settings
 from tests.conftest import FakeTime, Lines, MakeSettings
-from tests.support.fake_http import FakeHttp, fake_http
 
 QUEUE = "projects/p/locations/europe-west3/queues/notices"
 EMULATOR = "http://127.0.0.1:1"
@@ -26,8 +26,8 @@ SIGNED = SignedHeaders("msg_1", 1_800_000_000, ("v1,a", "v1,b"))
 
 
 @pytest.fixture
-def mock() -> Iterator[FakeHttp]:
-    with fake_http() as mock:
+def mock() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         yield mock
 
 
@@ -53,13 +53,13 @@ def add(client: CloudTasksClient, time: FakeTime, remaining: float = 5.5) -> boo
 
 
 def test_a_task_has_the_callouts_own_bytes_and_headers(
-    mock: FakeHttp, client: CloudTasksClient, time: FakeTime
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime
 ) -> None:
     mock.post(URL, json={})
 
     assert add(client, time) is True
     (call,) = mock.calls
-    assert json.loads(call.body) == {
+    assert json.loads(call.request.body or "") == {
         "task": {
             "name": f"{QUEUE}/tasks/{'0' * 64}-notify",
             "dispatchDeadline": "60s",
@@ -80,18 +80,20 @@ def test_a_task_has_the_callouts_own_bytes_and_headers(
             },
         }
     }
-    assert "Authorization" not in call.headers
+    assert "Authorization" not in call.request.headers
 
 
-def test_a_task_whose_name_is_taken_is_already_queued(mock: FakeHttp, client: CloudTasksClient, time: FakeTime) -> None:
+def test_a_task_whose_name_is_taken_is_already_queued(
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime
+) -> None:
     mock.post(URL, status=409, json={"error": {"status": "ALREADY_EXISTS"}})
 
     assert add(client, time) is False
 
 
-@pytest.mark.parametrize("ambiguous", [{"body": ProtocolError("reset")}, {"status": 500}, {"status": 503}])
+@pytest.mark.parametrize("ambiguous", [{"body": requests.ConnectionError("reset")}, {"status": 500}, {"status": 503}])
 def test_a_task_that_an_earlier_attempt_may_have_created_is_new(
-    mock: FakeHttp, client: CloudTasksClient, time: FakeTime, ambiguous: dict[str, Any]
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime, ambiguous: dict[str, Any]
 ) -> None:
     mock.post(URL, **ambiguous)
     mock.post(URL, status=429)
@@ -102,7 +104,7 @@ def test_a_task_that_an_earlier_attempt_may_have_created_is_new(
 
 @pytest.mark.parametrize("status", [403, 404, 429])
 def test_a_name_taken_after_a_rejected_attempt_is_a_duplicate(
-    mock: FakeHttp, client: CloudTasksClient, time: FakeTime, status: int
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime, status: int
 ) -> None:
     mock.post(URL, status=status)
     mock.post(URL, status=409)
@@ -128,7 +130,7 @@ def test_an_attempt_without_a_response_leaves_time_for_another(
 
 
 def test_a_failure_is_retried_and_logged(
-    mock: FakeHttp, client: CloudTasksClient, time: FakeTime, lines: Lines
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime, lines: Lines
 ) -> None:
     mock.post(URL, status=503, json={"error": {"status": "UNAVAILABLE", "message": "a text"}})
     mock.post(URL, json={})
@@ -141,7 +143,7 @@ def test_a_failure_is_retried_and_logged(
 
 
 def test_the_backoff_is_reduced_by_up_to_half_at_random(
-    mock: FakeHttp, client: CloudTasksClient, time: FakeTime
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime
 ) -> None:
     mock.post(URL, status=503)
     mock.post(URL, json={})
@@ -154,7 +156,7 @@ def test_the_backoff_is_reduced_by_up_to_half_at_random(
 
 @pytest.mark.parametrize(("remaining", "attempts"), [(100, 5), (0.79, 3), (0, 1)])
 def test_attempts_are_limited_by_number_and_by_the_deadline(
-    mock: FakeHttp, client: CloudTasksClient, time: FakeTime, remaining: float, attempts: int
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime, remaining: float, attempts: int
 ) -> None:
     mock.post(URL, status=500)
 
@@ -167,7 +169,7 @@ def test_attempts_are_limited_by_number_and_by_the_deadline(
 
 
 def test_a_task_that_cloud_tasks_rejects_as_invalid_is_not_retried(
-    mock: FakeHttp, client: CloudTasksClient, time: FakeTime
+    mock: responses.RequestsMock, client: CloudTasksClient, time: FakeTime
 ) -> None:
     mock.post(URL, status=400, json={"error": {"status": "INVALID_ARGUMENT"}})
 
@@ -198,12 +200,12 @@ def _one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"status": 400, "body": "[" * 60_000}, "400 no reason given"),
         ({"status": 302}, "302 no reason given"),
         ({"status": 201}, "201 no reason given"),
-        ({"body": ProtocolError("slow")}, "ProtocolError: slow"),
+        ({"body": requests.ReadTimeout("slow")}, "ReadTimeout: slow"),
     ],
 )
 @pytest.mark.usefixtures("_one_attempt")
 def test_any_other_response_is_unavailable_with_its_cause(
-    mock: FakeHttp,
+    mock: responses.RequestsMock,
     client: CloudTasksClient,
     time: FakeTime,
     response: dict[str, Any],
@@ -247,7 +249,7 @@ def google_client(make_settings: MakeSettings, time: FakeTime, monkeypatch: pyte
 
 
 def test_requests_to_google_have_an_access_token_which_is_cached_while_valid(
-    mock: FakeHttp, google_client: CloudTasksClient, time: FakeTime, credentials: Credentials
+    mock: responses.RequestsMock, google_client: CloudTasksClient, time: FakeTime, credentials: Credentials
 ) -> None:
     mock.post(GOOGLE_URL, json={})
     add(google_client, time)
@@ -259,12 +261,12 @@ def test_requests_to_google_have_an_access_token_which_is_cached_while_valid(
     time.advance(1)
     add(google_client, time)
 
-    tokens = [call.headers["Authorization"] for call in mock.calls]
+    tokens = [call.request.headers["Authorization"] for call in mock.calls]
     assert tokens == ["Bearer token-1"] * 3 + ["Bearer token-2"]
 
 
 def test_a_stale_token_is_used_while_it_cannot_be_refreshed(
-    mock: FakeHttp, google_client: CloudTasksClient, time: FakeTime, credentials: Credentials
+    mock: responses.RequestsMock, google_client: CloudTasksClient, time: FakeTime, credentials: Credentials
 ) -> None:
     mock.post(GOOGLE_URL, json={})
     add(google_client, time)
@@ -272,7 +274,7 @@ def test_a_stale_token_is_used_while_it_cannot_be_refreshed(
     time.advance(60)
 
     assert add(google_client, time)
-    assert mock.calls[1].headers["Authorization"] == "Bearer token-1"
+    assert mock.calls[1].request.headers["Authorization"] == "Bearer token-1"
 
 
 def test_waiting_for_a_token_respects_the_deadline(
@@ -289,7 +291,7 @@ def test_waiting_for_a_token_respects_the_deadline(
 
 
 def test_a_failure_to_get_a_token_is_unavailable(
-    mock: FakeHttp, google_client: CloudTasksClient, time: FakeTime, credentials: Credentials
+    mock: responses.RequestsMock, google_client: CloudTasksClient, time: FakeTime, credentials: Credentials
 ) -> None:
     credentials.error = RefreshError("metadata server: a text")  # type: ignore[no-untyped-call]
 

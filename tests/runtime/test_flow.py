@@ -10,6 +10,7 @@ from typing import Any
 
 import functions_framework
 import pytest
+import responses
 from flask import Request, Response
 from werkzeug.test import EnvironBuilder
 
@@ -21,7 +22,6 @@ from runtime.secret_sources import TemporaryError
 from runtime.secrets import SecretCache
 from settings import Settings
 from tests.conftest import SIGNING_KEY, Console, FakeTime, Lines, MakeSettings, Sign
-from tests.support.fake_http import FakeHttp, fake_http
 
 ADDRESS = "j+smith@example.com"
 EVENT: dict[str, Any] = {"tenant": {"id": "acme"}, "user": {"user_id": "auth0|1", "email": ADDRESS}}
@@ -593,18 +593,20 @@ def queue_flow(make_settings: MakeSettings, time: FakeTime, monkeypatch: pytest.
 
 
 @pytest.fixture
-def tasks() -> Iterator[FakeHttp]:
-    with fake_http() as mock:
+def tasks() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         yield mock
 
 
-def test_each_action_becomes_a_task(queue_flow: Flow, tasks: FakeHttp, make_request: Callable[..., Request]) -> None:
+def test_each_action_becomes_a_task(
+    queue_flow: Flow, tasks: responses.RequestsMock, make_request: Callable[..., Request]
+) -> None:
     tasks.post(TASKS, json={})
 
     status, body = parsed(queue_flow.handle_callout(make_request()))
 
     assert (status, body["status"]) == (202, "queued")
-    urls = [json.loads(call.body)["task"]["httpRequest"]["url"] for call in tasks.calls]
+    urls = [json.loads(call.request.body or "")["task"]["httpRequest"]["url"] for call in tasks.calls]
     assert urls == ["https://deliver.example.com/first", "https://deliver.example.com/second"]
     duplicate = parsed(queue_flow.handle_callout(make_request()))
     assert (duplicate[0], duplicate[1]["status"]) == (200, "duplicate")
@@ -612,7 +614,7 @@ def test_each_action_becomes_a_task(queue_flow: Flow, tasks: FakeHttp, make_requ
 
 
 def test_a_task_queued_by_another_instance_is_a_duplicate(
-    queue_flow: Flow, tasks: FakeHttp, make_request: Callable[..., Request]
+    queue_flow: Flow, tasks: responses.RequestsMock, make_request: Callable[..., Request]
 ) -> None:
     tasks.post(TASKS, status=409)
 
@@ -622,7 +624,7 @@ def test_a_task_queued_by_another_instance_is_a_duplicate(
 
 
 def test_an_unavailable_queue_is_503_and_the_retry_queues_the_missing_tasks(
-    queue_flow: Flow, tasks: FakeHttp, make_request: Callable[..., Request], time: FakeTime
+    queue_flow: Flow, tasks: responses.RequestsMock, make_request: Callable[..., Request], time: FakeTime
 ) -> None:
     tasks.post(TASKS, json={})
     for _ in range(5):
@@ -632,7 +634,7 @@ def test_an_unavailable_queue_is_503_and_the_retry_queues_the_missing_tasks(
     status, body = parsed(queue_flow.handle_callout(make_request()))
     assert (status, body["error"]["code"]) == (503, "queue_unavailable")
     assert parsed(queue_flow.handle_callout(make_request()))[1]["status"] == "queued"
-    actions = [json.loads(call.body)["task"]["name"].rpartition("-")[2] for call in tasks.calls]
+    actions = [json.loads(call.request.body or "")["task"]["name"].rpartition("-")[2] for call in tasks.calls]
     assert actions == ["first", *["second"] * 6]
 
 
