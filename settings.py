@@ -204,17 +204,11 @@ _proxy_url = _text("isn't a valid proxy URL", PROXY.fullmatch)
 
 def _language(available: Collection[str] | None) -> Callable[[str], str]:
     """Return a parser for a language tag whose primary subtag must be that of an available tag."""
-
-    def parse(text: str) -> str:
-        if available is not None:
-            primary = text.replace("_", "-").split("-")[0].lower()
-            if primary not in {tag.split("-")[0] for tag in available}:
-                raise ValueError(f"isn't an available language ({', '.join(sorted(available))})")
-        elif not LANGUAGE.fullmatch(text):
-            raise ValueError("isn't a language tag")
-        return text
-
-    return parse
+    if available is None:
+        return _text("isn't a language tag", LANGUAGE.fullmatch)
+    primary_subtags = {tag.split("-")[0] for tag in available}
+    problem = f"isn't an available language ({', '.join(sorted(available))})"
+    return _text(problem, lambda text: text.replace("_", "-").split("-")[0].lower() in primary_subtags)
 
 
 def _split_list(text: str) -> frozenset[str]:

@@ -86,12 +86,8 @@ def _format(language: Language, key: str, **values: str) -> str:
 
 def _isolate(language: Language, value: str) -> str:
     """Wrap a value in Unicode directional isolates if its direction may differ from the surrounding text's."""
-    needs_isolate = language.direction == "rtl" or (not value.isascii() and _has_right_to_left(value))
-    return f"\u2068{value}\u2069" if needs_isolate else value
-
-
-def _has_right_to_left(text: str) -> bool:
-    return any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
+    has_rtl = not value.isascii() and any(unicodedata.bidirectional(char) in ("R", "AL") for char in value)
+    return f"\u2068{value}\u2069" if has_rtl or language.direction == "rtl" else value
 
 
 def _isolate_phrase(language: Language, phrase: str) -> str:

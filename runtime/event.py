@@ -52,8 +52,7 @@ class JsonObject(Mapping[str, Any]):
     _known: ClassVar[dict[str, _FieldType]] = {}
 
     def __init_subclass__(cls) -> None:
-        hints = cls.__annotations__.items()
-        cls._known = {name: _field_type(hint) for name, hint in hints}
+        cls._known = {name: _field_type(hint) for name, hint in cls.__annotations__.items()}
 
     def __init__(self, value: Mapping[str, Any], path: str, warn: Warn) -> None:
         fields = {name: _freeze(field, warn) for name, field in value.items() if name not in self._known}

@@ -236,11 +236,10 @@ def _tenant_id(event: Any) -> str | None:
     """Return the tenant ID of a not-yet-validated event, so that a tenant that isn't allowed gets 401 before any
     validation error.
     """
-    try:
-        tenant = event["tenant"]["id"]
-    except (TypeError, KeyError):
-        return None
-    return tenant if isinstance(tenant, str) else None
+    match event:
+        case {"tenant": {"id": str(tenant)}}:
+            return tenant
+    return None
 
 
 def _bind_log_context(event: Event) -> None:

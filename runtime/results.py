@@ -35,9 +35,6 @@ class Outcome(NamedTuple):
     duration_ms: float
     error: NoticeError | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "status": self.result.status, "duration_ms": self.duration_ms}
-
     def write_log(self) -> None:
         error, result = self.error, self.result
         log.write(
@@ -61,7 +58,8 @@ def combine(callout: Callout, outcomes: list[Outcome], seconds: float) -> JsonRe
     `seconds` is the flow's total duration.
     """
     stats = {"total_ms": milliseconds(seconds), "network_ms": milliseconds(log.network_seconds())}
-    common = {"id": callout.id, "stats": stats, "actions": [outcome.to_json() for outcome in outcomes]}
+    actions = [{"name": each.name, "status": each.result.status, "duration_ms": each.duration_ms} for each in outcomes]
+    common = {"id": callout.id, "stats": stats, "actions": actions}
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if errors:
         response = http.error_response(max(errors, key=lambda error: ERROR_PRECEDENCE.get(error.status, 2)))

@@ -110,14 +110,12 @@ class SigningKeys:
 
     def _parse(self, text: str) -> list[bytes]:
         """Return every valid key in the secret; log each malformed key once."""
-        keys, errors = [], []
+        keys, is_new, self._reported = [], text != self._reported, text
         for number, encoded in enumerate(text.split(), 1):
             try:
                 keys.append(parse_signing_key(encoded))
             except ValueError as error:
-                errors.append(f"skipping key {number} of CALLOUT_SIGNING_KEY: {error}")
-        if self._reported != text:
-            self._reported = text
-            for message in errors:
-                log.write("ERROR", message, code="malformed_signing_key")
+                if is_new:
+                    message = f"skipping key {number} of CALLOUT_SIGNING_KEY: {error}"
+                    log.write("ERROR", message, code="malformed_signing_key")
         return keys
