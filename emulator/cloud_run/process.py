@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -40,7 +40,12 @@ class FunctionProcess:
         source: Path = PROJECT_ROOT / "main.py",
     ) -> None:
         self._journal, self._environment, self._target, self._source = journal, environment, target, source
-        self.port = free_port()
+        reservation = reserve_port()
+        self.port = reservation.getsockname()[1]
+        if sys.platform == "linux":
+            weakref.finalize(self, reservation.close)
+        else:  # the process couldn't listen on the port
+            reservation.close()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output: list[str] = []
         self.process: Child[str] | None = None
@@ -106,16 +111,29 @@ class FunctionProcess:
 
 
 def free_port() -> int:
-    """Return a free port for a process that is about to start.
+    """Return a free port for a process that is about to start."""
+    with reserve_port() as reservation:
+        port: int = reservation.getsockname()[1]
+        return port
 
-    The port is below the ephemeral range (from 32,768), so that no outgoing connection takes it before the process
-    listens. Concurrent processes, such as parallel tests, start searching 100 ports apart.
+
+def reserve_port() -> socket.socket:
+    """Return a socket bound to a free port, which no other call returns until the socket is closed.
+
+    On Linux, a server that sets SO_REUSEADDR, such as gunicorn, can listen on the port meanwhile. The port is below the
+    ephemeral range (from 32,768), so that no outgoing connection takes it. Concurrent processes, such as parallel
+    tests, start searching 100 ports apart.
     """
     while True:
         port = 20_000 + (100 * os.getpid() + next(_requests)) % 12_000
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+        reservation = socket.socket()
+        try:
+            reservation.bind(("127.0.0.1", port))
+        except OSError:
+            reservation.close()
+        else:
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            return reservation
 
 
 _requests = itertools.count()
