@@ -37,8 +37,8 @@ bench-quick: $(VENV)/dev ## run a short benchmark and print the results; under t
 starts: $(VENV)/dev ## start the function 1,080 times under load, with one worker and with two: every worker responds, SIGTERM ends it
 	$(BIN)/python -m bench.starts
 
-faults: $(VENV)/dev ## run the chaos test: 10,000 callouts in each delivery mode while faults are injected
-	$(BIN)/python -m chaos
+faults: $(VENV)/dev ## run the chaos test: 10,000 callouts in each delivery mode while faults are injected, and the baseline
+	$(BIN)/python -m chaos --baseline
 
 preview: $(VENV)/dev ## render the email in every language, light and dark, 320 and 600 px wide, on one page
 	@$(BIN)/python -m scripts.preview

@@ -65,7 +65,7 @@ QUEUED = "password-notice (queue mode)"
 
 def candidates(work: Path, upstreams: Upstreams, tree: Path = ROOT) -> dict[str, Candidate]:
     """Install all candidates and return them by name. `tree` is the source folder of password-notice."""
-    sample_action, product = _install_sample_action(), _install_product(work / "product", tree)
+    sample_action, product = install_sample_action(), _install_product(work / "product", tree)
     sendgrid = {
         "SENDGRID_URL": upstreams.sendgrid_url,
         "SENDER_EMAIL": "security@example.com",
@@ -178,7 +178,7 @@ def _install_product(folder: Path, tree: Path) -> Path:
     return folder
 
 
-def _install_sample_action() -> Path:
+def install_sample_action() -> Path:
     """Install the sample Action. Its npm packages are kept between runs."""
     folder = ROOT / ".work" / "bench" / "sample_action"
     expected = (CANDIDATES / "sample_action" / "package.json").read_text()

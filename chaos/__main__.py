@@ -1,35 +1,54 @@
 """Send thousands of callouts through the real processes while faults are injected into everything around them.
 
-    python -m chaos --mode direct|queue|both|load --callouts 10000 --seed 1
+    python -m chaos --mode direct|queue|both|load --callouts 10000 --seed 1 --baseline
 
-Prints the outcome of the callouts and how often each fault was injected. Exits with 1 if a notice was lost, duplicated
-without a known reason, or got an invalid response. The seed determines the order of callouts and faults; their timing
-depends on the machine.
+Prints the outcome of the callouts and how often each fault was injected. With --baseline, also runs Auth0's SendGrid
+sample Action with the same password changes and SendGrid faults, and compares the outcomes. Exits with 1 if a notice
+was lost, duplicated without a known reason, or got an invalid response, and with 2 if the run couldn't be completed.
+The seed determines the order of callouts and faults; their timing depends on the machine.
 """
 
 import argparse
 import random
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from bench.soak import run as run_soak
-from chaos.checker import CheckResult, check
+from chaos.baseline import run_samples
+from chaos.checker import check
 from chaos.client import Client, kinds
 from chaos.environment import Environment, Mode
+from chaos.report import Outcome, comparison, print_mode, summarize
 from chaos.request import ChaosCallout
-from chaos.scenarios import Durations, Scenarios
+from chaos.scenarios import Durations, Injection, Scenarios
 from chaos.scenarios import run as run_scenarios
 from chaos.traffic import Traffic
+from emulator.auth0.runtime import TRIGGER_TIMEOUT_SECONDS
 
 CALLOUTS_PER_SECOND = 45.0
 MIN_SECONDS = 12.0
 DRAIN_SECONDS = 180.0
 FULL, SHORT = Durations(hang=60.0, outage=25.0), Durations(hang=2.0, outage=9.0)
+SHORT_TRIGGER_TIMEOUT_SECONDS = 5.0  # for the sample Action; longer than any fault that isn't a hang
 FULL_RUN_CALLOUTS = 1000  # a shorter run has no time for long hangs and outages
-MAX_SHOWN = 10
 MODE_HELP = "delivery mode to test, or load for a soak test without faults (default: both)"
+BASELINE_HELP = "also run Auth0's SendGrid sample Action with the SendGrid faults of the first mode; npm installs axios"
+
+
+@dataclass(frozen=True)
+class ModeRun:
+    """A finished run of one mode. `injections` are SendGrid's faults, and `injected` counts all of them."""
+
+    passed: bool
+    outcome: Outcome
+    injections: Sequence[Injection]
+    injected: Counter[str]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,43 +56,85 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--mode", choices=["direct", "queue", "both", "load"], default="both", help=MODE_HELP)
     parser.add_argument("--callouts", type=int, default=10_000, help="number of callouts per mode (default: 10000)")
     parser.add_argument("--seed", type=int, default=1, help="random seed for callouts and faults (default: 1)")
+    parser.add_argument("--baseline", action="store_true", help=BASELINE_HELP)
     options = parser.parse_args(arguments)
     if options.mode == "load":
         return 0 if run_soak() else 1
     modes: list[Mode] = ["direct", "queue"] if options.mode == "both" else [options.mode]
-    return 0 if all([run(mode, options.callouts, options.seed) for mode in modes]) else 1  # noqa: C419  (run every mode)
+    try:
+        runs = [run(mode, options.callouts, options.seed) for mode in modes]
+        if options.baseline:
+            compare(runs, options.callouts, options.seed)
+    except subprocess.CalledProcessError as error:
+        print(f"the baseline wasn't run: npm can't install axios ({error})", file=sys.stderr)
+        return 2
+    return 0 if all(each.passed for each in runs) else 1
 
 
-def run(mode: Mode, count: int, seed: int) -> bool:
-    """Run one mode and print the results. Return whether the contract held."""
-    started, rng = time.monotonic(), random.Random(seed)  # noqa: S311  (reproducible, not secret)
-    callouts = [ChaosCallout(number, kind) for number, kind in enumerate(kinds(count, rng))]
+def run(mode: Mode, count: int, seed: int) -> ModeRun:
+    """Run one mode and print the results."""
+    started, rng, callouts = time.monotonic(), *_draw(count, seed)
     with Environment(mode) as environment:
-        _run_traffic(environment, callouts, rng, seed)
+        injections = _run_traffic(environment, callouts, rng, seed)
         is_empty = environment.finish(DRAIN_SECONDS)
         result = check(environment, callouts)
     print(f"{mode} mode, {count} callouts, seed {seed}: {time.monotonic() - started:.0f} s\n")
-    _print_table(environment, callouts, result)
-    tasks = environment.cloud_tasks.tasks()
+    print_mode(environment, callouts, result)
+    tasks, recorder = environment.cloud_tasks.tasks(), environment.recorder
     if tasks:
         print(f"{len(tasks)} tasks left in the queue")
-    return result.passed and is_empty and not environment.recorder.dropped and not environment.recorder.unexpected_lines
+    reported = {callout.address for callout in callouts if callout.forwarder_error}
+    outcome = summarize(f"password-notice, {mode} mode", callouts, recorder.emails, reported)
+    passed = result.passed and is_empty and not recorder.dropped and not recorder.unexpected_lines
+    return ModeRun(passed, outcome, injections, recorder.injected)
 
 
-def _run_traffic(environment: Environment, callouts: Sequence[ChaosCallout], rng: random.Random, seed: int) -> None:
-    """Send all callouts and inject faults at the same time."""
+def compare(runs: Sequence[ModeRun], count: int, seed: int) -> None:
+    """Run the sample Actions with the SendGrid faults of the first run, and print all outcomes."""
+    first, started = runs[0], time.monotonic()
+    _, callouts = _draw(count, seed)
+    timeout = TRIGGER_TIMEOUT_SECONDS if count >= FULL_RUN_CALLOUTS else SHORT_TRIGGER_TIMEOUT_SECONDS
+    samples = run_samples(callouts, _callouts_per_second(count), first.injections, timeout)
+    print(f"baseline, {count} callouts, seed {seed}: {time.monotonic() - started:.0f} s\n")
+    print(comparison([*(each.outcome for each in runs), *samples]))
+    print(
+        f"\nThe sample Action got the SendGrid faults of {first.outcome.name}. These faults have no counterpart there:"
+    )
+    others = {fault for each in runs for fault in each.injected if not fault.startswith("SendGrid: ")}
+    print("\n".join(f"  {fault}" for fault in sorted(others)), flush=True)
+
+
+def _draw(count: int, seed: int) -> tuple[random.Random, list[ChaosCallout]]:
+    """Return the callouts that the seed determines, and the random numbers for everything else."""
+    rng = random.Random(seed)  # noqa: S311  (reproducible, not secret)
+    return rng, [ChaosCallout(number, kind) for number, kind in enumerate(kinds(count, rng))]
+
+
+def _callouts_per_second(count: int) -> float:
+    return min(CALLOUTS_PER_SECOND, count / MIN_SECONDS)
+
+
+def _run_traffic(
+    environment: Environment, callouts: Sequence[ChaosCallout], rng: random.Random, seed: int
+) -> list[Injection]:
+    """Send all callouts and inject faults at the same time. Return SendGrid's faults."""
     count = len(callouts)
-    traffic = Traffic(callouts, min(CALLOUTS_PER_SECOND, count / MIN_SECONDS))
+    traffic = Traffic(callouts, _callouts_per_second(count))
     client = Client(environment)
     durations = FULL if count >= FULL_RUN_CALLOUTS or environment.mode == "direct" else SHORT
     scenarios = Scenarios(environment, traffic, client, rng, durations)
-    faults = threading.Thread(target=run_scenarios, args=(scenarios, traffic, rng), daemon=True)
+
     cleaner = threading.Thread(target=_discard_emails, args=(environment, traffic), daemon=True)
-    for thread in (faults, cleaner):
-        thread.start()
-    traffic.run(lambda callout: client.run(callout, f"{seed}/{callout.number}"))
-    for thread in (faults, cleaner):
-        thread.join()
+    cleaner.start()
+    with ThreadPoolExecutor(1, "faults") as pool:
+        faults = pool.submit(run_scenarios, scenarios, traffic, rng)
+        try:
+            traffic.run(lambda callout: client.run(callout, f"{seed}/{callout.number}"))
+        finally:
+            traffic.stop()
+        faults.result()
+    cleaner.join()
+    return scenarios.injections
 
 
 def _discard_emails(environment: Environment, traffic: Traffic) -> None:
@@ -81,44 +142,6 @@ def _discard_emails(environment: Environment, traffic: Traffic) -> None:
     while not traffic.is_over:
         environment.sendgrid.clear()
         time.sleep(0.5)
-
-
-def _print_table(environment: Environment, callouts: Sequence[ChaosCallout], result: CheckResult) -> None:
-    recorder = environment.recorder
-    attempts = sum(len(callout.attempts) for callout in callouts)
-    by_forwarder = sum(callout.kind == "forwarder" for callout in callouts)
-    _print_rows(
-        [
-            (f"callouts, {by_forwarder} of them by the forwarder", len(callouts)),
-            ("attempts", attempts),
-            ("emails", sum(recorder.emails[callout.address] for callout in callouts)),
-            ("lost", len(result.lost)),
-            ("acknowledged but unsent", len(result.unsent)),
-            ("duplicates", sum(result.duplicates.values()) + len(result.unexplained)),
-            *((f"  {reason}", count) for reason, count in sorted(result.duplicates.items())),
-            ("  unexplained", len(result.unexplained)),
-            ("contract violations", len(result.violations)),
-            ("tasks dropped by Cloud Tasks", recorder.dropped),
-            ("notices abandoned by deliver", len(recorder.abandoned)),
-            ("output lines that aren't log entries", len(recorder.unexpected_lines)),
-            ("reported to Auth0 as failed but sent", _failed_but_sent(environment, callouts)),
-        ]
-    )
-    _print_rows([("fault", "injected"), *sorted(recorder.injected.items())])
-    for lines in (result.lost, result.unexplained, result.violations, recorder.unexpected_lines):
-        for line in lines[:MAX_SHOWN]:
-            print(f"  {line}")
-
-
-def _failed_but_sent(environment: Environment, callouts: Iterable[ChaosCallout]) -> int:
-    emails = environment.recorder.emails
-    return sum(bool(callout.forwarder_error) and emails[callout.address] > 0 for callout in callouts)
-
-
-def _print_rows(rows: Sequence[tuple[str, int | str]]) -> None:
-    for name, value in rows:
-        print(f"{name:<60}{value:>9}")
-    print(flush=True)
 
 
 if __name__ == "__main__":

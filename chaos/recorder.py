@@ -18,6 +18,7 @@ class Recorder(Journal):
         super().__init__()
         self.emails: Counter[str] = Counter()  # by address
         self.hidden_acceptances: defaultdict[str, list[str]] = defaultdict(list)  # by address: faults that hid one
+        self.sendgrid_requests = 0
         self.timeouts: Counter[str] = Counter()  # by webhook-id: attempts that the function logged as timed out
         self.unanswered_deliveries: Counter[str] = Counter()  # by idempotency key: no response from `deliver`
         self.completed_deliveries: Counter[str] = Counter()  # by idempotency key: deliveries acknowledged by `deliver`
@@ -54,6 +55,7 @@ class Recorder(Journal):
         """Count the exchange; it follows the accepted email's entry on the same thread."""
         address, self._exchange.address = getattr(self._exchange, "address", ""), ""
         self._count_fault("SendGrid", data)
+        self.sendgrid_requests += 1
         if address and data["fault"]:
             self.hidden_acceptances[address].append(data["fault"])
 

@@ -40,19 +40,32 @@ class Durations:
 
 
 @dataclass(frozen=True)
+class Injection:
+    """A fault of SendGrid, injected once `callout` callouts had started, for `seconds` or until it was consumed."""
+
+    callout: int
+    fault: Fault
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Scenario:
     name: str
     run: Callable[[], None]
 
 
 class Scenarios:
-    """All scenarios. A callout survives `tolerable` ones, but can lose one attempt to a `disruptive` one."""
+    """All scenarios. A callout survives `tolerable` ones, but can lose one attempt to a `disruptive` one.
+
+    `injections` are the faults of SendGrid so far.
+    """
 
     def __init__(
         self, environment: Environment, traffic: Traffic, client: Client, rng: random.Random, durations: Durations
     ) -> None:
         self._environment, self._traffic, self._client, self._rng = environment, traffic, client, rng
         self._durations, self._probes, self._recovered_at = durations, 0, time.monotonic()
+        self.injections: list[Injection] = []
         self.tolerable = [*self._sendgrid(), *self._sendgrid_outages(), *self._secrets(), *self._rotations()]
         self.tolerable.append(Scenario("output not read", self._recorded(self._unread_output, "output: not read")))
         self.disruptive = [
@@ -212,6 +225,9 @@ class Scenarios:
     def _long_outage(self, deliver: Instance) -> None:
         """Cause an outage longer than all attempts of one delivery, and kill an instance halfway."""
         deadline, killed = time.monotonic() + self._durations.outage, False
+        self._record_injection(
+            self._environment.sendgrid.faults, fault("unavailable", count=None), self._durations.outage
+        )
         names = ["server error", "bad gateway", "unavailable", "too many requests, no hint"]
         while time.monotonic() < deadline:
             if not self._environment.sendgrid.faults.pending():
@@ -228,7 +244,9 @@ class Scenarios:
         """Return a step that injects the fault into the next 1 to `max_count` requests."""
 
         def run() -> None:
-            faults.add(replace(injected, count=self._rng.randint(1, max_count)))
+            brief = replace(injected, count=self._rng.randint(1, max_count))
+            self._record_injection(faults, brief, FAULT_TIMEOUT_SECONDS)
+            faults.add(brief)
             self._wait_until(lambda: not faults.pending(), FAULT_TIMEOUT_SECONDS)
             faults.clear()
 
@@ -239,12 +257,18 @@ class Scenarios:
 
         def run() -> None:
             time.sleep(max(0.0, self._recovered_at + MIN_RECOVERY_SECONDS - time.monotonic()))
-            faults.add(replace(injected, count=None))
-            time.sleep(self._rng.uniform(0.3, MAX_OUTAGE_SECONDS))
+            outage, seconds = replace(injected, count=None), self._rng.uniform(0.3, MAX_OUTAGE_SECONDS)
+            self._record_injection(faults, outage, seconds)
+            faults.add(outage)
+            time.sleep(seconds)
             faults.clear()
             self._recovered_at = time.monotonic()
 
         return run
+
+    def _record_injection(self, faults: Faults, injected: Fault, seconds: float) -> None:
+        if faults is self._environment.sendgrid.faults:
+            self.injections.append(Injection(self._traffic.started, injected, seconds))
 
     def _recorded(self, run: Callable[[], None], name: str, count: int = 1) -> Callable[[], None]:
         """Return a step that also records a fault that no emulated service counts."""

@@ -19,10 +19,11 @@ class Traffic:
         self.started = self.accepted = 0
         self.changed = threading.Condition()
         self._active: set[int] = set()
+        self._is_stopped = False
 
     @property
     def is_over(self) -> bool:
-        return self.started == len(self.callouts)
+        return self._is_stopped or self.started == len(self.callouts)
 
     def run(self, send: Callable[[ChaosCallout], None]) -> None:
         """Send all callouts and wait until they finish. Raise whatever `send` raises."""
@@ -31,9 +32,17 @@ class Traffic:
             futures = []
             for number, callout in enumerate(self.callouts):
                 time.sleep(max(0.0, started + number * self._interval - time.monotonic()))
+                if self._is_stopped:
+                    break
                 futures.append(pool.submit(self._send, send, callout))
             for future in futures:
                 future.result()
+
+    def stop(self) -> None:
+        """Send no more callouts."""
+        with self.changed:
+            self._is_stopped = True
+            self.changed.notify_all()
 
     def active(self) -> frozenset[int]:
         with self.changed:
@@ -44,9 +53,15 @@ class Traffic:
         with self.changed:
             return self.changed.wait_for(lambda: condition() or self.is_over, seconds)
 
+    def wait_for_start(self, count: int) -> None:
+        """Wait until `count` callouts have started, or all."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.started >= count or self.is_over)
+
     def _send(self, send: Callable[[ChaosCallout], None], callout: ChaosCallout) -> None:
-        with self._tracked(callout):
-            send(callout)
+        if not self._is_stopped:
+            with self._tracked(callout):
+                send(callout)
 
     @contextmanager
     def _tracked(self, callout: ChaosCallout) -> Iterator[None]:

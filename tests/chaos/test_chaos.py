@@ -1,15 +1,20 @@
-"""A short chaos run, and tests of the checks that it relies on."""
+"""A short chaos run, its baseline, and tests of the checks that it relies on."""
 
+import subprocess
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from bench.candidate import install_sample_action
 from chaos.__main__ import main
+from chaos.baseline import run_samples
 from chaos.checker import CheckResult, check
 from chaos.environment import Environment, Mode
 from chaos.recorder import Recorder
 from chaos.request import Attempt, ChaosCallout, Kind
+from chaos.scenarios import Injection
+from emulator.sendgrid.faults import fault
 
 SENT = Attempt(1, 2, 200, "sent")
 UNAVAILABLE = Attempt(1, 2, 503, "mail_unavailable")
@@ -19,6 +24,28 @@ UNAVAILABLE = Attempt(1, 2, 503, "mail_unavailable")
 def test_no_notice_is_lost_or_duplicated_without_a_reason(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--mode", mode, "--callouts", "120", "--seed", "7"]) == 0, capsys.readouterr().out
     assert "lost                                                                0" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def _sample_action() -> None:
+    try:
+        install_sample_action()
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"npm can't install axios: {error}")
+
+
+@pytest.mark.usefixtures("_sample_action")
+@pytest.mark.parametrize(
+    ("name", "lost", "unreported"),
+    [("server error", 3, [3, 3]), ("timeout", 3, [0, 3]), ("accepted, then reset", 0, [0, 0])],
+)
+def test_the_sample_action_loses_each_notice_that_sendgrid_does_not_accept_at_once(
+    name: str, lost: int, unreported: list[int]
+) -> None:
+    changes = [ChaosCallout(number, "forwarder") for number in range(10)]
+    outcomes = run_samples(changes, 20.0, [Injection(0, fault(name, count=3), 60.0)], timeout=5.0)
+    assert [(each.changes, each.lost, each.duplicated) for each in outcomes] == 2 * [(10, lost, 0)]
+    assert [each.unreported for each in outcomes] == unreported
 
 
 class FinishedRun:
