@@ -30,6 +30,7 @@ from chaos.scenarios import Durations, Injection, Scenarios
 from chaos.scenarios import run as run_scenarios
 from chaos.traffic import Traffic
 from emulator.auth0.runtime import TRIGGER_TIMEOUT_SECONDS
+from emulator.cloud_run.process import FunctionError
 
 CALLOUTS_PER_SECOND = 45.0
 MIN_SECONDS = 12.0
@@ -65,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs = [run(mode, options.callouts, options.seed) for mode in modes]
         if options.baseline:
             compare(runs, options.callouts, options.seed)
+    except FunctionError as error:
+        print(f"the run was stopped, so it shows nothing about notices: {error}", file=sys.stderr)
+        return 2
     except subprocess.CalledProcessError as error:
         print(f"the baseline wasn't run: npm can't install axios ({error})", file=sys.stderr)
         return 2
@@ -72,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(mode: Mode, count: int, seed: int) -> ModeRun:
-    """Run one mode and print the results."""
+    """Run one mode and print the results. Raise FunctionError if an instance didn't start."""
     started, rng, callouts = time.monotonic(), *_draw(count, seed)
     with Environment(mode) as environment:
         injections = _run_traffic(environment, callouts, rng, seed)
@@ -124,10 +128,17 @@ def _run_traffic(
     durations = FULL if count >= FULL_RUN_CALLOUTS or environment.mode == "direct" else SHORT
     scenarios = Scenarios(environment, traffic, client, rng, durations)
 
+    def inject_faults() -> None:
+        try:
+            run_scenarios(scenarios, traffic, rng)
+        except BaseException:  # without this instance, every further callout would be lost
+            traffic.stop()
+            raise
+
     cleaner = threading.Thread(target=_discard_emails, args=(environment, traffic), daemon=True)
     cleaner.start()
     with ThreadPoolExecutor(1, "faults") as pool:
-        faults = pool.submit(run_scenarios, scenarios, traffic, rng)
+        faults = pool.submit(inject_faults)
         try:
             traffic.run(lambda callout: client.run(callout, f"{seed}/{callout.number}"))
         finally:

@@ -30,9 +30,13 @@ UNAUTHENTICATED_RESPONSES = {(401, "invalid_signature"), (503, "secret_unavailab
 
 @dataclass
 class CheckResult:
-    """Callouts that violate the contract. `duplicates` counts surplus emails by reason."""
+    """Callouts that violate the contract. `duplicates` counts surplus emails by reason.
+
+    `unanswered` callouts sent no email and got no response at all: the function was down, or the machine too slow.
+    """
 
     lost: list[str] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
     unsent: list[str] = field(default_factory=list)
     duplicates: Counter[str] = field(default_factory=Counter)
     unexplained: list[str] = field(default_factory=list)
@@ -40,7 +44,7 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
-        return not (self.lost or self.unsent or self.unexplained or self.violations)
+        return not (self.lost or self.unanswered or self.unsent or self.unexplained or self.violations)
 
 
 def check(environment: Environment, callouts: Sequence[ChaosCallout]) -> CheckResult:
@@ -48,7 +52,8 @@ def check(environment: Environment, callouts: Sequence[ChaosCallout]) -> CheckRe
     for callout in callouts:
         emails = environment.recorder.emails[callout.address]
         if callout.expects_email and not emails:
-            result.lost.append(_describe(callout))
+            is_answered = any(attempt.status for attempt in callout.attempts)
+            (result.lost if is_answered else result.unanswered).append(_describe(callout))
             if any(attempt.is_accepted for attempt in callout.attempts):
                 result.unsent.append(_describe(callout))
         if emails > 1:

@@ -6,14 +6,16 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
+from http.client import HTTPConnection, HTTPException
 from typing import Self
 
 from chaos.front_end import FrontEnd
 from chaos.recorder import Recorder
-from emulator.cloud_run.process import FunctionProcess
+from emulator.cloud_run.process import FunctionError, FunctionProcess
 
 GRACE_SECONDS = 10.0  # between Cloud Run's SIGTERM and SIGKILL
+RESPONSE_TIMEOUT_SECONDS = 20.0  # of an instance that listens, for its first response
 HANDOVER_SECONDS = 0.3  # for the old instance to start on the requests already sent to it
 
 
@@ -21,7 +23,7 @@ class Instance:
     """Context manager that runs one instance at a time. Intervals are in monotonic seconds.
 
     During `crashes`, from a kill until the next instance listens, requests may be cut off. During `replacements`, a new
-    instance with an empty idempotency cache takes over.
+    instance with an empty idempotency cache takes over. Each start raises FunctionError if it doesn't respond.
     """
 
     def __init__(self, recorder: Recorder, environment: Mapping[str, str], target: str) -> None:
@@ -74,6 +76,7 @@ class Instance:
 
     def _start(self, function: FunctionProcess) -> None:
         function.start()
+        _require_response(function, self._target)
         started = time.monotonic()
         self.replacements.append((started, started))
         self._front_end.route_to(function.port)
@@ -81,3 +84,17 @@ class Instance:
 
     def _new(self) -> FunctionProcess:
         return FunctionProcess(self._recorder, self._environment, target=self._target)
+
+
+def _require_response(function: FunctionProcess, target: str) -> None:
+    """Raise FunctionError if the function doesn't respond: its main process listens before its worker runs."""
+    connection = HTTPConnection("127.0.0.1", function.port, timeout=RESPONSE_TIMEOUT_SECONDS)
+    with closing(connection):
+        try:
+            connection.request("GET", "/")
+            connection.getresponse().read()
+        except (OSError, HTTPException) as error:
+            output = "\n".join(function.output)
+            function.stop(signal.SIGKILL)
+            message = f"{target} listens, but didn't respond to its first request ({type(error).__name__}):\n{output}"
+            raise FunctionError(message) from None

@@ -60,6 +60,7 @@ def print_mode(environment: Environment, callouts: Sequence[ChaosCallout], resul
             ("attempts", attempts),
             ("emails", sum(recorder.emails[callout.address] for callout in callouts)),
             ("lost", len(result.lost)),
+            ("unknown: no attempt got a response", len(result.unanswered)),
             ("acknowledged but unsent", len(result.unsent)),
             ("duplicates", sum(result.duplicates.values()) + len(result.unexplained)),
             *((f"  {reason}", count) for reason, count in sorted(result.duplicates.items())),
@@ -72,7 +73,7 @@ def print_mode(environment: Environment, callouts: Sequence[ChaosCallout], resul
         ]
     )
     _print_rows([("fault", "injected"), *sorted(recorder.injected.items())])
-    for lines in (result.lost, result.unexplained, result.violations, recorder.unexpected_lines):
+    for lines in (result.lost, result.unanswered, result.unexplained, result.violations, recorder.unexpected_lines):
         for line in lines[:MAX_SHOWN]:
             print(f"  {line}")
 

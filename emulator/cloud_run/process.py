@@ -106,8 +106,10 @@ class FunctionProcess:
                 time.sleep(0.01)
             else:
                 return
-        self.stop(signal.SIGKILL) if self.process and self.process.poll() is None else self.stop()
-        raise FunctionError("the function didn't start:\n" + "\n".join(self.output))
+        is_running = self.process is not None and self.process.poll() is None
+        self.stop(signal.SIGKILL) if is_running else self.stop()
+        cause = f"it didn't listen within {START_TIMEOUT_SECONDS:g} s" if is_running else "it exited"
+        raise FunctionError(f"the function didn't start: {cause}\n" + "\n".join(self.output))
 
 
 def free_port() -> int:

@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+import chaos.__main__
 from bench.candidate import install_sample_action
 from chaos.__main__ import main
 from chaos.baseline import run_samples
@@ -13,7 +14,7 @@ from chaos.checker import CheckResult, check
 from chaos.environment import Environment, Mode
 from chaos.recorder import Recorder
 from chaos.request import Attempt, ChaosCallout, Kind
-from chaos.scenarios import Injection
+from chaos.scenarios import Injection, Scenarios
 from emulator.sendgrid.faults import fault
 
 SENT = Attempt(1, 2, 200, "sent")
@@ -24,6 +25,22 @@ UNAVAILABLE = Attempt(1, 2, 503, "mail_unavailable")
 def test_no_notice_is_lost_or_duplicated_without_a_reason(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--mode", mode, "--callouts", "120", "--seed", "7"]) == 0, capsys.readouterr().out
     assert "lost                                                                0" in capsys.readouterr().out
+
+
+def test_a_run_is_stopped_if_the_function_does_not_start_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def kill(scenarios: Scenarios, *_: object) -> None:
+        monkeypatch.setattr("emulator.cloud_run.process.START_TIMEOUT_SECONDS", 0.0)
+        scenario = next(each for each in scenarios.disruptive if each.name == "SIGKILL")
+        scenario.run()
+
+    monkeypatch.setattr(chaos.__main__, "run_scenarios", kill)
+    monkeypatch.setattr(chaos.__main__, "Client", lambda _: SimpleNamespace(run=lambda *_: None))
+    assert main(["--mode", "direct", "--callouts", "100"]) == 2
+    captured = capsys.readouterr()
+    assert "the run was stopped" in captured.err
+    assert "lost" not in captured.out
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +99,12 @@ def test_a_callout_without_an_email_is_lost(run: FinishedRun) -> None:
     run.callout(UNAVAILABLE, emails=0)
     result = run.check()
     assert (len(result.lost), len(result.unsent), result.passed) == (1, 0, False)
+
+
+def test_a_callout_without_any_response_is_not_reported_as_lost(run: FinishedRun) -> None:
+    run.callout(Attempt(1, 8, 0), Attempt(9, 16, 0), emails=0)
+    result = run.check()
+    assert (result.lost, len(result.unanswered), result.passed) == ([], 1, False)
 
 
 def test_a_success_without_an_email_is_acknowledged_but_unsent(run: FinishedRun) -> None:
