@@ -273,7 +273,9 @@ def test_a_task_is_abandoned_after_five_timeouts_that_may_have_been_accepted(two
         two_actions.send(callout)
         wait_until(lambda: 200 in email_attempts(two_actions, callout))
     two_actions.drain()
-    assert email_attempts(two_actions, callout) == [503, 503, 503, 503, 200]
+    *timeouts, last = email_attempts(two_actions, callout)
+    assert (set(timeouts), last) == ({503}, 200)
+    # On a busy machine, an attempt can time out while it reads its secrets: SendGrid can't have accepted that one.
     assert len(two_actions.emails_to(address)) == 5
     line = two_actions.find_log_line(
         lambda fields: fields.get("callout") == callout.id and fields.get("status") == "abandoned"
