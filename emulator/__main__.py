@@ -113,6 +113,7 @@ Listening (press Ctrl-C to stop):
   function        {emulator.function.url}
   SendGrid        {emulator.sendgrid.url}
   Secret Manager  {emulator.secret_manager.url}
+  Auth0's log     {emulator.tenant_log.url}
 {_queue(emulator)}  page and API    {server.url}
 
 Send another event:

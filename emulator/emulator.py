@@ -14,10 +14,12 @@ import urllib3
 from emulator.auth0.action_file import ActionFile
 from emulator.auth0.runtime import FakeAuth0
 from emulator.auth0.samples import example
+from emulator.auth0.tenant_log_api import FakeTenantLog
 from emulator.auth0.users import SENDER_DOMAIN
 from emulator.cloud_run.process import PROJECT_ROOT
 from emulator.cloud_run.service import PUBLIC, FakeCloudRun
 from emulator.cloud_tasks.server import FakeCloudTasks
+from emulator.core.journal import Journal
 from emulator.core.source import SourceError
 from emulator.fault_toggles import FaultToggles
 from emulator.runs.run import Run
@@ -80,6 +82,7 @@ class Emulator:
         self.cloud_tasks = FakeCloudTasks(self.journal) if delivery == "queue" else None
         self.action = ActionFile(action, self.journal)
         self.auth0 = FakeAuth0(self.action.path, self.journal, {})
+        self.tenant_log = FakeTenantLog(self.auth0.log, Journal())  # its readers belong to no run
         self.keys = Keys(self.sendgrid, self.secret_manager, self.auth0.secrets)
         self.settings = self._settings(environment or {})
         self.services = list(self._services(delivery, source))
@@ -98,7 +101,7 @@ class Emulator:
     def parts(self) -> list[AbstractContextManager[object]]:
         """Return everything that has to be started, in order."""
         queue = [self.cloud_tasks] if self.cloud_tasks else []
-        return [self.secret_manager, self.sendgrid, *queue, *self.services, self.action, self.auth0]
+        return [self.secret_manager, self.sendgrid, *queue, *self.services, self.action, self.auth0, self.tenant_log]
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -187,6 +190,7 @@ class Emulator:
             self.sendgrid.reset()
             self.secret_manager.clear()
             self.run_history.reset()
+            self.auth0.log.clear()
             self.journal.clear()
             self._initialize()
             self.journal.record("emulator.reset")
@@ -219,12 +223,14 @@ class Emulator:
     def _fault_toggles(self) -> FaultToggles:
         parts = {
             "SendGrid": self.sendgrid.faults,
+            "Delivery": self.sendgrid.log.faults,
             "Secret Manager": self.secret_manager.faults,
             "Callout": self.function.callout_faults,
             "Function": self.function.faults,
         }
         queue = {"Cloud Tasks": self.cloud_tasks.faults} if self.cloud_tasks else {}
-        return FaultToggles(self.journal, parts | queue)
+        logs = {"Auth0's log": self.tenant_log.faults, "SendGrid's log": self.sendgrid.log_faults}
+        return FaultToggles(self.journal, parts | queue | logs)
 
     def _initialize(self) -> None:
         """Do the one-time setup of production: the queue, the verified senders, the function's URL, and the keys."""

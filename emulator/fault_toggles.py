@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from emulator.auth0 import tenant_log_api
 from emulator.cloud_run import faults as cloud_run_faults
 from emulator.cloud_tasks import server as cloud_tasks
 from emulator.core.faults import Fault, Faults
 from emulator.core.journal import Journal
 from emulator.secret_manager import server as secret_manager
+from emulator.sendgrid import email_log
 from emulator.sendgrid import faults as sendgrid_faults
 
 Json = dict[str, Any]
@@ -18,10 +20,13 @@ Json = dict[str, Any]
 # By part and name, in the order of the page.
 FAULTS: Mapping[str, Mapping[str, Fault]] = {
     "SendGrid": sendgrid_faults.FAULTS,
+    "Delivery": email_log.FAULTS,
     "Secret Manager": secret_manager.FAULTS,
     "Callout": cloud_run_faults.CALLOUT_FAULTS,
     "Function": cloud_run_faults.FAULTS,
     "Cloud Tasks": cloud_tasks.FAULTS,
+    "Auth0's log": tenant_log_api.FAULTS,
+    "SendGrid's log": sendgrid_faults.LOG_FAULTS,
 }
 
 
@@ -97,6 +102,6 @@ class FaultToggles:
 
 
 def _fault(part: str, name: str, count: int | None) -> Fault:
-    if part == "SendGrid":
+    if part in ("SendGrid", "SendGrid's log"):
         return sendgrid_faults.fault(name, count=count)
     return replace(FAULTS[part][name], count=count)

@@ -1,4 +1,4 @@
-"""Run the forwarder Action on Node.js as Auth0's runtime does, and record the tenant log."""
+"""Run the forwarder Action on Node.js as Auth0's runtime does, and record it in the tenant's log."""
 
 import json
 import os
@@ -7,13 +7,14 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, Self, cast
 
+from emulator.auth0 import tenant_log
 from emulator.core.child import Child
 from emulator.core.journal import Journal
 from emulator.core.node import node
@@ -51,13 +52,15 @@ class FakeAuth0:
     """The fake Auth0, a context manager that runs the Action in the file `code`; `run` is thread-safe.
 
     The first execution starts an instance of the runtime. It is replaced if the file changes, if it exits, or if an
-    execution exceeds `timeout` seconds. `secrets` are the Action's secrets and can be changed at any time.
+    execution exceeds `timeout` seconds. `secrets` are the Action's secrets and can be changed at any time. `log` is the
+    tenant's log.
     """
 
     def __init__(
         self, code: Path, journal: Journal, secrets: dict[str, str], *, timeout: float = TRIGGER_TIMEOUT_SECONDS
     ) -> None:
         self.code, self.journal, self.secrets, self.timeout = code, journal, secrets, timeout
+        self.log = tenant_log.TenantLog()
         self._instance: _Instance | None = None
         self._instances: list[_Instance] = []
         self._lock = threading.Lock()
@@ -82,7 +85,8 @@ class FakeAuth0:
         execution = _execution(run, _mask(response, secrets))
         sent = {name: value for name, value in event.items() if name != "secrets"}
         self.journal.record("auth0.execution", action=self.code.name, started=started, event=sent, **asdict(execution))
-        self.journal.record("auth0.log", execution=run, **_log_entry(event, execution, self.code.name))
+        for record in _log_records(event, execution, self.code.name, started):
+            self.journal.record("auth0.log", execution=run, **self.log.add(record))
         return execution
 
     def _execute(self, request: Json) -> Json:
@@ -287,44 +291,9 @@ def _mask(value: Any, secrets: Mapping[str, str]) -> Any:
     return mask(value)
 
 
-def _log_entry(event: Mapping[str, Any], execution: Execution, action: str) -> Json:
-    """Return the tenant log entry: scp (password changed), or actions_execution_failed if the Action failed."""
-    has_failed = execution.error is not None
-    email = _text(event, "user", "email")
-    changed = {"title": "Change Password", "body": {}, "email": email}
-    return {
-        "type": "actions_execution_failed" if has_failed else "scp",
-        "log_id": uuid.uuid4().hex,
-        "tenant_name": _text(event, "tenant", "id"),
-        "environment_name": "emulator",
-        "client_name": "",
-        "connection": _text(event, "connection", "name"),
-        "description": f"{action}: {execution.error['message']}" if execution.error else "",
-        "ip": _text(event, "request", "ip"),
-        "strategy": _text(event, "connection", "strategy"),
-        "strategy_type": "database",
-        "user_id": _text(event, "user", "user_id"),
-        "user_name": email,
-        "details": _failure_details(execution, action) if has_failed else changed,
-    }
-
-
-def _failure_details(execution: Execution, action: str) -> Json:
-    return {
-        "trigger_id": "post-change-password",
-        "execution_id": execution.id,
-        "action_id": action,
-        "action_name": action,
-        "version_id": "draft",
-        "binding_id": action,
-        "error_class": execution.status,
-        "action_error": execution.error,
-    }
-
-
-def _text(event: Mapping[str, Any], *path: str) -> str:
-    """Return the string at `path`, or an empty one if there is none: the event can be arbitrary JSON."""
-    value: Any = event
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, str) else ""
+def _log_records(event: Mapping[str, Any], execution: Execution, action: str, started: float) -> Iterator[Json]:
+    """Yield the records in the tenant's log: the change, and the failure if the Action failed."""
+    yield tenant_log.change(event, started)
+    if execution.error is not None:
+        details = {"execution_id": execution.id, "error_class": execution.status, "action_error": execution.error}
+        yield tenant_log.failure(event, time.time(), action, details)

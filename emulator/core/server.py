@@ -61,6 +61,10 @@ class Server:
     def receive(self, environ: Environ, body: bytes) -> None:
         """Do something with a request before a fault can delay or drop it; by default, nothing."""
 
+    def take_fault(self, environ: Environ) -> Fault | None:  # noqa: ARG002  (for a server with faults of its own)
+        """Return the fault for a request, if any."""
+        return self.faults.take()
+
     def drop_connections(self) -> None:
         """Close all keep-alive connections, as a service does with idle ones."""
         for connection in list(self._http.connections):
@@ -107,7 +111,7 @@ class _Handler(WSGIRequestHandler):
             self._send(Response(json.dumps({"error": FOREIGN}), 403, content_type="application/json"))
             return
         owner.receive(environ, body)
-        fault = owner.faults.take()
+        fault = owner.take_fault(environ)
         if fault is not None and fault.kind == "delay":
             owner.stopping.wait(fault.seconds)
         response = _respond(owner.app, environ, fault)

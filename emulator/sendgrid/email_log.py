@@ -8,6 +8,7 @@ import operator
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +20,8 @@ from emulator.sendgrid.errors import SendGridError
 
 Json = dict[str, Any]
 
-MAX_LIMIT, DEFAULT_LIMIT, MAX_EVENTS = 1000, 10, 100
+MAX_LIMIT, DEFAULT_LIMIT = 1000, 10
+KEPT_RECORDS = 50_000
 RETENTION_SECONDS = 30 * 86_400
 # The scope that the log needs isn't documented; this is the one of the older Email Activity API.
 SCOPE = "messages.read"
@@ -33,6 +35,7 @@ REASONS = {
     "blocked": "554 5.7.1 Message rejected because of the sending IP's reputation.",
     "dropped": "Invalid",
 }
+BOUNCE_BYPASSES = ("bypass_bounce_management", "bypass_list_management")
 BOUNCED_BEFORE = "Bounced Address"
 
 # What can happen to an email after SendGrid has accepted it: the faults of `EmailLog.faults`.
@@ -57,9 +60,13 @@ _EQUAL = re.compile(r"(\w+)\s*=\s*'([^']*)'")
 class Record:
     """An email in the log. Its status becomes `status` at `at` (Unix seconds); until then, it is processed."""
 
-    email: Email
-    to: str
     message_id: str  # sg_message_id
+    accepted_at: float  # Unix seconds
+    sender: str
+    to: str
+    subject: str
+    categories: tuple[str, ...]
+    custom_args: Mapping[str, str]
     status: str
     at: float
     reason: str = ""
@@ -67,39 +74,38 @@ class Record:
     def status_at(self, now: float) -> str:
         return self.status if now >= self.at else "processed"
 
-    @property
-    def categories(self) -> list[str]:
-        return [*self.email.request.get("categories", []), *self.email.envelope.get("categories", [])]
-
     def summary(self, now: float) -> Json:
         """Return the email as POST /v3/logs lists it."""
         status = self.status_at(now)
         found = {
-            "from_email": self.email.sender["email"],
+            "from_email": self.sender,
             "sg_message_id": self.message_id,
-            "subject": self.email.subject,
+            "subject": self.subject,
             "to_email": self.to,
             "status": status,
-            "sg_message_id_created_at": _format(self.email.time),
+            "sg_message_id_created_at": _format(self.accepted_at),
         }
         return {**found, **({"reason": self.reason} if self.reason and status != "processed" else {})}
 
     def details(self, now: float) -> Json:
         """Return the email as GET /v3/logs/{sg_message_id} shows it."""
-        events = [("processed", self.email.time)]
+        events = [("processed", self.accepted_at)]
         events += [(self.status, self.at)] if self.status_at(now) == self.status else []
         shown = [{"event": name, "timestamp": _format(at)} for name, at in events]
-        own = {"events": shown[:MAX_EVENTS], "category": self.categories, "custom_args": self.email.custom_args}
+        own = {"events": shown, "category": list(self.categories), "custom_args": dict(self.custom_args)}
         return {**self.summary(now), **own}
 
 
 @dataclass
 class EmailLog:
-    """What became of each accepted email. Add faults to `faults` to decide it for the next emails. Thread-safe."""
+    """What became of each accepted email. Add faults to `faults` to decide it for the next emails. Thread-safe.
+
+    The latest KEPT_RECORDS are kept.
+    """
 
     clock: Callable[[], float] = time.time
     faults: Faults = field(default_factory=Faults)
-    _records: list[Record] = field(default_factory=list)
+    _records: deque[Record] = field(default_factory=lambda: deque(maxlen=KEPT_RECORDS))
     _bounced: set[str] = field(default_factory=set)  # addresses, in lowercase
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -129,9 +135,9 @@ class EmailLog:
             raise _bad_request("query must be a string", "query")
         now = self.clock()
         matches = [_clause(text.strip(), now) for text in query.split(" AND ")] if query else []
-        kept = [record for record in self.records() if record.email.time >= now - RETENTION_SECONDS]
+        kept = [record for record in self.records() if record.accepted_at >= now - RETENTION_SECONDS]
         found = [record for record in kept if all(match(record) for match in matches)]
-        found.sort(key=lambda record: record.email.time, reverse=True)
+        found.sort(key=lambda record: record.accepted_at, reverse=True)
         return {"messages": [record.summary(now) for record in found[:limit]]}
 
     def find(self, message_id: str) -> Json | None:
@@ -140,25 +146,38 @@ class EmailLog:
         return None if found is None else found.details(self.clock())
 
     def _record(self, email: Email, number: int, to: str) -> Record:
-        message_id = f"{email.message_id}.recvd-emulator-{email.index}.{number}"
-        fault, mail_settings = self.faults.take(), email.request.get("mail_settings", {})
-        is_bypassed = any(
-            mail_settings.get(name, {}).get("enable") for name in ("bypass_bounce_management", "bypass_list_management")
+        status, at, reason = self._outcome(email, to)
+        return Record(
+            message_id=f"{email.message_id}.recvd-emulator-{email.index}.{number}",
+            accepted_at=email.time,
+            sender=email.sender["email"],
+            to=to,
+            subject=email.subject,
+            categories=(*email.request.get("categories", []), *email.envelope.get("categories", [])),
+            custom_args=email.custom_args,
+            status=status,
+            at=at,
+            reason=reason,
         )
+
+    def _outcome(self, email: Email, to: str) -> tuple[str, float, str]:
+        """Return the final status, since when, and why."""
+        fault, settings = self.faults.take(), email.request.get("mail_settings", {})
+        is_bypassed = any(settings.get(name, {}).get("enable") for name in BOUNCE_BYPASSES)
         if to.lower() in self._bounced and not is_bypassed:
-            return Record(email, to, message_id, "dropped", email.time, BOUNCED_BEFORE)
+            return "dropped", email.time, BOUNCED_BEFORE
         if fault is None or fault.name == LATE:
-            return Record(email, to, message_id, "delivered", email.time + (fault.seconds if fault else 0.0))
+            return "delivered", email.time + (fault.seconds if fault else 0.0), ""
         if fault.name == "bounced":
             self._bounced.add(to.lower())
-        return Record(email, to, message_id, fault.name, email.time, REASONS[fault.name])
+        return fault.name, email.time, REASONS[fault.name]
 
 
 def _clause(text: str, now: float) -> Callable[[Record], bool]:
     """Return the predicate of one clause of a query. Raise SendGridError if it isn't supported."""
     if found := _TIME.fullmatch(text):
         compare, bound = _OPERATORS[found[1]], _parse(found[2])
-        return lambda record: bool(compare(record.email.time, bound))
+        return lambda record: bool(compare(record.accepted_at, bound))
     if found := _LIST.fullmatch(text):
         wanted = set(re.findall(r"'([^']*)'", found[2]))
         if found[1] == "categories":

@@ -54,6 +54,17 @@ FAULTS: Mapping[str, Fault] = {
     )
 }
 
+# The faults of reading the log; `fault` returns them too.
+LOG_FAULTS: Mapping[str, Fault] = {
+    name: replace(FAULTS[name], summary=summary)
+    for name, summary in (
+        ("wrong key", "401: the API key is invalid, expired, or revoked"),
+        ("missing scope", "403: the API key can't read the log"),
+        (_TOO_MANY, "429: with Retry-After and X-RateLimit-Reset"),
+        ("unavailable", "503: the log isn't read completely"),
+    )
+}
+
 
 def fault(name: str, *, count: int | None = 1, seconds: float | None = None) -> Fault:
     """Return a fault for the next `count` requests (None: for all until cleared).

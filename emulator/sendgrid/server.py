@@ -17,8 +17,9 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from emulator.core.faults import Fault, Faults
 from emulator.core.journal import Journal
-from emulator.core.server import Server
+from emulator.core.server import Environ, Server
 from emulator.sendgrid.email import Email
 from emulator.sendgrid.email_log import SCOPE as LOGS_SCOPE
 from emulator.sendgrid.email_log import EmailLog
@@ -39,7 +40,7 @@ class FakeSendGrid(Server):
     be changed at any time (None: unlimited): `credits`, the number of remaining recipients, and `rate_limit`, the
     number of requests per minute. Each accepted email is recorded as `sendgrid.mail` and added to the inbox, which
     keeps the latest `keep` (None: all); in sandbox mode it is only recorded, as `sendgrid.sandbox`. `log` decides what
-    becomes of each accepted email.
+    becomes of each accepted email, and `log_faults` affect only reading it.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class FakeSendGrid(Server):
         self._keys: dict[str, tuple[str, ...]] = {}
         self._verified: list[str] = []
         self._inbox: deque[Email] = deque(maxlen=keep)
-        self.log = EmailLog(clock)
+        self.log, self.log_faults = EmailLog(clock), Faults()
         self._next_number = 1
         self._window, self._requests = 0.0, 0
         self.verify(*verified)
@@ -91,6 +92,9 @@ class FakeSendGrid(Server):
     def unverify(self, identity: str) -> None:
         with self._lock:
             self._verified = [known for known in self._verified if known != identity.lower()]
+
+    def take_fault(self, environ: Environ) -> Fault | None:
+        return (self.log_faults if environ["PATH_INFO"].startswith("/v3/logs") else self.faults).take()
 
     def inbox(self) -> list[Email]:
         """Return the accepted emails, oldest first."""

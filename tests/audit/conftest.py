@@ -11,7 +11,8 @@ import pytest
 from audit import auth0_log, sendgrid_log
 from audit.__main__ import main
 from audit.log_client import LogClient, Period
-from emulator.auth0.tenant_log import FakeTenantLog
+from emulator.auth0.tenant_log import TenantLog
+from emulator.auth0.tenant_log_api import FakeTenantLog
 from emulator.core.journal import Journal
 from emulator.sendgrid.email import Email
 from emulator.sendgrid.email_log import FAULTS, SCOPE
@@ -47,7 +48,7 @@ class Logs:
         details = {"title": "Change Password", "body": {}, **({"email": address} if address else {})}
         record = {"type": "scp", "date": at.isoformat(), "user_id": user_id, "details": details}
         names = {"tenant_name": "example-tenant", "connection": "Users", "user_name": address, "strategy": "auth0"}
-        return self.auth0.add({**record, **names, "ip": "192.0.2.7", **fields})
+        return self.auth0.log.add({**record, **names, "ip": "192.0.2.7", **fields})
 
     def email(
         self, at: datetime, address: str = "user@example.com", outcome: str = "delivered", category: str = ""
@@ -67,7 +68,7 @@ class Logs:
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[tuple[FakeTenantLog, FakeSendGrid]]:
-    with FakeTenantLog(Journal()) as auth0, FakeSendGrid(Journal()) as sendgrid:
+    with FakeTenantLog(TenantLog(), Journal()) as auth0, FakeSendGrid(Journal()) as sendgrid:
         yield auth0, sendgrid
 
 
@@ -76,7 +77,7 @@ def logs(services: tuple[FakeTenantLog, FakeSendGrid], time: FakeTime) -> Iterat
     """Return empty logs, at the time NOW."""
     auth0, sendgrid = services
     time.now = NOW.timestamp()
-    auth0._clock = sendgrid.log.clock = sendgrid._clock = lambda: time.now
+    auth0.log.clock = sendgrid.log.clock = sendgrid._clock = lambda: time.now
     environment = {
         "AUTH0_DOMAIN": auth0.url,
         "AUTH0_TOKEN": auth0.new_token(),
@@ -86,11 +87,11 @@ def logs(services: tuple[FakeTenantLog, FakeSendGrid], time: FakeTime) -> Iterat
     yield Logs(auth0, sendgrid, time, environment)
     auth0.rate_limit = sendgrid.rate_limit = None
     auth0._window = 0
+    for faults in (auth0.faults, sendgrid.log_faults, sendgrid.log.faults):
+        faults.clear()
     for server in (auth0, sendgrid):
-        server.faults.clear()
         server.journal.clear()
-    auth0.clear()
-    sendgrid.log.faults.clear()
+    auth0.log.clear()
     sendgrid.log.clear()
 
 

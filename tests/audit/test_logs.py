@@ -8,8 +8,8 @@ import pytest
 
 from audit import auth0_log, sendgrid_log
 from audit.log_client import Unreadable, halves, whole_seconds
-from emulator.auth0.tenant_log import FAULTS as AUTH0_FAULTS
-from emulator.auth0.tenant_log import SEARCH_LIMIT
+from emulator.auth0.tenant_log_api import FAULTS as AUTH0_FAULTS
+from emulator.auth0.tenant_log_api import SEARCH_LIMIT
 from emulator.core.faults import Fault
 from emulator.sendgrid.faults import fault as sendgrid_fault
 from tests.audit.conftest import NOW, PERIOD, START, Logs
@@ -196,7 +196,7 @@ def test_an_error_response_of_auth0_is_reported_with_its_fix(logs: Logs, name: s
     ],
 )
 def test_an_error_response_of_sendgrid_is_reported_with_its_fix(logs: Logs, name: str, texts: tuple[str, ...]) -> None:
-    logs.sendgrid.faults.add(sendgrid_fault(name))
+    logs.sendgrid.log_faults.add(sendgrid_fault(name))
     message = str(problem(read_emails, logs))
     assert [text for text in texts if text not in message] == []
 
@@ -208,7 +208,7 @@ def test_a_page_that_fails_midway_is_an_error(logs: Logs, fault: Fault) -> None:
         logs.email(START + timedelta(seconds=number))
     logs.auth0.faults.add(Fault("delay"), Fault("delay"), fault)
     assert problem(read_changes, logs).variable.startswith("AUTH0_")
-    logs.sendgrid.faults.add(fault)
+    logs.sendgrid.log_faults.add(fault)
     assert problem(read_emails, logs).variable.startswith("SENDGRID_")
 
 
@@ -224,14 +224,14 @@ def test_a_rate_limit_is_waited_for_as_long_as_it_asks(logs: Logs, time: Any) ->
         logs.change(START + timedelta(seconds=number))
     assert len(read_changes(logs)) == 990
     assert time.slept == [1.0, 1.0, 1.0]
-    logs.sendgrid.faults.add(sendgrid_fault("too many requests", seconds=5))
-    logs.sendgrid.faults.add(sendgrid_fault("too many requests, no hint"))
+    logs.sendgrid.log_faults.add(sendgrid_fault("too many requests", seconds=5))
+    logs.sendgrid.log_faults.add(sendgrid_fault("too many requests, no hint"))
     assert read_emails(logs) == []
     assert time.slept[3:] == [5.0, 1.0]
 
 
 def test_a_rate_limit_that_asks_to_wait_for_too_long_is_an_error(logs: Logs) -> None:
-    logs.sendgrid.faults.add(sendgrid_fault("too many requests", seconds=3600))
+    logs.sendgrid.log_faults.add(sendgrid_fault("too many requests", seconds=3600))
     assert "asks to wait 3600 s" in str(problem(read_emails, logs))
 
 

@@ -66,7 +66,7 @@ def test_a_task_that_is_sent_after_the_run_belongs_to_it(emulator: Emulator) -> 
 
 def test_every_server_rejects_requests_for_other_hosts(queue_web_harness: WebHarness) -> None:
     servers = [part for part in queue_web_harness.emulator.parts if isinstance(part, Server)]
-    assert len(servers) == 5
+    assert len(servers) == 6
     for url in (queue_web_harness.url, *(server.url for server in servers)):
         assert urllib3.request("GET", url, headers={"Host": "attacker.example"}).status == 403
 

@@ -473,8 +473,9 @@ def test_records_an_execution_and_the_tenant_log(start: Start, journal: Journal)
 
 def test_records_a_failed_execution_as_auth0_does(start: Start, journal: Journal) -> None:
     execution = start("throw new Error('no')").run(EVENT)
-    (log,) = journal.entries(kind="auth0.log")
-    assert log.data["type"] == "actions_execution_failed"
+    change, log = journal.entries(kind="auth0.log")
+    assert (change.data["type"], log.data["type"]) == ("scp", "actions_execution_failed")
+    assert change.data["date"] <= log.data["date"]
     assert log.data["details"]["execution_id"] == execution.id
     assert log.data["details"]["error_class"] == "action_error"
     assert log.data["details"]["action_error"]["message"] == "no"

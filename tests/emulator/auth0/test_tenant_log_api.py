@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import requests
 
-from emulator.auth0.tenant_log import FakeTenantLog
+from emulator.auth0.tenant_log import TenantLog
+from emulator.auth0.tenant_log_api import FakeTenantLog
 from emulator.core.journal import Journal
 
 TIME = datetime(2026, 11, 23, 10, 15, 30, 123000, UTC)
@@ -15,7 +16,7 @@ TIME = datetime(2026, 11, 23, 10, 15, 30, 123000, UTC)
 
 @pytest.fixture
 def log() -> Iterator[FakeTenantLog]:
-    with FakeTenantLog(Journal(), clock=TIME.timestamp) as log:
+    with FakeTenantLog(TenantLog(TIME.timestamp), Journal()) as log:
         yield log
 
 
@@ -30,15 +31,15 @@ def ids(response: requests.Response) -> list[str]:
 
 
 def test_a_record_gets_an_id_that_contains_its_date(log: FakeTenantLog) -> None:
-    record = log.add({"type": "scp"})
+    record = log.log.add({"type": "scp"})
     assert record["date"] == "2026-11-23T10:15:30.123Z"
     assert record["log_id"].startswith("90020261123101530123")
     assert get(log, f"/{record['log_id']}").json() == record
 
 
 def test_a_search_finds_type_and_date_with_inclusive_and_exclusive_ends(log: FakeTenantLog) -> None:
-    first, second, _ = (log.add({"type": "scp", "date": f"2026-11-23T10:00:0{n}Z"}) for n in range(3))
-    log.add({"type": "fcph", "date": "2026-11-23T10:00:01Z"})
+    first, second, _ = (log.log.add({"type": "scp", "date": f"2026-11-23T10:00:0{n}Z"}) for n in range(3))
+    log.log.add({"type": "fcph", "date": "2026-11-23T10:00:01Z"})
     query = "type:scp AND date:[2026-11-23T10:00:00 TO 2026-11-23T10:00:02}"
     assert ids(get(log, q=query)) == [second["log_id"], first["log_id"]]
     assert ids(get(log, q=query, sort="date:1")) == [first["log_id"], second["log_id"]]
@@ -47,7 +48,7 @@ def test_a_search_finds_type_and_date_with_inclusive_and_exclusive_ends(log: Fak
 
 def test_a_search_has_pages_of_at_most_100_and_1000_results(log: FakeTenantLog) -> None:
     for _ in range(1001):
-        log.add({"type": "scp"})
+        log.log.add({"type": "scp"})
     assert len(ids(get(log))) == 50
     pages = [ids(get(log, page=page, per_page=100)) for page in range(10)]
     assert len({log_id for page in pages for log_id in page}) == 1000
@@ -56,7 +57,7 @@ def test_a_search_has_pages_of_at_most_100_and_1000_results(log: FakeTenantLog) 
 
 
 def test_a_checkpoint_leads_through_the_whole_log(log: FakeTenantLog) -> None:
-    expected = [log.add({"type": "scp"})["log_id"] for _ in range(5)]
+    expected = [log.log.add({"type": "scp"})["log_id"] for _ in range(5)]
     found: list[str] = []
     page = get(log, take=2, q="type:none")
     while ids(page):
