@@ -1,6 +1,4 @@
-// The sample Action of Auth0's SendGrid tutorial, awaited, which its errors need to be caught:
-// https://www.twilio.com/blog/send-email-after-password-changes-sendgrid-auth0-actions
-// Auth0's documentation of the trigger has it without `await`:
+// Auth0's SendGrid sample Action, awaited; Auth0's documentation of the trigger has it without `await`:
 // https://auth0.com/docs/customize/actions/explore-triggers/post-change-password
 const axios = require("axios");
 
