@@ -43,7 +43,7 @@ def password_changed(event: Event, settings: Settings) -> Message:
         log.redact_address(address, "[address]")  # SendGrid's response may quote the email
     variables = {
         "product": settings.product_name,
-        "sections": [_section(language, event, address, facts) for language in languages],
+        "sections": [_section(language, event, settings, address, facts) for language in languages],
         "contact": contact,
         "link": contact if is_url else f"mailto:{ascii_domain(contact)}",
     }
@@ -58,9 +58,9 @@ def password_changed(event: Event, settings: Settings) -> Message:
     )
 
 
-def _section(language: Language, event: Event, address: str, facts: Context) -> SimpleNamespace:
+def _section(language: Language, event: Event, settings: Settings, address: str, facts: Context) -> SimpleNamespace:
     """Return the notice's strings in one language, with their placeholders filled in. The templates arrange them."""
-    connection = clean_name(event.connection.name)
+    connection = settings.product_name or clean_name(event.connection.name)
     before_contact, _, after_contact = language.strings["step_contact"].partition("{contact}")
     values = {"address": _isolate(language, address)}
     if connection:
@@ -129,7 +129,8 @@ def _format_datetime(language: Language, time: datetime, zone: str) -> str:
 
 def _format_time_of_day(language: Language, time: datetime, zone: str) -> str:
     pattern: str = language.cldr["times"][time.hour]
-    return f"{_isolate(language, pattern.format(minute=time.minute))} {zone}"
+    text = _isolate(language, pattern.format(minute=time.minute))
+    return str(language.cldr["time_zone"]).format(time=text, zone=zone)
 
 
 def _zone_name(language: Language, local: datetime) -> str:
@@ -138,7 +139,7 @@ def _zone_name(language: Language, local: datetime) -> str:
     names: list[str] = language.cldr["zones"].get(load_cldr("common")["zones"].get(zone, zone), [""])
     offset = f"{local:%z}"  # +0530; historical offsets include seconds
     name = names[-1] if _is_dst(local) else names[0]
-    return name or str(language.cldr["zone_offset"]).format(offset=f"{offset[:3]}:{offset[3:5]}")
+    return name or str(language.cldr["zone_offset"]).format(hours=offset[:3], minutes=offset[3:5])
 
 
 def _is_dst(local: datetime) -> bool:

@@ -1,9 +1,11 @@
 """Generate the email's CLDR data: date and time formats, time zones, countries, and how language tags relate.
 
 `make cldr` precomputes the data with Babel, because loading Babel in the function takes 25 ms and 30 MB.
+`tests/notice/test_icu.py` compares the data with ICU's and lists the intended differences.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import date, datetime, time
 from importlib.resources import files
@@ -13,11 +15,42 @@ from zoneinfo import ZoneInfo
 
 from babel.core import Locale, get_global
 from babel.dates import format_date, format_time, get_timezone_gmt, get_timezone_name
+from babel.localedata import locale_identifiers
 
 ROOT = Path(__file__).parents[1]
 CLDR = ROOT / "notice" / "cldr"
 TAGS = sorted(file.stem for file in (ROOT / "notice" / "translations").glob("*.toml"))
 ZONES = sorted(files("tzdata").joinpath("zones").read_text().split())
+# CLDR's short names of Hong Kong and Macao, which Babel lacks.
+SHORT_NAMES: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("short_names.json").read_text("utf-8"))
+
+# Patterns that differ from CLDR's medium one, where a bare space would join two numbers, or a bracket two brackets.
+DATE_TIMES = {
+    "eu": "{date}, {time}",
+    "fi": "{date} klo {time}",
+    "th": "{date} เวลา {time}",
+    "vi": "{time} ngày {date}",
+}
+COMMAS = {"my": "၊", "ur": "،"}  # if not the Latin one
+SPACED = {"cs", "sv", "tr"}  # a space between year and hour is usual in these languages
+
+# CLDR doesn't relate these; it otherwise drops a region, and never a script.
+PARENTS = {
+    "no": "nb",
+    "pt": "pt_BR",
+    "zh": "zh_Hans",
+    # The ends of chains; otherwise, `pt` and `pt_BR` would be each other's parents.
+    "nb": "",
+    "pt_BR": "",
+    # Scripts that readers of the other one know.
+    "bs_Cyrl": "bs",
+    "sr_Latn": "sr",
+    # Languages whose readers also read another one.
+    "gsw": "de",
+    "lb": "de",
+    "yue": "zh_Hant",
+    "yue_Hans": "zh_Hans",
+}
 
 Zones = dict[str, tuple[str, str]]  # a zone → its standard and its daylight name
 
@@ -33,23 +66,55 @@ def build_files() -> dict[str, str]:
     locales = {tag: Locale.parse(tag, sep="-") for tag in TAGS}
     zones = {tag: {zone: _zone(locale, zone) for zone in ZONES} for tag, locale in locales.items()}
     representatives = _representatives(list(zones.values()))
-    common = {"tags": _tags(), "zones": {zone: first for zone, first in representatives.items() if zone != first}}
-    languages = {f"{tag}.json": _language(locales[tag], zones[tag], set(representatives.values())) for tag in TAGS}
+    tags = _tags()
+    regions = _regional_locales(tags)
+    common = {"tags": tags, "zones": {zone: first for zone, first in representatives.items() if zone != first}}
+    languages = {
+        f"{tag}.json": _language(tag, locale, zones[tag], set(representatives.values()), regions.get(tag, []))
+        for tag, locale in locales.items()
+    }
     return {name: _to_json(value) for name, value in {"common.json": common, **languages}.items()}
 
 
-def _language(locale: Locale, zones: Zones, representatives: set[str]) -> dict[str, Any]:
+def _language(tag: str, locale: Locale, zones: Zones, representatives: set[str], regions: list[str]) -> dict[str, Any]:
+    formats = _formats(locale)
+    short_names = {code: names[tag] for code, names in SHORT_NAMES.items()}
+    territories = {code: name for code, name in sorted(locale.territories.items()) if len(code) == 2}
     return {
         "direction": locale.text_direction,
-        "date_time": str(locale.datetime_formats["long"]).replace("'", "").format("{time}", "{date}"),
-        "dates": [_date(locale, month) for month in range(1, 13)],
-        "times": [_time(locale, hour) for hour in range(24)],
-        "countries": {code: name for code, name in sorted(locale.territories.items()) if len(code) == 2},
+        **formats,
+        "countries": territories | short_names,
         "zones": {
             zone: list(dict.fromkeys(names)) for zone, names in zones.items() if zone in representatives and any(names)
         },
-        "zone_offset": locale.zone_formats["gmt"].replace("%s", "{offset}"),
+        "regions": _regions(formats, regions),
     }
+
+
+def _formats(locale: Locale) -> dict[str, Any]:
+    """Return the formats of dates and times, which differ by region."""
+    dates, times = [_date(locale, month) for month in range(1, 13)], [_time(locale, hour) for hour in range(24)]
+    separator = "." if re.search(r"\d\.\{minute", times[13]) else ":"
+    offset = f"{{hours}}{separator}{{minutes}}"
+    gmt = re.sub(r"[][]", "", locale.zone_formats["gmt"])  # Marathi's has stray brackets
+    if locale.language == "fa":
+        offset = f"\u200e{offset}"  # keeps the sign before the number
+    return {
+        "date_time": _date_time(locale, dates[0]),
+        "dates": dates,
+        "times": times,
+        "time_zone": _time_zone(locale),
+        "zone_offset": gmt.replace("%s", offset),
+    }
+
+
+def _date_time(locale: Locale, date_pattern: str) -> str:
+    """Return how a date and a time are joined. A comma separates a number at the end of the date from the hour."""
+    language = locale.language
+    pattern = str(locale.datetime_formats["long"]).replace("'", "").format("{time}", "{date}")
+    if pattern == "{date} {time}" and date_pattern.endswith("}") and language not in SPACED:
+        pattern = f"{{date}}{COMMAS.get(language, ',')} {{time}}"
+    return DATE_TIMES.get(language, pattern)
 
 
 def _date(locale: Locale, month: int) -> str:
@@ -65,20 +130,59 @@ def _date(locale: Locale, month: int) -> str:
 def _time(locale: Locale, hour: int) -> str:
     """Return an hour's time pattern: `3:{minute:02} PM`.
 
-    The narrow no-break space in newer CLDR data is missing in many fonts, so a no-break space replaces it.
+    The half-day has its wide name if it has one: Korean writes 오후, not PM, and Albanian "e pasdites", because "p.d."
+    may also mean the morning.
     """
+    cldr_pattern = str(locale.time_formats["short"].pattern)
+    if "am" in locale.day_periods["format"]["wide"] and "'" not in cldr_pattern:  # no quoted text
+        cldr_pattern = cldr_pattern.replace("a", "aaaa")
 
     def text(minute: int) -> str:
-        return format_time(time(hour, minute), "short", locale=locale).replace("\u202f", "\u00a0")
+        return format_time(time(hour, minute), cldr_pattern, locale=locale)
 
     pattern = text(47).replace("47", "{minute:02}")
     _check_pattern(pattern.format(minute=5), text(5))
     return pattern
 
 
+def _time_zone(locale: Locale) -> str:
+    """Return how a time and its time zone are joined, as in CLDR's full time: `{time} ({zone})`."""
+    pattern = locale.time_formats["full"].pattern
+    if pattern.startswith("z"):
+        return "{zone} {time}"
+    found = re.search(r"(?P<before>,? ?[([]?)z+(?P<after>[)\]]?)$", pattern)
+    if not found:
+        raise ValueError(f"{locale}: the time zone is neither at the start nor at the end of {pattern}")
+    return "{time}" + found["before"] + "{zone}" + found["after"]
+
+
 def _check_pattern(formatted: str, expected: str) -> None:
     if formatted != expected:
         raise ValueError(f"the pattern gives {formatted}, Babel {expected}: one pattern can't format this language")
+
+
+def _regional_locales(tags: dict[str, dict[str, str]]) -> dict[str, list[str]]:
+    """Return the regional locales that CLDR has for each file's language: `pt-PT` has `pt_AO`."""
+    found: dict[str, list[str]] = {}
+    for identifier in sorted(locale_identifiers()):
+        language, region = identifier.split("_")[0], identifier.rpartition("_")[2]
+        locale = identifier.replace(f"_{tags['scripts'].get(language)}", "")
+        while locale and locale.replace("_", "-") not in TAGS:
+            shorter, _, last = locale.rpartition("_")
+            locale = "" if len(last) == 4 else tags["parents"].get(locale, shorter)
+        if locale.split("_")[0] == language and re.fullmatch("[A-Z]{2}|[0-9]{3}", region):
+            found.setdefault(locale.replace("_", "-"), []).append(identifier)
+    return found
+
+
+def _regions(base: dict[str, Any], locales: list[str]) -> dict[str, dict[str, Any]]:
+    """Return the formats that differ from the language's own, by regions: `{"AU NZ": {"times": …}}`."""
+    regions: dict[str, list[str]] = {}
+    for locale in locales:
+        formats = _formats(Locale.parse(locale))
+        differing = {name: value for name, value in formats.items() if value != base[name]}
+        regions.setdefault(json.dumps(differing), []).append(locale.rpartition("_")[2])
+    return {" ".join(codes): json.loads(text) for text, codes in regions.items() if text != "{}"}
 
 
 def _zone(locale: Locale, zone: str) -> tuple[str, str]:
@@ -109,44 +213,49 @@ def _representatives(languages: list[Zones]) -> dict[str, str]:
 def _tags() -> dict[str, dict[str, str]]:
     """Return the data for language negotiation: `iw` is `he`, `zh_TW` implies Hant, `pt_AO` has the parent `pt_PT`."""
     available = {tag.replace("-", "_") for tag in TAGS}
-    parents = dict(sorted(_parents(available)))
+    parents = dict(sorted((_parents(available) | PARENTS).items()))
+    languages = {locale.split("_")[0] for locale in (*available, *parents)}
     return {
-        "aliases": dict(sorted(_aliases({tag.split("_")[0] for tag in (*available, *parents)}))),
-        "scripts": dict(sorted(_scripts(available))),
+        "aliases": dict(sorted(_aliases(languages))),
+        "scripts": dict(sorted(_scripts(languages))),
         "parents": parents,
     }
 
 
-def _parents(available: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield each tag and its parent, unless the parent is the tag without its last subtag."""
+def _parents(available: set[str]) -> dict[str, str]:
+    """Return CLDR's parents, except those that are the tag without its region."""
     languages = {*(tag.split("_")[0] for tag in available), "no"}
+    parents = {}
     for tag, parent in get_global("parent_exceptions").items():
-        language = tag.split("_")[0]
-        is_root = parent == "root" and language in languages
-        is_other_language = parent.split("_")[0] in languages and not parent.startswith(f"{language}_")
-        if is_root or parent in available or is_other_language:
-            yield tag, parent
+        is_other_language = parent.split("_")[0] in languages and parent.split("_")[0] != tag.split("_")[0]
+        if parent in available or is_other_language:
+            parents[tag] = parent
+    return parents
 
 
 def _aliases(languages: set[str]) -> Iterator[tuple[str, str]]:
     for alias, full in get_global("language_aliases").items():
         language = full.split("_")[0]
         if language in languages and "_" not in alias and alias != language:
-            yield alias, language
+            yield alias, full
 
 
-def _scripts(available: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield each tag and its likely script, only for languages whose files differ by script: zh_Hans, zh_Hant."""
-    for tag, full in get_global("likely_subtags").items():
-        language, script, _ = full.split("_")
-        if f"{language}_{script}" in available and tag.split("_")[0] == language and script not in tag:
+def _scripts(languages: set[str]) -> Iterator[tuple[str, str]]:
+    """Yield each language and its usual script, and each territory where another one is usual: `zh_TW` and Hant."""
+    likely = {tag: full.split("_")[1] for tag, full in get_global("likely_subtags").items()}
+    for tag, script in likely.items():
+        language, _, territory = tag.partition("_")
+        if language in languages and len(territory) != 4 and (not territory or script != likely[language]):
             yield tag, script
 
 
 def _to_json(value: dict[str, Any]) -> str:
-    """Write one field per line, to keep diffs readable."""
+    """Write one field per line, to keep diffs readable.
+
+    The narrow no-break space of CLDR's data is missing in many fonts, so a no-break space replaces it.
+    """
     lines = [f"{json.dumps(name)}: {json.dumps(field, ensure_ascii=False)}" for name, field in value.items()]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    return ("{\n" + ",\n".join(lines) + "\n}\n").replace("\u202f", "\u00a0")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,13 @@ def test_every_tag_selects_its_own_language(tag: str) -> None:
         *[("es-419", "es-419"), ("es-MX", "es-419"), ("es-AR", "es-419"), ("es-US", "es-419"), ("es-CO", "es-419")],
         *[("fr", "fr"), ("fr-FR", "fr"), ("fr-CH", "fr"), ("fr-BE", "fr"), ("fr-CA", "fr-CA")],
         *[("de-CH", "de"), ("de-AT", "de"), ("de-Latn-DE", "de"), ("tl", "fil"), ("tl-PH", "fil"), ("fil-PH", "fil")],
-        *[("en-GB", "en"), ("en-US-posix", "en"), ("sr-RS", "sr"), ("sh", "sr"), ("mo", "ro"), ("ar-EG", "ar")],
+        *[("en-GB", "en"), ("en-US-posix", "en"), ("sr-RS", "sr"), ("mo", "ro"), ("ar-EG", "ar"), ("hi-Latn", "en")],
+        *[("sr-Latn-RS", "sr-Latn"), ("sr-ME", "sr-Latn"), ("sh", "sr-Latn"), ("hbs", "sr-Latn"), ("cnr", "sr-Latn")],
+        *[("sr-Cyrl-ME", "sr"), ("sh-Cyrl", "sr"), ("bs-Cyrl", "bs"), ("bs-Latn-BA", "bs"), ("mn-Cyrl-CN", "mn")],
+        *[("yue", "zh-Hant"), ("yue-HK", "zh-Hant"), ("yue-CN", "zh-Hans"), ("yue-Hant-CN", "zh-Hant")],
+        *[("gsw", "de"), ("gsw-CH", "de"), ("lb-LU", "de"), ("ltz", "de"), ("kk-Cyrl-CN", "kk"), ("pa-Guru-PK", "pa")],
+        *[("fr-u-ca-gregory", "fr"), ("fr-x-ca", "fr"), ("fr-t-en-ca", "fr"), ("fr-CA-u-ca-gregory", "fr-CA")],
+        *[("zh-x-tw", "zh-Hans"), ("de-u", "de")],
         *[
             ("sr-Cyrl-RS", "sr"),
             ("fa-AF", "fa"),
@@ -60,6 +66,49 @@ def test_every_tag_selects_its_own_language(tag: str) -> None:
 )
 def test_a_tag_selects_the_nearest_language(header: str, tag: str) -> None:
     assert _requested_tag(header) == tag
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *["kk-CN", "kk-Arab", "kk-Latn", "mn-Mong", "mn-CN", "pa-Arab", "pa-PK", "az-Cyrl", "az-IR", "ms-Arab"],
+        *["zh-Latn", "ja-Latn", "ru-Latn", "mo-Cyrl", "en-Shaw", "yue-Latn", "sr-Arab", "x-de", "i-klingon", "x"],
+    ],
+)
+def test_a_language_in_another_script_is_unavailable(header: str) -> None:
+    """Not everyone who reads a language in one script reads it in another."""
+    assert _tags(header, "fi") == ["fi"]
+
+
+@pytest.mark.parametrize(
+    ("header", "default", "date", "time"),
+    [
+        ("en", "en", "November 23, 2026", "1:05\u00a0PM"),
+        ("en-US", "en", "November 23, 2026", "1:05\u00a0PM"),
+        ("en-GB", "en", "23 November 2026", "13:05"),
+        ("en-AU", "en", "23 November 2026", "1:05\u00a0pm"),
+        ("en-IN", "en", "23 November 2026", "1:05\u00a0pm"),
+        ("en-150", "en", "23 November 2026", "13:05"),
+        ("xx", "en-GB", "23 November 2026", "13:05"),
+        ("en-u-rg-gbzzzz", "en", "November 23, 2026", "1:05\u00a0PM"),
+        ("fr-CH", "en", "23 novembre 2026", "13:05"),
+        ("de-AT", "en", "23. November 2026", "13:05"),
+        ("es-AR", "en", "23 de noviembre de 2026", "1:05\u00a0p.\u00a0m."),
+        ("es-MX", "en", "23 de noviembre de 2026", "1:05\u00a0p.m."),
+        ("pt-AO", "en", "23 de novembro de 2026", "13:05"),
+        ("pt-MO", "en", "23 de novembro de 2026", "1:05\u00a0da tarde"),
+        ("ar-LB", "en", "23 تشرين الثاني 2026", "1:05 م"),
+        ("zh-HK", "en", "2026年11月23日", "下午1:05"),
+    ],
+)
+def test_dates_and_times_are_those_of_the_region(header: str, default: str, date: str, time: str) -> None:
+    data = negotiate(header, default)[0].cldr
+    assert (data["dates"][10].format(day=23, year=2026), data["times"][13].format(minute=5)) == (date, time)
+
+
+def test_austria_has_its_own_name_of_january() -> None:
+    assert negotiate("de-AT", "en")[0].cldr["dates"][0] == "{day}. Jänner {year}"
+    assert negotiate("de-DE", "en")[0].cldr["dates"][0] == "{day}. Januar {year}"
 
 
 @pytest.mark.parametrize(
@@ -121,7 +170,8 @@ def test_the_default_follows_if_it_differs(header: str, default: str, expected: 
 
 def test_a_language_is_loaded_once() -> None:
     assert load_language("de") is load_language("de")
-    assert negotiate("de", "en")[0] is negotiate("de-AT", "en")[0]
+    assert negotiate("de", "en")[0] is negotiate("de-DE", "en")[0]
+    assert negotiate("de", "en")[0].strings is negotiate("de-AT", "en")[0].strings
 
 
 def test_a_path_outside_the_translations_is_not_loaded() -> None:
@@ -129,13 +179,34 @@ def test_a_path_outside_the_translations_is_not_loaded() -> None:
         load_language("../../settings")
 
 
-@pytest.mark.parametrize(("removed", "header"), [("pt_BR", "pt"), ("pt_BR", "pt-BR"), ("nb", "no"), ("nb", "nb-NO")])
+@pytest.mark.parametrize(
+    ("removed", "header"), [("pt_BR", "pt"), ("pt_BR", "pt-BR"), ("nb", "no"), ("nb", "nb-NO"), ("zh_Hans", "zh")]
+)
 def test_a_removed_language_is_unavailable(monkeypatch: pytest.MonkeyPatch, removed: str, header: str) -> None:
     """A user may delete the languages that they don't need."""
+    _remove(monkeypatch, removed)
+    assert languages._find(header) is None
+
+
+def test_no_chain_of_parents_is_endless() -> None:
+    for locale in languages.load_cldr("common")["tags"]["parents"]:
+        chain = [locale]
+        while chain[-1]:
+            chain.append(languages._parent(chain[-1]))
+            assert len(chain) < 6, chain
+
+
+def test_serbian_in_cyrillic_replaces_a_removed_latin_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its readers know both scripts."""
+    _remove(monkeypatch, "sr_Latn")
+    found = languages._find("sr-Latn-RS")
+    assert found
+    assert found.tag == "sr"
+
+
+def _remove(monkeypatch: pytest.MonkeyPatch, removed: str) -> None:
     remaining = {locale: tag for locale, tag in languages._tags_by_locale().items() if locale != removed}
     monkeypatch.setattr(languages, "_tags_by_locale", lambda: remaining)
-
-    assert languages._match(header) is None
 
 
 @given(st.text(max_size=60) | st.lists(st.text(alphabet="abzhtwDEpt-_;q=0.19, *", max_size=12)).map(",".join))
@@ -146,9 +217,15 @@ def test_any_header_ends_with_the_default(header: str) -> None:
     assert set(tags) <= set(TAGS)
 
 
-@given(st.sampled_from(sorted(get_global("likely_subtags"))))
-def test_every_cldr_tag_selects_an_available_language(tag: str) -> None:
-    assert _requested_tag(tag.replace("_", "-")) in available()
+@given(st.sampled_from(sorted(get_global("likely_subtags").items())))
+def test_a_cldr_tag_never_selects_another_script(tag_and_full: tuple[str, str]) -> None:
+    """In Bosnian and Serbian, readers know both; test_a_tag_selects_the_nearest_language has what they get."""
+    tag, full = tag_and_full
+    selected, requested = (_tags(tag.replace("_", "-"), "fi")[0]).replace("-", "_"), full.split("_")
+    if selected != "fi" and requested[0] not in ("bs", "fi"):
+        likely = get_global("likely_subtags")
+        script = likely.get(selected, likely[selected.split("_")[0]]).split("_")[1]
+        assert script == requested[1]
 
 
 @given(st.text(max_size=30))
