@@ -49,6 +49,9 @@ screenshots: $(VENV)/dev ## regenerate the screenshots in docs/images with the s
 cldr: $(VENV)/dev ## regenerate the CLDR data after adding a language or updating Babel
 	@$(BIN)/python -m scripts.cldr
 
+translations: $(VENV)/dev ## regenerate Serbian in Latin script and the table of languages in docs/translations.md
+	@$(BIN)/python -m scripts.translations
+
 format: $(VENV)/dev ## format the code and apply automatic fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -72,4 +75,4 @@ $(VENV)/dev: $(VENV)/emulator requirements-dev.txt
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test slow lint check fuzz faults starts bench bench-quick preview screenshots cldr format lock
+.PHONY: help run test slow lint check fuzz faults starts bench bench-quick preview screenshots cldr translations format lock

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -112,6 +113,7 @@ def html_lines(message: Message) -> list[str]:
 
 
 def text_lines(message: Message) -> list[str]:
-    """Return the lines of the text part without the steps' numbers, which HTML generates."""
-    lines = [line.strip() for line in message.text.splitlines() if line.strip()]
+    """Return the lines of the text part without the steps' numbers and the contact's isolates, which HTML generates."""
+    text = re.sub("\u2068(.*) \u2069", r"\1", message.text)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return [line[3:] if line[:3] in ("1. ", "2. ", "3. ") else line for line in lines]

@@ -77,7 +77,7 @@ def test_a_connection_without_a_name_is_not_mentioned() -> None:
 
 def test_each_fact_is_on_its_own_line() -> None:
     lines = text_lines(email_in("en"))
-    first = lines.index("Details of the request")
+    first = lines.index("Details of the change")
     assert [line.replace("\u00a0", " ") for line in lines[first + 1 : first + 5]] == [
         "When: November 23, 2026, 1:05 PM UTC (2:05 PM Central European Standard Time)",
         "Where: Stockholm, Sweden (approximate)",
@@ -89,8 +89,8 @@ def test_each_fact_is_on_its_own_line() -> None:
 @pytest.mark.parametrize(
     ("tag", "expected"),
     [
-        ("vi", "13:05 UTC 23 tháng 11, 2026 (14:05 Giờ chuẩn Trung Âu)"),
-        ("eu", "2026(e)ko azaroaren 23(a) (13:05 UTC) / 14:05 "),
+        ("vi", "13:05 UTC ngày 23 tháng 11, 2026 (14:05 Giờ chuẩn Trung Âu)"),
+        ("eu", "2026(e)ko azaroaren 23(a), 13:05 (UTC) / 14:05 ("),
         ("he", "14:05\u2069 שעון מרכז אירופה (חורף)\u2069\n"),
     ],
 )
@@ -136,9 +136,9 @@ def test_a_partly_known_device_is_shown(agent: str, device: str) -> None:
 
 def test_the_details_heading_is_omitted_without_facts() -> None:
     message = email_in("en", "minimal", user__email="ada@example.com")
-    assert "Details of the request" in message.text  # the time is always known
+    assert "Details of the change" in message.text  # the time is always known
     without_time = email("minimal", {"CONTEXT": "place"}, user__email="ada@example.com")
-    assert "Details of the request" not in without_time.text + without_time.html
+    assert "Details of the change" not in without_time.text + without_time.html
 
 
 def test_the_steps_contact_and_reference_end_the_email() -> None:
@@ -159,6 +159,21 @@ def test_the_product_name_comes_first() -> None:
     assert "Acme" not in email().text + email().html
 
 
+@pytest.mark.parametrize("tag", TAGS)
+def test_the_product_name_replaces_the_connections_name(tag: str) -> None:
+    for connection in ("Username-Password-Authentication", ...):
+        options = {"PRODUCT_NAME": "Acme", "DEFAULT_LANGUAGE": tag}
+        message = email(options=options, request__language=tag, connection__name=connection)
+        sentence = next(line for line in text_lines(message) if "ada@example.com" in line)
+        assert "Acme" in sentence
+        assert "Username-Password-Authentication" not in message.text + message.html
+
+
+def test_the_english_sentence_with_a_product_name() -> None:
+    message = email(options={"PRODUCT_NAME": "Acme"}, request__language="en")
+    assert "The password for your Acme account ada@example.com was recently changed." in text_lines(message)
+
+
 def test_a_contact_address_is_the_reply_to_address() -> None:
     message = email()
     assert message.reply_to == CONTACT
@@ -169,6 +184,14 @@ def test_an_internationalized_contact_address_is_shown_as_set_and_linked_in_its_
     message = email(options={"SUPPORT_CONTACT": "hilfe@bücher.example"})
     assert "hilfe@bücher.example" in message.text
     assert _links(message) == {"mailto:hilfe@xn--bcher-kva.example"}
+
+
+@pytest.mark.parametrize(("tag", "contact"), [("ar", "\u2068{} \u2069\n"), ("he", "\u2068{} \u2069\n"), ("en", "{}\n")])
+def test_a_contact_url_keeps_its_final_slash_in_right_to_left_text(tag: str, contact: str) -> None:
+    """Without isolates, the slash moves to the other side; the space keeps clients from linking the isolate."""
+    url = "https://acme.example/help/"
+    options = {"SUPPORT_CONTACT": url, "DEFAULT_LANGUAGE": tag}
+    assert contact.format(url) in email(options=options, request__language=tag).text
 
 
 def test_a_contact_url_is_linked_without_a_reply_to_address() -> None:

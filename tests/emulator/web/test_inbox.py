@@ -34,7 +34,7 @@ def send(harness: WebHarness, html: str) -> int:
 @pytest.mark.parametrize(
     ("view", "expected"),
     [
-        ("Text", "Details of the request"),
+        ("Text", "Details of the change"),
         ("Source", "Content-Type: multipart/alternative"),
         ("Headers", "Auto-Submitted: auto-generated"),
         ("SendGrid JSON", '"personalizations"'),
@@ -78,7 +78,7 @@ def test_deleted_emails_stay_visible_in_their_runs(browser_page: BrowserPage) ->
     page.get_by_role("button", name="Delete all").press("Enter")
     expect(page.get_by_text("No emails.")).to_be_visible()
     browser_page.open("/runs/1")
-    expect(page.frame_locator("iframe").get_by_text("Details of the request")).to_be_visible()
+    expect(page.frame_locator("iframe").get_by_text("Details of the change")).to_be_visible()
 
 
 def test_an_emails_html_runs_no_script(browser_page: BrowserPage) -> None:
