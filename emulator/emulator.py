@@ -24,7 +24,8 @@ from emulator.core.source import SourceError
 from emulator.fault_toggles import FaultToggles
 from emulator.runs.run import Run
 from emulator.runs.runs import KEPT_RUNS, Runs
-from emulator.secret_manager.key_rotation import SENDGRID_KEY, SIGNING_KEY, Keys, new_signing_key
+from emulator.secret_manager.key_rotation import SECRET_PREFIX, SENDGRID_KEY, SIGNING_KEY, Keys, new_signing_key
+from emulator.secret_manager.mount import SecretMount
 from emulator.secret_manager.server import FakeSecretManager
 from emulator.sendgrid.server import FakeSendGrid
 
@@ -64,6 +65,9 @@ class Emulator:
 
     `environment` overrides SETTINGS. With `delivery` "queue", Cloud Tasks and `deliver` are started too. `source` is
     the main.py to run, `action` the file of the forwarder Action. The latest `keep` runs and emails are kept.
+
+    As in env.yaml, the setting SECRETS is mounted (the function reads its secrets from files) or client (from Secret
+    Manager), but client by default, so that the reads can be seen and can fail. Raise ValueError for another value.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Emulator:
         self.tenant_log = FakeTenantLog(self.auth0.log, Journal())  # its readers belong to no run
         self.keys = Keys(self.sendgrid, self.secret_manager, self.auth0.secrets)
         self.settings = self._settings(environment or {})
+        self.mount = self._mount(self.settings.pop("SECRETS"))
         self.services = list(self._services(delivery, source))
         self.function = self.services[-1]
         self.fault_toggles = self._fault_toggles()
@@ -100,8 +105,9 @@ class Emulator:
     @property
     def parts(self) -> list[AbstractContextManager[object]]:
         """Return everything that has to be started, in order."""
-        queue = [self.cloud_tasks] if self.cloud_tasks else []
-        return [self.secret_manager, self.sendgrid, *queue, *self.services, self.action, self.auth0, self.tenant_log]
+        optional = [part for part in (self.mount, self.cloud_tasks) if part]
+        fakes = [self.secret_manager, self.sendgrid, *optional]
+        return [*fakes, *self.services, self.action, self.auth0, self.tenant_log]
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -199,7 +205,7 @@ class Emulator:
         """Yield `deliver`, in queue mode, and then the function that Auth0 calls."""
 
         def service(target: str, **settings: str) -> FakeCloudRun:
-            environment = {**self.settings, **settings}
+            environment = {**self.settings, **settings, **self._mounted_secrets()}
             return FakeCloudRun(self.journal, environment, keys=self.keys, target=target, source=source)
 
         if self.cloud_tasks is None:
@@ -210,7 +216,7 @@ class Emulator:
         yield service(PUBLIC, **queue_environment(deliver.url, self.cloud_tasks.url))
 
     def _settings(self, environment: Mapping[str, str]) -> dict[str, str]:
-        defaults = {**SETTINGS, **NO_SECRET_CACHE}
+        defaults = {**SETTINGS, **NO_SECRET_CACHE, "SECRETS": "client"}
         return {
             **{name: os.environ.get(name, value) for name, value in defaults.items()},
             "SENDGRID_API_KEY_SECRET": SENDGRID_KEY,
@@ -220,17 +226,37 @@ class Emulator:
             **environment,
         }
 
+    def _mount(self, secrets: str) -> SecretMount | None:
+        if secrets not in ("client", "mounted"):
+            raise ValueError(f"SECRETS must be client or mounted, not {secrets!r}")
+        return SecretMount(self.secret_manager) if secrets == "mounted" else None
+
+    def _mounted_secrets(self) -> dict[str, str]:
+        """Return the settings whose value is a secret's name, with the mounted file's path as their value."""
+        if self.mount is None:
+            return {}
+        named = {
+            name: value
+            for name, value in {**os.environ, **self.settings}.items()
+            if name.endswith("_SECRET") and value.startswith(SECRET_PREFIX) and "/versions/" not in value
+        }
+        return {name: self.mount.path(value) for name, value in named.items()}
+
     def _fault_toggles(self) -> FaultToggles:
+        # Mounted files don't fail.
+        secrets = {} if self.mount else {"Secret Manager": self.secret_manager.faults}
+        queue = {"Cloud Tasks": self.cloud_tasks.faults} if self.cloud_tasks else {}
         parts = {
             "SendGrid": self.sendgrid.faults,
             "Delivery": self.sendgrid.log.faults,
-            "Secret Manager": self.secret_manager.faults,
+            **secrets,
             "Callout": self.function.callout_faults,
             "Function": self.function.faults,
+            **queue,
+            "Auth0's log": self.tenant_log.faults,
+            "SendGrid's log": self.sendgrid.log_faults,
         }
-        queue = {"Cloud Tasks": self.cloud_tasks.faults} if self.cloud_tasks else {}
-        logs = {"Auth0's log": self.tenant_log.faults, "SendGrid's log": self.sendgrid.log_faults}
-        return FaultToggles(self.journal, parts | queue | logs)
+        return FaultToggles(self.journal, parts)
 
     def _initialize(self) -> None:
         """Do the one-time setup of production: the queue, the verified senders, the function's URL, and the keys."""

@@ -8,7 +8,8 @@ enforced (but see `deny`).
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from flask import Flask, Response, jsonify, request
 
@@ -48,37 +49,41 @@ _SECRET_NAME = re.compile(r"projects/(?P<project>[^/]+)(/locations/(?P<location>
 
 
 class FakeSecretManager(Server):
-    """The fake Secret Manager, a context manager; FAULTS are the faults that can be added to `faults`."""
+    """The fake Secret Manager, a context manager; FAULTS are the faults that can be added to `faults`.
+
+    `on_change` is called after each change of a secret.
+    """
 
     def __init__(self, journal: Journal) -> None:
         super().__init__("secret_manager", self._app(), journal, redact=redact_payload)
+        self.on_change: Callable[[], None] = lambda: None
         self._secrets: dict[str, StoredSecret] = {}
         self._policies = Policies()
         self._lock = threading.RLock()
 
     def put(self, name: str, value: str | bytes) -> int:
         """Add a version to the secret, which is created if absent, and return the version's number."""
-        with self._lock:
+        with self._change():
             secret = self._secrets.setdefault(_canonical(name), StoredSecret(_canonical(name), _settings(name, {})))
             secret.add(value.encode() if isinstance(value, str) else value)
             return len(secret.versions)
 
     def disable(self, name: str, version: int | str = "latest") -> None:
-        with self._lock:
+        with self._change():
             self._secret(name).version(str(version)).set_state("DISABLED")
 
     def enable(self, name: str, version: int | str = "latest") -> None:
-        with self._lock:
+        with self._change():
             self._secret(name).version(str(version)).set_state("ENABLED")
 
     def deny(self, name: str, *, denied: bool = True) -> None:
         """Return 403 for reads of this secret, as without the accessor role, until called with `denied=False`."""
-        with self._lock:
+        with self._change():
             self._secret(name).denied = denied
 
     def clear(self) -> None:
         """Delete all secrets."""
-        with self._lock:
+        with self._change():
             self._secrets.clear()
             self._policies = Policies()
 
@@ -86,6 +91,20 @@ class FakeSecretManager(Server):
         """Return all secrets, sorted by name; don't modify them."""
         with self._lock:
             return [self._secrets[name] for name in sorted(self._secrets)]
+
+    def latest_values(self) -> dict[str, bytes]:
+        """Return the value of each secret's latest version by the secret's ID, if it can be read."""
+        return {
+            secret.name.rpartition("/")[2]: secret.versions[-1].data or b""
+            for secret in self.secrets()
+            if secret.versions and secret.versions[-1].state == "ENABLED" and not secret.denied
+        }
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        with self._lock:
+            yield
+            self.on_change()
 
     def _secret(self, name: str) -> StoredSecret:
         canonical = _canonical(name)
@@ -118,7 +137,7 @@ class FakeSecretManager(Server):
 
     def _locked(self, view: Callable[..., Response]) -> Callable[..., Response]:
         def locked(**names: str) -> Response:
-            with self._lock:
+            with self._lock if request.method == "GET" else self._change():
                 return view(**names)
 
         return locked
