@@ -94,7 +94,6 @@ def _require_response(function: FunctionProcess, target: str) -> None:
             connection.request("GET", "/")
             connection.getresponse().read()
         except (OSError, HTTPException) as error:
-            output = "\n".join(function.output)
             function.stop(signal.SIGKILL)
-            message = f"{target} listens, but didn't respond to its first request ({type(error).__name__}):\n{output}"
-            raise FunctionError(message) from None
+            cause = f"{target} listens, but didn't respond to its first request ({type(error).__name__}):"
+            raise FunctionError(cause, function.output) from None

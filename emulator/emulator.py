@@ -219,6 +219,7 @@ class Emulator:
         defaults = {**SETTINGS, **NO_SECRET_CACHE, "SECRETS": "client"}
         return {
             **{name: os.environ.get(name, value) for name, value in defaults.items()},
+            "GOOGLE_CLOUD_PROJECT": "emulator",  # log lines then carry the trace of their request
             "SENDGRID_API_KEY_SECRET": SENDGRID_KEY,
             "CALLOUT_SIGNING_KEY_SECRET": SIGNING_KEY,
             "SENDGRID_URL": self.sendgrid.url,

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -22,13 +22,19 @@ START_TIMEOUT_SECONDS = 20.0
 
 
 class FunctionError(Exception):
-    """The function didn't start; the message contains its output."""
+    """The function didn't start; the message is `cause` and the text of its output, `output` the output itself."""
+
+    def __init__(self, cause: str, output: Iterable[str]) -> None:
+        lines = list(output)
+        super().__init__("\n".join([cause, *map(_text, lines)]))
+        self.output = "\n".join(lines)
 
 
 class FunctionProcess:
     """A process that serves `target`; its output becomes `function.log` entries (data: side, line, and fields).
 
-    `environment` is added to this process's environment.
+    `environment` is added to this process's environment. In the output, paths of files next to `source` are relative;
+    its latest `max_lines` are kept (None: all).
     """
 
     def __init__(
@@ -38,8 +44,10 @@ class FunctionProcess:
         *,
         target: str = "on_execute_post_change_password",
         source: Path = PROJECT_ROOT / "main.py",
+        max_lines: int | None = None,
     ) -> None:
-        self._journal, self._environment, self._target, self._source = journal, environment, target, source
+        self._journal, self._environment, self._target = journal, environment, target
+        self._source, self._max_lines = source, max_lines
         reservation = reserve_port()
         self.port = reservation.getsockname()[1]
         if sys.platform == "linux":
@@ -93,9 +101,12 @@ class FunctionProcess:
         self.process = None
 
     def _read(self, process: Child[str]) -> None:
-        for line in process.stdout or ():
-            self.output.append(line.rstrip("\n"))
-            self._journal.record("function.log", side=self._target, line=line.rstrip("\n"), fields=_fields(line))
+        for text in process.stdout or ():
+            line = text.rstrip("\n").replace(f"{self._source.parent}/", "")
+            self.output.append(line)
+            if self._max_lines is not None:
+                del self.output[: -self._max_lines]
+            self._journal.record("function.log", side=self._target, line=line, fields=_fields(line))
 
     def _wait_until_listening(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
@@ -109,7 +120,7 @@ class FunctionProcess:
         is_running = self.process is not None and self.process.poll() is None
         self.stop(signal.SIGKILL) if is_running else self.stop()
         cause = f"it didn't listen within {START_TIMEOUT_SECONDS:g} s" if is_running else "it exited"
-        raise FunctionError(f"the function didn't start: {cause}\n" + "\n".join(self.output))
+        raise FunctionError(f"the function didn't start: {cause}", self.output)
 
 
 def free_port() -> int:
@@ -139,6 +150,11 @@ def reserve_port() -> socket.socket:
 
 
 _requests = itertools.count()
+
+
+def _text(line: str) -> str:
+    """Return the message of a log line, or the line itself if it isn't one."""
+    return str(_fields(line).get("message", line))
 
 
 def _fields(line: str) -> dict[str, object]:

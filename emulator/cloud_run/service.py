@@ -1,14 +1,15 @@
 """A Cloud Run service: a stable URL that routes to the newest revision that started.
 
-Editing a file starts a new revision next to the running one and switches over when it listens. A revision that fails to
-start is reported; the old one keeps serving. Requests and responses are recorded byte for byte, and faults can be
-injected into them (see faults.py).
+Editing a file starts a new revision next to the running one and switches over when it listens. An edit with an error
+is reported, as is a revision that fails to start; the old one keeps running, from its own copy of the files. Requests
+and responses are recorded byte for byte, and faults can be injected into them (see faults.py).
 """
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import urllib3
@@ -23,6 +24,8 @@ from emulator.cloud_run.faults import (
     STALE_SIGNATURE,
 )
 from emulator.cloud_run.process import PROJECT_ROOT, FunctionError, FunctionProcess
+from emulator.cloud_run.snapshot import take_snapshot
+from emulator.cloud_run.trace import traceparent
 from emulator.core.faults import Faults
 from emulator.core.journal import Journal
 from emulator.core.server import Environ, Server
@@ -35,15 +38,17 @@ EXECUTION_HEADER = "X-Emulator-Execution"  # the ID of the execution of the forw
 _OWN_HEADERS = (COPY_HEADER.lower(), EXECUTION_HEADER.lower())
 _HOP_BY_HOP = ("connection", "transfer-encoding", "content-length", "host", "keep-alive", *_OWN_HEADERS)
 STALE_SECONDS = 600
+MAX_OUTPUT_LINES = 200  # kept to explain a failed start
 RESPONSE_TIMEOUT_SECONDS = 120.0
 
 
 @dataclass
 class Revision:
-    """A process of the function, and its pooled connections."""
+    """A process of the function, the files that it runs, and its pooled connections."""
 
     number: int
     process: FunctionProcess
+    files: "TemporaryDirectory[str]"
     http: urllib3.PoolManager = field(
         default_factory=lambda: urllib3.PoolManager(maxsize=100, retries=False, timeout=RESPONSE_TIMEOUT_SECONDS)
     )
@@ -59,6 +64,7 @@ class Revision:
         """Stop gracefully, after requests in flight. Close idle connections first, or the process waits for them."""
         self.http.clear()
         self.process.stop()
+        self.files.cleanup()
 
 
 class FakeCloudRun(Server):
@@ -116,20 +122,31 @@ class FakeCloudRun(Server):
                 return
             error = find_source_error(self._seen, current, self._source.parent)
             self._seen = current
-            self.source_error = error or self._replace()
+            try:
+                self.source_error = error or self._replace()
+            except OSError:  # an editor is replacing a file right now, so its versions will differ again
+                self._seen = {}
+                return
             data = {"part": self.name, "revision": self.revision.number}
             self.journal.record("code.changed", **data, fault=self.source_error and self.source_error.as_json())
 
     def _revision(self, number: int) -> Revision:
-        process = FunctionProcess(self.journal, self._environment, target=self._target, source=self._source)
-        return Revision(number, process)
+        files = take_snapshot(self._source)
+        process = FunctionProcess(
+            self.journal,
+            self._environment,
+            target=self._target,
+            source=Path(files.name).resolve() / self._source.name,
+            max_lines=MAX_OUTPUT_LINES,
+        )
+        return Revision(number, process, files)
 
     def _replace(self) -> SourceError | None:
         new, old = self._revision(self.revision.number + 1), self.revision
         try:
             new.process.start()
         except FunctionError as error:
-            return error_from_output(str(error), self._source.parent)
+            return error_from_output(error.output)
         self.revision = new
         self._stopping.append(threading.Thread(target=old.stop, name="stop_revision", daemon=True))
         self._stopping[-1].start()
@@ -138,6 +155,8 @@ class FakeCloudRun(Server):
     def _serve(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = Request(environ)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
+        if "Webhook-Id" in headers:
+            headers["Traceparent"] = traceparent(headers["Webhook-Id"])
         # Use up callout faults only for callouts, not for copies or unrelated requests.
         is_callout = "Webhook-Id" in headers and COPY_HEADER not in request.headers
         fault = self.callout_faults.take() if is_callout else None

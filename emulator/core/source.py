@@ -80,15 +80,15 @@ def _check_syntax(file: Path, root: Path) -> SourceError | None:
     return None
 
 
-def error_from_output(output: str, root: Path) -> SourceError:
-    """Parse the output of a process that failed to start: the error, and the innermost frame in `root`."""
+def error_from_output(output: str) -> SourceError:
+    """Parse the output of a process that failed to start: the error, and the innermost frame with a relative path."""
     frames = re.findall(r'File "([^"]+)", line (\d+)', output)
-    ours = [(Path(file), int(line)) for file, line in frames if Path(file).is_relative_to(root) and ".venv" not in file]
+    ours = [(file, int(line)) for file, line in frames if not Path(file).is_absolute() and not file.startswith("<")]
     errors: list[str] = re.findall(r"^(\w*(?:Error|Exception|Exit)\b.*)$", output, re.MULTILINE)
     critical: list[str] = re.findall(r'"severity": "CRITICAL", "message": "([^"]+)"', output)
     message = "; ".join(critical) or (errors[-1] if errors else output.strip()[-300:])
-    file, line = ours[-1] if ours else (root / "main.py", 0)
-    return SourceError(str(file.relative_to(root)), line, message)
+    file, line = ours[-1] if ours else ("main.py", 0)
+    return SourceError(file, line, message)
 
 
 def find_javascript_error(file: Path) -> SourceError | None:

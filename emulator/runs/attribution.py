@@ -6,9 +6,11 @@ from typing import Any
 
 from emulator.core.journal import Entry
 
+TRACE_FIELD = "logging.googleapis.com/trace"
+
 
 def callout_id(entry: Entry) -> str:
-    """Return the webhook-id that the entry carries, or an empty string."""
+    """Return the webhook-id that the entry carries, or the trace that stands for it, or an empty string."""
     return next((found for found in _candidates(entry) if found), "")
 
 
@@ -20,7 +22,8 @@ def _candidates(entry: Entry) -> Iterator[str]:
         case ("function" | "deliver", _, "exchange"):
             yield from _header_values(data["request"]["headers"])
         case ("function" | "deliver", _, "log"):
-            yield _text(data, "fields", "callout")
+            # A line about a callout that isn't verified yet carries only its trace.
+            yield _text(data, "fields", "callout") or _text(data, "fields", TRACE_FIELD).rpartition("/")[2]
         case ("sendgrid", _, "exchange"):
             yield _webhook_id_of_email(_parse(data["request"]["body"]))
         case ("cloud_tasks", _, "exchange"):

@@ -27,7 +27,6 @@ class Run:
     _execution: Execution = field(default_factory=lambda: Execution("", "running"))
     _entries: list[Entry] = field(default_factory=list, repr=False)
     changes: int = 0
-    summary: object = field(default=None, repr=False)  # of the current number of changes, once computed
 
     @property
     def entries(self) -> tuple[Entry, ...]:

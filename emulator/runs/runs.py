@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from emulator.cloud_run.trace import trace_id
 from emulator.core.journal import Entry, Journal
 from emulator.runs.attribution import callout_id
 from emulator.runs.run import Run, event_of
 
 KEPT_RUNS = 500
-ENTRIES_PER_RUN = 20  # in the journal; each run keeps its own in any case
+ENTRIES_PER_RUN = 10  # in the journal; each run keeps its own in any case
 MAX_CALLOUT_SECONDS = 180.0  # a callout that hasn't ended by then has no response
 
 
@@ -37,7 +38,7 @@ class Runs:
         self.journal = Journal(keep * ENTRIES_PER_RUN, self._assign)
         self._runs: dict[int, Run] = {}  # oldest first
         self._by_execution: dict[str, Run] = {}
-        self._by_callout: dict[str, Run] = {}
+        self._by_callout: dict[str, Run] = {}  # by webhook-id, and by the trace that stands for it
         self._callouts: deque[_Callout] = deque(maxlen=1000)
         self._next = 1
         self._lock = threading.RLock()
@@ -120,7 +121,7 @@ class Runs:
             run = self._by_callout.get(webhook_id) or self._new(event_of(entry.data["body"]), is_outside=True)
         if run is not None and webhook_id not in run.callout_ids:
             run.callout_ids.append(webhook_id)
-            self._by_callout[webhook_id] = run
+            self._by_callout |= {webhook_id: run, trace_id(webhook_id): run}
 
     def _track(self, entry: Entry) -> None:
         """Note when a callout started and ended."""

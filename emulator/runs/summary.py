@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from emulator.runs.outcome import Outcome, RunError, duration, error, outcome, title
 from emulator.runs.run import Run
@@ -33,11 +34,14 @@ class Summary:
         return {**asdict(self), "url": f"/runs/{self.number}"}
 
 
+_summaries: WeakKeyDictionary[Run, Summary] = WeakKeyDictionary()  # the latest one of each run
+
+
 def summarize(run: Run) -> Summary:
     """Return the summary; it is computed again only after the run has changed."""
-    cached, changes = run.summary, run.changes
-    if not isinstance(cached, Summary) or cached.changes != changes:
-        run.summary = cached = _summarize(run, changes)
+    cached, changes = _summaries.get(run), run.changes
+    if cached is None or cached.changes != changes:
+        _summaries[run] = cached = _summarize(run, changes)
     return cached
 
 

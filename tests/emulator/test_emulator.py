@@ -1,6 +1,7 @@
 """The whole emulator: the contents of a run, and resets."""
 
 import json
+import re
 import urllib.request
 
 import pytest
@@ -10,6 +11,7 @@ from auth0.callout import build_callout
 from emulator.core.server import Server
 from emulator.emulator import Emulator, example
 from emulator.runs.steps import steps
+from emulator.runs.summary import summarize
 from emulator.runs.timeline import format_emails, timeline
 from tests.emulator.browser_page import WebHarness
 
@@ -78,6 +80,59 @@ def test_a_reset_restores_a_working_emulator(emulator: Emulator) -> None:
     emulator.reset()
     assert (emulator.runs, emulator.sendgrid.inbox(), emulator.fault_toggles.pending()) == ([], [], [])
     assert emulator.run(example()).execution.status == "success"
+
+
+def test_a_reset_numbers_emails_and_secret_versions_from_1_again(emulator: Emulator) -> None:
+    emulator.run(example())
+    emulator.keys.rotate_sendgrid_key()
+    emulator.reset()
+    run = emulator.run(example())
+    assert (run.number, [email.data["number"] for email in run.emails]) == (1, [1])
+    assert [len(secret.versions) for secret in emulator.secret_manager.secrets()] == [1, 1]
+
+
+def test_the_previous_version_keeps_running_whatever_is_edited(web_harness: WebHarness) -> None:
+    """A revision reads its templates on first use, when they can be broken already."""
+    main, template = web_harness.folder / "main.py", web_harness.folder / "notice" / "templates" / "notice.html"
+    originals = {file: file.read_text("utf-8") for file in (main, template)}
+    try:
+        main.write_text(f"{originals[main]}\n# edited\n", "utf-8")
+        web_harness.emulator.refresh()
+        template.write_text("{% endif %}", "utf-8")
+        run = web_harness.emulator.run(example())
+        assert [error.file for error in web_harness.emulator.source_errors()] == ["notice/templates/notice.html"]
+        assert (run.execution.status, len(run.emails)) == ("success", 1)
+    finally:
+        for file, text in originals.items():
+            file.write_text(text, "utf-8")
+        web_harness.emulator.refresh()
+
+
+def test_a_crash_is_reported_with_exception_file_and_line(web_harness: WebHarness) -> None:
+    main = web_harness.folder / "main.py"
+    original = main.read_text("utf-8")
+    line = 1 + original[: original.index("    try:\n")].count("\n")
+    try:
+        main.write_text(original.replace("    try:\n", "    {}['boom']\n    try:\n", 1), "utf-8")
+        summary = summarize(web_harness.emulator.run(example()))
+    finally:
+        main.write_text(original, "utf-8")
+        web_harness.emulator.refresh()
+    assert summary.title == f"No notice sent: KeyError: 'boom' (main.py, line {line})"
+    assert summary.error is not None
+    assert (summary.error.file, summary.error.line) == ("main.py", line)
+
+
+def test_repeated_emails_are_counted_and_their_address_named_once(emulator: Emulator) -> None:
+    emulator.fault_toggles.turn_on("SendGrid", "accepted, then reset", 2)
+    summary = summarize(emulator.run(example()))
+    assert re.fullmatch(r"Notice sent 3 times to j\+smith@example.com in \d+ ms", summary.title)
+    assert summary.outcome == "retried"
+
+
+def test_a_run_without_an_email_is_not_sent_and_says_why(emulator: Emulator) -> None:
+    summary = summarize(emulator.run(example("no-email")))
+    assert (summary.outcome, summary.title) == ("not_sent", "No notice sent: the user has no email address")
 
 
 def test_a_copied_callout_is_sent_once_under_its_new_id(emulator: Emulator) -> None:

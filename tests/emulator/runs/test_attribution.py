@@ -131,6 +131,17 @@ def test_a_rejected_callout_from_outside_says_why(web_harness: WebHarness) -> No
     assert (newest["outcome"], newest["title"]) == ("failed", "No notice sent: invalid signature")
 
 
+def test_a_log_line_about_an_unverified_callout_belongs_to_its_run(web_harness: WebHarness) -> None:
+    web_harness.emulator.fault_toggles.turn_on("Callout", "bad signature")
+    run = web_harness.emulator.run(example())
+    line = web_harness.emulator.journal.wait(is_invalid_signature, timeout=TIMEOUT_SECONDS)
+    assert line in run.entries
+
+
+def is_invalid_signature(entry: Entry) -> bool:
+    return entry.kind == "function.log" and entry.data["fields"].get("code") == "invalid_signature"
+
+
 def test_a_language_preview_is_not_a_run(web_harness: WebHarness) -> None:
     assert urllib3.request("GET", f"{web_harness.url}/api/runs/1/preview?language=de").status == 200
     assert [run.number for run in web_harness.emulator.runs] == [1]
