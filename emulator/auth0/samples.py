@@ -9,6 +9,7 @@ from typing import Any
 SAMPLES = Path(__file__).parent / "samples"
 FOLDER_VARIABLE = "EMULATOR_EVENTS"
 DEFAULT = "auth0-default-sample"
+START = "browser"  # the first run's: Auth0's default event doesn't come from a browser, so its email has few facts
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from emulator.auth0 import json_positions
 from emulator.auth0.event_schema import findings
-from emulator.auth0.samples import examples
+from emulator.auth0.samples import DEFAULT, examples
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -35,6 +35,11 @@ def paths(value: object, at: json_positions.Path = ()) -> list[json_positions.Pa
 @given(st.text() | VALUES.map(json.dumps))
 def test_any_text_can_be_validated(text: str) -> None:
     assert all(finding.line >= 1 for finding in findings(text))
+
+
+def test_auth0s_own_sample_has_no_finding() -> None:
+    text = next(example.text for example in examples() if example.name == DEFAULT)
+    assert findings(text) == []
 
 
 @pytest.mark.parametrize("name", [example.name for example in examples()])
