@@ -97,10 +97,16 @@ class Email:
         message["Date"] = format_datetime(datetime.fromtimestamp(self.time, UTC))
         message["Message-ID"] = f"<{self.message_id}@ismtpd.sendgrid.test>"
         self._fill(message)
+        self._set_boundaries(message)
         for name, value in self.headers.items():
             del message[name]
             message[name] = _line(value)
         return message.as_bytes()
+
+    def _set_boundaries(self, message: EmailMessage) -> None:
+        """Derive the boundaries from the email, so that its source is the same in each view."""
+        for number, part in enumerate(part for part in message.walk() if part.is_multipart()):
+            part.set_boundary(f"emulator-{_token(self.message_id)}-{self.index}-{number}")
 
     def _fill(self, message: EmailMessage) -> None:
         for number, block in enumerate(self.request.get("content", [])):

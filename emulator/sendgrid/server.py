@@ -57,6 +57,7 @@ class FakeSendGrid(Server):
         self._clock = clock
         self._lock = threading.RLock()
         self._keys: dict[str, tuple[str, ...]] = {}
+        self._revoked: list[str] = []
         self._verified: list[str] = []
         self._inbox: deque[Email] = deque(maxlen=keep)
         self.log, self.log_faults = EmailLog(clock), Faults()
@@ -79,7 +80,12 @@ class FakeSendGrid(Server):
 
     def revoke(self, key: str) -> None:
         with self._lock:
-            self._keys.pop(key, None)
+            if self._keys.pop(key, None) is not None:
+                self._revoked.append(key)
+
+    def is_revoked(self, key: str) -> bool:
+        with self._lock:
+            return key in self._revoked
 
     def verify(self, *identities: str) -> None:
         """Verify addresses (single senders) and domains (domain authentication). Raise ValueError for other values."""
@@ -119,14 +125,10 @@ class FakeSendGrid(Server):
         self.log.clear()
         with self._lock:
             self._inbox.clear()
+            self._revoked.clear()
             self._next_number = 1
             self.credits = self.rate_limit = None
             self._verified.clear()
-
-    def is_valid(self, key: str) -> bool:
-        """Return whether the key exists and isn't revoked."""
-        with self._lock:
-            return key in self._keys
 
     def _app(self) -> Flask:
         app = Flask("sendgrid", static_folder=None)

@@ -76,7 +76,7 @@ def _add_deletion(api: Blueprint, emulator: Emulator) -> None:
         """Delete an email from the inbox; the run that sent it still shows it."""
         if not emulator.sendgrid.delete(number):
             raise body.RequestError(f"email {number} isn't in the inbox", 404)
-        emulator.journal.record("inbox.deleted", email=number)
+        emulator.journal.record("inbox.deleted", number=number)
         return body.done()
 
 

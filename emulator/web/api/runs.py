@@ -41,7 +41,7 @@ def routes(emulator: Emulator) -> Blueprint:
         """Delete a run; its emails stay in the inbox."""
         find(emulator, number)
         emulator.run_history.delete(number)
-        emulator.journal.record("runs.deleted", run_number=number)
+        emulator.journal.record("runs.deleted", number=number)
         return body.done()
 
     @api.get("/runs/<int:number>")

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response
@@ -79,8 +79,12 @@ def _record_change(emulator: Emulator) -> Response:
 
 
 def to_dicts(emulator: Emulator) -> list[dict[str, Any]]:
-    """Return the existing secrets, then those that the settings refer to but that don't exist yet."""
-    existing = {secret.name.rpartition("/")[2]: _secret(secret) for secret in emulator.secret_manager.secrets()}
+    """Return the existing secrets, then those that the settings refer to but that don't exist yet.
+
+    A version's `state` is Secret Manager's; `revoked` says that SendGrid no longer accepts the key in it.
+    """
+    stored, is_revoked = emulator.secret_manager.secrets(), emulator.sendgrid.is_revoked
+    existing = {secret.name.rpartition("/")[2]: _secret(secret, is_revoked) for secret in stored}
     declared = _declared_secrets({**os.environ, **emulator.settings})
     for name, secret in existing.items():
         secret["read_as"] = declared.get(name, [])
@@ -98,15 +102,17 @@ def _declared_secrets(environment: Mapping[str, str]) -> dict[str, list[str]]:
     return declared
 
 
-def _secret(secret: StoredSecret) -> dict[str, Any]:
-    newest_first = [_version(version) for version in reversed(secret.versions)]
+def _secret(secret: StoredSecret, is_revoked: Callable[[str], bool]) -> dict[str, Any]:
+    newest_first = [_version(version, is_revoked) for version in reversed(secret.versions)]
     return {"name": secret.name.rpartition("/")[2], "versions": newest_first}
 
 
-def _version(version: Version) -> dict[str, Any]:
+def _version(version: Version, is_revoked: Callable[[str], bool]) -> dict[str, Any]:
+    value = (version.data or b"").decode("utf-8", "replace")
     return {
         "number": int(version.name.rpartition("/")[2]),
         "state": version.state,
         "created": version.created.isoformat(timespec="seconds"),
-        "shown": mask((version.data or b"").decode("utf-8", "replace")),
+        "shown": mask(value),
+        "revoked": is_revoked(value),
     }

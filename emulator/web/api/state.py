@@ -94,5 +94,5 @@ def _to_dict(emulator: Emulator, entry: Entry) -> dict[str, Any]:
     if entry.kind == "sendgrid.mail":
         email = emails.to_email(entry.data)
         found |= {"mail": email.number, "email": emails.summary_json(emulator, email)}
-    names = {"run.ended": ("number", "waiting"), "runs.deleted": ("run_number",), "inbox.deleted": ("email",)}
+    names = {"run.ended": ("number", "waiting"), "runs.deleted": ("number",), "inbox.deleted": ("number",)}
     return found | {name: entry.data[name] for name in names.get(entry.kind, ()) if name in entry.data}

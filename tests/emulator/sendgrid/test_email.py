@@ -144,3 +144,9 @@ def test_every_accepted_email_can_be_exported_as_eml(subject: str, name: str, va
     )
     if not violations(request):
         assert len(list(parsed(request).walk())) == 2 + len(kinds) + 1
+
+
+def test_the_source_is_the_same_each_time() -> None:
+    email = email_of({**notice(), "attachments": [{"content": "YQ==", "filename": "a.txt"}]})
+    assert email.eml() == email.eml()
+    assert email.eml().count(b"boundary=") == 2

@@ -170,3 +170,10 @@ def test_faults_that_are_added_directly_stay_in_order() -> None:
     faults.add(Fault("reset", "a"), Fault("reset", "a"), Fault("delay", "b", None))
     taken = [fault.name for fault in (faults.take(), faults.take(), faults.take(), faults.take()) if fault]
     assert taken == ["a", "a", "b", "b"]
+
+
+def test_a_revoked_key_is_marked_although_its_version_is_enabled(web_harness: WebHarness) -> None:
+    post(web_harness, "/api/secrets/sendgrid-api-key/rotate")
+    secrets = get(web_harness, "/api/secrets")["secrets"]
+    versions = next(secret["versions"] for secret in secrets if secret["name"] == "sendgrid-api-key")
+    assert [(version["state"], version["revoked"]) for version in versions] == [("ENABLED", False), ("ENABLED", True)]
