@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
 
-run: $(VENV)/emulator ## start the emulator, trigger a password change, show the email, and keep running
-	@$(BIN)/python -m emulator
+run: $(VENV)/emulator ## start the emulator, trigger a password change, show the email, and keep running; PORT=N sets the port
+	@$(BIN)/python -m emulator $(if $(PORT),--port $(PORT))
+
+dev: $(VENV)/dev ## install the development tools, such as pytest, into .venv
 
 test: $(VENV)/dev ## run the tests and measure the coverage of the deployed code
 	$(BIN)/python -m pytest -m "not slow" --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov
@@ -75,4 +77,4 @@ $(VENV)/dev: $(VENV)/emulator requirements-dev.txt
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test slow lint check fuzz faults starts bench bench-quick preview screenshots cldr translations format lock
+.PHONY: help run dev test slow lint check fuzz faults starts bench bench-quick preview screenshots cldr translations format lock

@@ -34,7 +34,7 @@ class Server:
     (the injected fault's name, or None), request, and response (headers as pairs, body as text). Authorization headers
     are truncated, so the journal contains no key; `redact` maps a request or response body to what can be shown.
     Add faults to `faults` to inject them into the next requests. Requests from pages of other sites get 403 and aren't
-    recorded.
+    recorded. Raise OSError if the port is taken.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Server:
         self.redact = redact
         self.stopping = threading.Event()
         self._http = _HttpServer(self, port)
-        self.port: int = self._http.server_port
+        self.port: int = self._http.port
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name=name, daemon=True)
 
@@ -79,7 +79,9 @@ class _HttpServer(ThreadedWSGIServer):
     def __init__(self, server: Server, port: int) -> None:
         self.owner = server
         self.connections: set[socket.socket] = set()
-        super().__init__("127.0.0.1", port, server.app, handler=_Handler)
+        # If the port is taken, werkzeug would print a message of its own and exit.
+        with socket.create_server(("127.0.0.1", port), backlog=self.request_queue_size) as listener:
+            super().__init__("127.0.0.1", port, server.app, handler=_Handler, fd=listener.fileno())
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Ignore clients that disconnect."""

@@ -8,7 +8,7 @@ from emulator.cloud_run.process import PROJECT_ROOT
 # Raises the signal again before each line of the handler and of what it calls, as a second signal could.
 INTERRUPTED = """
 import os, signal, sys
-from emulator.__main__ import _on_stop
+from emulator.command_line import _on_stop
 def interrupt(frame, event, argument):
     signal.raise_signal(signal.SIGTERM)
     return interrupt

@@ -53,7 +53,9 @@ def test_check_fails_if_no_email_is_sent() -> None:
 def test_check_fails_if_the_function_does_not_start() -> None:
     result = check({"SENDER_EMAIL": "security@example.com", "SUPPORT_CONTACT": "invalid"})
     assert result.returncode == 1
-    assert "SUPPORT_CONTACT" in result.stderr
+    first, second, *_ = result.stderr.splitlines()
+    assert first == "the function didn't start: it exited"
+    assert second.startswith("SUPPORT_CONTACT isn't an email address or an https URL: ")
 
 
 @pytest.mark.parametrize(("environment", "options"), [({}, ["--delivery", "queue"]), ({"DELIVERY": "queue"}, [])])
@@ -124,11 +126,16 @@ def running() -> Iterator[EmulatorProcess]:
 
 def test_startup_sends_an_email_and_every_printed_address_is_listening(running: EmulatorProcess) -> None:
     assert SENTENCE in running.printed.replace("\n", " ")
-    assert len(running.addresses) == 4
+    assert len(running.addresses) == 5
     assert running.addresses[-1] == f"http://127.0.0.1:{running.port}"
     for address in running.addresses:
         url = urlsplit(address)
         socket.create_connection((url.hostname or "", url.port or 0), 5).close()
+
+
+def test_the_first_email_shows_all_its_facts(running: EmulatorProcess) -> None:
+    for fact in ("Chrome on Windows", "Bellevue, United States", "192.0.2.10", "Pacific"):
+        assert fact in running.printed
 
 
 def test_the_printed_command_sends_another_event(running: EmulatorProcess) -> None:
@@ -151,6 +158,53 @@ def test_sending_without_a_running_emulator_prints_how_to_start_one() -> None:
     )
     assert result.returncode == 1
     assert "make run" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["--port", "80000"], 2, "'80000' isn't a port: use a number from 1 to 65535"),
+        (["--keep", "0"], 2, "'0' isn't a number of runs"),
+        (["--send", "nosuch.json"], 1, "can't read nosuch.json: No such file or directory"),
+        (["--events", "/nonexistent"], 1, "/nonexistent isn't a folder: name a folder of *.json files with --events"),
+    ],
+)
+def test_an_invalid_option_is_reported_without_a_traceback(options: list[str], status: int, message: str) -> None:
+    result = run(sys.executable, "-m", "emulator", *options)
+    assert result.returncode == status
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_taken_port_is_reported_with_how_to_choose_another() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run(sys.executable, "-m", "emulator", "--port", str(port))
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"can't listen on port {port} (Address already in use): choose another one with --port N or make run PORT=N\n"
+    )
+
+
+def test_make_run_passes_the_port_on() -> None:
+    result = run("make", "--dry-run", "run", "PORT=8911", f"VENV={sys.prefix}")
+    assert result.stdout.splitlines()[-1].endswith("-m emulator --port 8911"), result
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.7])
+def test_ctrl_c_during_the_start_prints_no_traceback(seconds: float) -> None:
+    process: Child[str] = Child(
+        [sys.executable, "-m", "emulator", "--port", str(free_port())],
+        cwd=PROJECT_ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.communicate(timeout=seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    process.wait()
+    assert errors == ""
 
 
 @needs_proc
