@@ -56,3 +56,20 @@ def test_numbers_continue_after_clear() -> None:
     journal.clear()
     assert journal.entries() == []
     assert journal.record("a").number == 2
+
+
+def test_only_the_latest_entries_are_kept() -> None:
+    journal = Journal(limit=4)
+    for _ in range(20):
+        journal.record("a")
+    assert 4 <= len(journal.entries()) <= 5
+    assert journal.entries()[-1].number == journal.last_number == 20
+    assert [entry.number for entry in journal.entries(after=18)] == [19, 20]
+
+
+def test_each_entry_is_passed_on_before_others_see_it() -> None:
+    seen: list[tuple[int, int]] = []
+    journal = Journal(on_record=lambda entry: seen.append((entry.number, len(journal.entries()))))
+    journal.record("a")
+    journal.record("b")
+    assert seen == [(1, 1), (2, 2)]

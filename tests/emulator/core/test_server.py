@@ -230,3 +230,9 @@ def test_a_request_without_a_host_is_served(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
         connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_taken_port_raises_an_error_and_prints_nothing(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError, match="Address already in use"):
+        Server("second", echo, Journal(), port=server.port)
+    assert capfd.readouterr() == ("", "")
