@@ -191,22 +191,6 @@ def test_make_run_passes_the_port_on() -> None:
     assert result.stdout.splitlines()[-1].endswith("-m emulator --port 8911"), result
 
 
-@pytest.mark.parametrize("seconds", [0.1, 0.7])
-def test_ctrl_c_during_the_start_prints_no_traceback(seconds: float) -> None:
-    process: Child[str] = Child(
-        [sys.executable, "-m", "emulator", "--port", str(free_port())],
-        cwd=PROJECT_ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.communicate(timeout=seconds)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    process.wait()
-    assert errors == ""
-
-
 @needs_proc
 @pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
 def test_sigint_and_sigterm_stop_every_process(stop_signal: signal.Signals) -> None:
