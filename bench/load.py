@@ -26,7 +26,7 @@ class Load:
     p50_ms: float
     p99_ms: float
     cpu_ms: float  # per callout, gunicorn's master and workers together
-    memory_mb: float  # of all processes, at the end
+    worker_rss_mb: float  # at the end
 
 
 def wrk_path() -> str:
@@ -66,5 +66,5 @@ def run(server: ServerProcess, upstreams: Upstreams, batch: Batch) -> Load:
         p50_ms=result["p50_ms"],
         p99_ms=result["p99_ms"],
         cpu_ms=1000 * cpu_seconds / max(result["responses"], 1),
-        memory_mb=server.total_pss_mb(),
+        worker_rss_mb=server.worker_rss_mb(),
     )

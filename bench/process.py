@@ -100,12 +100,8 @@ class ServerProcess:
         return sum(_cpu_seconds(pid) for pid in self.pids())
 
     def worker_rss_mb(self) -> float:
-        """Return the worker's resident set size (RSS)."""
+        """Return the resident set size (RSS) of the worker, or of the only process."""
         return _status_kilobytes(self.pids()[-1], "VmRSS") / 1024
-
-    def total_pss_mb(self) -> float:
-        """Return the proportional set size (PSS) of all processes: shared memory counts once."""
-        return sum(_pss_kilobytes(pid) for pid in self.pids()) / 1024
 
 
 def _inherited() -> dict[str, str]:
@@ -125,8 +121,3 @@ def _cpu_seconds(pid: int) -> float:
 def _status_kilobytes(pid: int, name: str) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
-
-
-def _pss_kilobytes(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))

@@ -11,7 +11,7 @@ from bench.candidate import Candidate
 class Start:
     milliseconds: float
     cpu_ms: float
-    memory_mb: float  # of all processes, as total_pss_mb
+    worker_rss_mb: float
 
 
 def run(candidate: Candidate, work: Path) -> Start:
@@ -19,4 +19,4 @@ def run(candidate: Candidate, work: Path) -> Start:
     with candidate.running(work) as server:
         server.post(request)
         elapsed = time.perf_counter() - started
-        return Start(1000 * elapsed, 1000 * server.cpu_seconds(), server.total_pss_mb())
+        return Start(1000 * elapsed, 1000 * server.cpu_seconds(), server.worker_rss_mb())

@@ -33,8 +33,8 @@ class Plan:
     callouts: int  # in the memory test
 
 
-FULL = Plan(starts=(15, 9), rounds=(5, 2), seconds=3, sweep_rounds=1, callouts=100_000)
-QUICK = Plan(starts=(4, 0), rounds=(1, 0), seconds=2, sweep_rounds=0, callouts=0)
+FULL = Plan(starts=(15, 9), rounds=(5, 2), seconds=4, sweep_rounds=1, callouts=100_000)
+QUICK = Plan(starts=(6, 0), rounds=(1, 0), seconds=4, sweep_rounds=0, callouts=0)
 
 Case = tuple[str, int]  # name, connections
 CASES: tuple[Case, ...] = (("nominal", CONCURRENCY), ("sequential", 1))
