@@ -25,7 +25,7 @@ from bench.upstreams import Upstreams
 CONCURRENT_STARTS = 8  # the load: far more than the CPUs can run at once
 START_TIMEOUT_SECONDS = 60.0
 MAX_SIGTERM_DELAY_SECONDS = 0.1  # after the function listens
-SIGTERM_TIMEOUT_SECONDS = 10.0  # then Cloud Run kills the instance
+SIGTERM_TIMEOUT_SECONDS = 25.0  # after 30, gunicorn kills a worker that has ignored SIGTERM
 
 
 def main() -> None:
@@ -63,6 +63,8 @@ def _silent_workers(server: ServerProcess, candidate: Candidate) -> int:
     while len(workers := server.pids()[1:]) < expected and time.monotonic() < deadline:
         time.sleep(0.01)
     silent = expected - len(workers)
+    if silent:
+        print(f"{silent} workers didn't start: {server.output()}", file=sys.stderr)
     for worker in workers:
         others = [other for other in workers if other != worker]
         for other in others:

@@ -64,7 +64,7 @@ def start(languages: Collection[str] | None = None) -> Settings:
     `languages`: the tags of the languages that the notice has, against which DEFAULT_LANGUAGE is validated.
     """
     log.install()
-    process.prepare_fork()
+    process.prepare()
     exempt_loopback_from_proxies()
     try:
         return load_settings(languages=languages)

@@ -11,10 +11,10 @@ from runtime import process
 
 CODE = """
 import os, signal
-from runtime.process import prepare_fork
+from runtime.process import prepare
 
 signal.signal(signal.SIGTERM, lambda *_: None)  # as gunicorn's main process has it
-prepare_fork()
+prepare()
 child = os.fork()
 if child == 0:
     os.kill(os.getpid(), signal.SIGTERM)
