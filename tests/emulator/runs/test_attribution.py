@@ -44,20 +44,21 @@ def event_of(name: str) -> dict[str, Any]:
 
 
 def get(harness: WebHarness, path: str) -> Any:
-    response = urllib3.request("GET", harness.url + path)
+    response = urllib3.request("GET", harness.url + path, timeout=TIMEOUT_SECONDS)
     assert response.status == 200, response.data
     return response.json()
 
 
 def post(harness: WebHarness, path: str, body: Any = None) -> Any:
-    response = urllib3.request("POST", harness.url + path, json=body)
+    response = urllib3.request("POST", harness.url + path, json=body, timeout=TIMEOUT_SECONDS)
     assert response.status == 200, response.data
     return response.json()
 
 
 def send_from_outside(harness: WebHarness, callout: OutgoingCallout) -> None:
     headers = callout.headers(harness.emulator.keys.signing_key)
-    urllib3.request("POST", harness.emulator.function.url, body=callout.body, headers=headers)
+    url, timeout = harness.emulator.function.url, TIMEOUT_SECONDS
+    urllib3.request("POST", url, body=callout.body, headers=headers, timeout=timeout)
 
 
 def wait_for_exchanges(harness: WebHarness, count: int) -> None:
@@ -126,7 +127,9 @@ def test_the_same_callout_from_outside_again_belongs_to_the_same_run(web_harness
 def test_a_rejected_callout_from_outside_says_why(web_harness: WebHarness) -> None:
     callout = build_callout(event_of("carol"))
     headers = {**callout.headers(web_harness.emulator.keys.signing_key), "webhook-signature": "v1,invalid"}
-    urllib3.request("POST", web_harness.emulator.function.url, body=callout.body, headers=headers)
+    urllib3.request(
+        "POST", web_harness.emulator.function.url, body=callout.body, headers=headers, timeout=TIMEOUT_SECONDS
+    )
     newest = get(web_harness, "/api/runs")["runs"][0]
     assert (newest["outcome"], newest["title"]) == ("failed", "No notice sent: invalid signature")
 
