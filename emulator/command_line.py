@@ -88,7 +88,11 @@ def _start(options: argparse.Namespace) -> int:
     """Start the emulator, change a password, and then check the email or serve the page."""
     if options.events and not options.events.is_dir():
         raise UsageError(f"{options.events} isn't a folder: name a folder of *.json files with --events")
-    with Emulator(delivery=options.delivery, keep=options.keep) as emulator:
+    try:
+        starting = Emulator(delivery=options.delivery, keep=options.keep)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    with starting as emulator:
         if options.check:
             run = _first_run(emulator, CHECK_TIMEOUT_SECONDS)
             print(_report(run))

@@ -89,7 +89,7 @@ class Emulator:
         self.tenant_log = FakeTenantLog(self.auth0.log, Journal())  # its readers belong to no run
         self.keys = Keys(self.sendgrid, self.secret_manager, self.auth0.secrets)
         self.settings = self._settings(environment or {})
-        self.mount = self._mount(self.settings.pop("SECRETS"))
+        self.mount = self._mount(self.settings.pop("SECRETS") or "client")
         self.services = list(self._services(delivery, source))
         self.function = self.services[-1]
         self.fault_toggles = self._fault_toggles()

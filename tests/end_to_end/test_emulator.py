@@ -43,11 +43,22 @@ def test_check_succeeds_and_prints_the_email() -> None:
     assert result.stderr == ""
 
 
+def test_check_with_mounted_secrets_reads_nothing_from_secret_manager() -> None:
+    result = check({"SECRETS": "mounted"})
+    assert result.returncode == 0, result.stderr
+    assert "Secret Manager" not in result.stdout
+
+
 def test_check_fails_if_no_email_is_sent() -> None:
     result = check({"ALLOWED_TENANTS": "another-tenant"})
     assert result.returncode == 1
     assert "No email was sent." in result.stdout
     assert "Error sending email to j+smith@example.com: 401 invalid_signature" in result.stdout
+
+
+def test_an_unknown_value_of_secrets_is_an_error() -> None:
+    result = check({"SECRETS": "files"})
+    assert (result.returncode, result.stderr) == (1, "SECRETS must be client or mounted, not 'files'\n")
 
 
 def test_check_fails_if_the_function_does_not_start() -> None:
