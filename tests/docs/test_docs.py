@@ -10,7 +10,12 @@ from settings import PUBLIC_TARGET, load
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("auth0/*.md")])
-GITHUB_PAGES = ("../../compare/", "../../releases/", "../../security/")  # relative to a document in the root folder
+GITHUB_PAGES = (
+    "../../actions/",
+    "../../compare/",
+    "../../releases/",
+    "../../security/",
+)  # relative to a document in the root folder
 NOT_SETTINGS = {"FUNCTION_TARGET", "no_proxy", "NO_PROXY", "https_proxy", "HTTPS_PROXY", "REQUESTS_CA_BUNDLE"}
 
 
