@@ -21,7 +21,7 @@ FUNCTION_URL, SIGNING_KEY = "FUNCTION_URL", "CALLOUT_SIGNING_KEY"
 
 
 class NotSent(Exception):
-    """A notice that the function didn't accept. `is_general`: the next one would end the same way."""
+    """A notice that the function didn't accept. `is_general`: the next one would fail the same way."""
 
     def __init__(self, problem: str, *, is_general: bool) -> None:
         super().__init__(problem)

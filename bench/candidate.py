@@ -33,8 +33,8 @@ class Candidate:
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     is_signed: bool = False  # whether it expects signed callouts
-    sends_email: bool = True  # whether each success means an email sent or a task enqueued
-    cpus: Cpus | None = None  # on which its processes run; None: all
+    sends_email: bool = True  # whether each success means that an email was sent or a task enqueued
+    cpus: Cpus | None = None  # the CPUs on which its processes run; None: all
 
     def request(self) -> bytes:
         return requests_file.signed_request() if self.is_signed else requests_file.plain_request()

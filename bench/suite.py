@@ -24,7 +24,7 @@ SWEEP_CONCURRENCY = (1, 4, 16, 64, 256)
 
 @dataclass(frozen=True)
 class Plan:
-    """The amount of measuring in one run: for the first layout of CPUs, then for the second."""
+    """How much to measure in one run: for the first layout of CPUs, then for the second."""
 
     starts: tuple[int, int]
     rounds: tuple[int, int]

@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, Run]] = {
     "setup": ("set up what is missing, without a deployment", commands.setup),
     "deploy": ("deploy, without the setup", commands.deploy),
     "secret": (
-        "store a value of an Action secret; it comes from standard input",
+        "store the value of an Action secret, from standard input",
         lambda gcloud, deployment, options: keys.secret(gcloud, deployment, options.NAME),
     ),
     "draft": ("deploy a revision without traffic, at a URL of its own", commands.draft),
@@ -61,7 +61,7 @@ COMMANDS: dict[str, tuple[str, Run]] = {
         lambda gcloud, deployment, options: alerts.alerts(gcloud, deployment, options.CHANNEL),
     ),
     "remove": (
-        "list what was set up, ask, delete it",
+        "list what was set up, ask for confirmation, and delete it",
         lambda gcloud, deployment, _options: remove.remove(gcloud, deployment),
     ),
 }

@@ -9,7 +9,7 @@ class DeployError(Exception):
 
 
 class UnknownError(DeployError):
-    """A read whose answer is neither a value nor "not found": nothing may be concluded from it."""
+    """A read whose result is neither a value nor "not found": nothing can be concluded from it."""
 
     def __init__(self, command: str, cause: str) -> None:
         super().__init__(f"can't read the current state: {command}", cause, "nothing more was changed")

@@ -1,4 +1,4 @@
-"""The only access to gcloud: reads that have three answers, and writes that are printed before they run."""
+"""The only access to gcloud: reads that have three outcomes, and writes that are printed before they run."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class Gcloud:
     def read(self, *words: str, parse: Callable[[Any], T]) -> T | None:
         """Return what `parse` takes from gcloud's JSON, or None if gcloud reports that the resource doesn't exist.
 
-        Raise UnknownError for any other answer, and for output that `parse` can't use.
+        Raise UnknownError for any other result, and for output that `parse` can't use.
         """
         if self.dry_run:
             return None

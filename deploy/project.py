@@ -33,7 +33,7 @@ def access_token() -> str:
         return read_local("auth", "print-access-token", parse=lambda found: text(found["token"]))
     except UnknownError as error:
         if "does not have any valid credentials" in error.cause or "active account" in error.cause:
-            raise DeployError("nobody is signed in: gcloud auth login", error.cause) from None
+            raise DeployError("not signed in: gcloud auth login", error.cause) from None
         raise
 
 

@@ -70,7 +70,7 @@ def deploy(
 
 
 def _open(gcloud: Gcloud, deployment: Deployment, *, all_users: bool) -> None:
-    """Let everybody call the public service, in the way that the organization allows."""
+    """Make the public service public, in the way that the organization allows."""
     if all_users:
         try:
             gcloud.write(*change_of(public_binding(deployment)))

@@ -32,7 +32,7 @@ def is_colored(stream: TextIO) -> bool:
 
 
 def run_line(summary: Summary, page: str, *, colored: bool = False) -> str:
-    """Return the line of a run: time, outcome, recipient, duration, link, and the reason if nobody was emailed."""
+    """Return the line of a run: time, outcome, recipient, duration, link, and the reason if no email was sent."""
     time = datetime.fromtimestamp(summary.time).astimezone().strftime("%H:%M:%S")
     label = f"{LABELS[summary.outcome]:<{LABEL_WIDTH}}"
     if colored and summary.outcome in COLORS:

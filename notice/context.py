@@ -61,7 +61,7 @@ def clean_name(text: str | None) -> str | None:
 
 
 def clean_address(address: str | None) -> str:
-    """Clean an untrusted email address; as a name if a part of it, rather than all of it, could become a link."""
+    """Clean an untrusted email address, as a name if a part of it, rather than all of it, could become a link."""
     text = clean_text(address, MAX_ADDRESS_LENGTH) or ""
     return text if PLAIN_ADDRESS.fullmatch(text) else DOMAIN_DOT.sub(". ", text)
 

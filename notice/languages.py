@@ -1,4 +1,4 @@
-"""Negotiate the email's languages, and load their strings (`translations/`) and Unicode's data on them (`cldr/`)."""
+"""Negotiate the email's languages, and load their strings (`translations/`) and their CLDR data (`cldr/`)."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def load_language(tag: str) -> Language:
 
 @cache
 def load_cldr(name: str) -> dict[str, Any]:
-    """Load a file of Unicode's data; empty if there is no such file."""
+    """Load a file of CLDR data; empty if there is no such file."""
     file = CLDR / f"{name}.json"
     return dict(json.loads(file.read_bytes())) if file.exists() else {}
 

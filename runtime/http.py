@@ -14,7 +14,7 @@ from runtime.errors import InvalidCallout, NoticeError, Unavailable
 MAX_BODY_BYTES = 65_536
 TRACE = re.compile(r"(?:00-)?([0-9a-f]{32})[-/]")
 EXECUTION_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-# Taken from the environment, or else functions-framework would wrap each piece of printed text in JSON of its own.
+# Removed from the environment: otherwise, functions-framework wraps each piece of printed text in JSON of its own.
 LOG_EXECUTION_ID = os.environ.pop("LOG_EXECUTION_ID", "") in ("y", "yes", "t", "true", "on", "1")
 
 

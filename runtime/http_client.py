@@ -23,7 +23,7 @@ from settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 2.0  # per address of the host
 MAX_RESPONSE_BYTES = 65_536
-CHUNK_BYTES = 256  # read between two looks at the deadline
+CHUNK_BYTES = 256  # read between two checks of the deadline
 SYSTEM_CA_DIRECTORY = Path("/etc/ssl/certs")  # hashed: OpenSSL reads only the certificates it needs
 
 

@@ -1,5 +1,5 @@
-"""Standard output and standard error, for the log: one that is full, closed, or not read loses lines, and never blocks
-a callout or raises an error in it.
+"""Standard output and standard error, for the log: a stream that is full, closed, or not read loses lines, but never
+blocks a callout or raises an error in it.
 """
 
 import json
@@ -54,7 +54,9 @@ class Output:
         deadline = CLOCK.monotonic() + (0 if self._lost else MAX_WAIT_SECONDS)
         with suppress(OSError):  # closed, or the disk is full
             while data and self._ready.poll(max(0, deadline - CLOCK.monotonic()) * 1000):
-                written = os.write(self._descriptor, data[: select.PIPE_BUF])  # no more: that never blocks a ready pipe
+                written = os.write(
+                    self._descriptor, data[: select.PIPE_BUF]
+                )  # that much never blocks a ready pipe
                 self._in_line = data[written - 1 : written] != b"\n"
                 data = data[written:]
         return not data

@@ -1,4 +1,4 @@
-"""The process that functions-framework runs: what has to be arranged before gunicorn forks its worker."""
+"""The process that functions-framework runs: what must be prepared before gunicorn forks its worker."""
 
 import gc
 import os

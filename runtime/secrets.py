@@ -20,7 +20,7 @@ from settings import Settings
 MAX_STALE_SECONDS = 24 * 3600
 OUTAGE_RETRY_SECONDS = 10  # how long to serve a stale value before reading again
 READ_TIMEOUT_SECONDS = 4.0  # for one read, including its retry; less than a callout's deadline
-MAX_READS = 20  # running at a time; while so many hang, a source is read again only every HUNG_RETRY_SECONDS
+MAX_READS = 20  # concurrent; while so many hang, a source is read again only every HUNG_RETRY_SECONDS
 HUNG_RETRY_SECONDS = 600
 STALE_READ_TIMEOUT_SECONDS = 1.0  # how long to wait for a read if a stale value is available
 

@@ -59,7 +59,7 @@ class Server:
         self.drop_connections()
 
     def receive(self, environ: Environ, body: bytes) -> None:
-        """Do something with a request before a fault can delay or drop it; by default, nothing."""
+        """Handle a request before a fault can delay or drop it; by default, do nothing."""
 
     def take_fault(self, environ: Environ) -> Fault | None:  # noqa: ARG002  (for a server with faults of its own)
         """Return the fault for a request, if any."""

@@ -103,7 +103,7 @@ def test_gcloud_that_is_not_installed_is_named(inside: Inside, monkeypatch: pyte
 
 def test_a_missing_project_and_a_missing_sign_in_are_told_apart(inside: Inside) -> None:
     assert "no project: gcloud config set project" in inside.run(Cloud(project=""), "versions").said
-    assert "nobody is signed in: gcloud auth login" in inside.run(Cloud(signed_in=False), "versions").said
+    assert "not signed in: gcloud auth login" in inside.run(Cloud(signed_in=False), "versions").said
 
 
 def test_output_that_nobody_reads_to_its_end_is_no_error(bench: Bench) -> None:
