@@ -9,6 +9,7 @@ The seed determines the order of callouts and faults; their timing depends on th
 """
 
 import argparse
+import os
 import random
 import subprocess
 import sys
@@ -135,8 +136,8 @@ def _run_traffic(
             traffic.stop()
             raise
 
-    cleaner = threading.Thread(target=_discard_emails, args=(environment, traffic), daemon=True)
-    cleaner.start()
+    housekeeper = threading.Thread(target=_keep_house, args=(environment, traffic), daemon=True)
+    housekeeper.start()
     with ThreadPoolExecutor(1, "faults") as pool:
         faults = pool.submit(inject_faults)
         try:
@@ -144,14 +145,15 @@ def _run_traffic(
         finally:
             traffic.stop()
         faults.result()
-    cleaner.join()
+    housekeeper.join()
     return scenarios.injections
 
 
-def _discard_emails(environment: Environment, traffic: Traffic) -> None:
-    """Regularly discard the emails that SendGrid's emulator keeps: the recorder has counted them."""
+def _keep_house(environment: Environment, traffic: Traffic) -> None:
+    """Regularly record the machine's load, and discard the emails that SendGrid's emulator keeps, which are counted."""
     while not traffic.is_over:
         environment.sendgrid.clear()
+        environment.recorder.max_load = max(environment.recorder.max_load, os.getloadavg()[0])
         time.sleep(0.5)
 
 

@@ -32,11 +32,11 @@ UNAUTHENTICATED_RESPONSES = {(401, "invalid_signature"), (503, "secret_unavailab
 class CheckResult:
     """Callouts that violate the contract. `duplicates` counts surplus emails by reason.
 
-    `unanswered` callouts sent no email and got no response at all: the function was down, or the machine too slow.
+    `unknown` callouts sent no email, but their sender gave up waiting for a response: perhaps the machine was too slow.
     """
 
     lost: list[str] = field(default_factory=list)
-    unanswered: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
     unsent: list[str] = field(default_factory=list)
     duplicates: Counter[str] = field(default_factory=Counter)
     unexplained: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
-        return not (self.lost or self.unanswered or self.unsent or self.unexplained or self.violations)
+        return not (self.lost or self.unknown or self.unsent or self.unexplained or self.violations)
 
 
 def check(environment: Environment, callouts: Sequence[ChaosCallout]) -> CheckResult:
@@ -52,8 +52,8 @@ def check(environment: Environment, callouts: Sequence[ChaosCallout]) -> CheckRe
     for callout in callouts:
         emails = environment.recorder.emails[callout.address]
         if callout.expects_email and not emails:
-            is_answered = any(attempt.status for attempt in callout.attempts)
-            (result.lost if is_answered else result.unanswered).append(_describe(callout))
+            has_timed_out = any(_has_timed_out(environment, attempt) for attempt in callout.attempts)
+            (result.unknown if has_timed_out else result.lost).append(_describe(callout))
             if any(attempt.is_accepted for attempt in callout.attempts):
                 result.unsent.append(_describe(callout))
         if emails > 1:
@@ -95,6 +95,11 @@ def _reasons(environment: Environment, callout: ChaosCallout) -> list[str]:
     return reasons
 
 
+def _has_timed_out(environment: Environment, attempt: Attempt) -> bool:
+    """Return whether the sender gave up waiting for a response."""
+    return not attempt.status and not _was_interrupted(environment, attempt)
+
+
 def _was_interrupted(environment: Environment, attempt: Attempt) -> bool:
     """Return whether a crash may have cut off the attempt."""
     return any(_overlap(crash, attempt.started, attempt.ended) for crash in environment.public.crashes)
@@ -124,7 +129,8 @@ def _invalid_responses(environment: Environment, callout: ChaosCallout) -> list[
         else:
             is_valid = (attempt.status, attempt.code) in valid and attempt.is_well_formed
         if not is_valid or _is_inconsistent(environment, callout, number):
-            invalid.append(f"invalid response to attempt {number + 1}")
+            kind = "no response" if _has_timed_out(environment, attempt) else "invalid response"
+            invalid.append(f"{kind} to attempt {number + 1}")
     return invalid
 
 

@@ -10,12 +10,11 @@ from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Self
 
-from chaos.front_end import FrontEnd
+from chaos.front_end import HOLD_SECONDS, FrontEnd
 from chaos.recorder import Recorder
 from emulator.cloud_run.process import FunctionError, FunctionProcess
 
 GRACE_SECONDS = 10.0  # between Cloud Run's SIGTERM and SIGKILL
-RESPONSE_TIMEOUT_SECONDS = 20.0  # of an instance that listens, for its first response
 HANDOVER_SECONDS = 0.3  # for the old instance to start on the requests already sent to it
 
 
@@ -23,7 +22,7 @@ class Instance:
     """Context manager that runs one instance at a time. Intervals are in monotonic seconds.
 
     During `crashes`, from a kill until the next instance listens, requests may be cut off. During `replacements`, a new
-    instance with an empty idempotency cache takes over. Each start raises FunctionError if it doesn't respond.
+    instance with an empty idempotency cache takes over. Each start raises FunctionError if it doesn't respond in time.
     """
 
     def __init__(self, recorder: Recorder, environment: Mapping[str, str], target: str) -> None:
@@ -75,8 +74,9 @@ class Instance:
             process.kill()
 
     def _start(self, function: FunctionProcess) -> None:
+        deadline = time.monotonic() + HOLD_SECONDS
         function.start()
-        _require_response(function, self._target)
+        _require_response(function, self._target, deadline)
         started = time.monotonic()
         self.replacements.append((started, started))
         self._front_end.route_to(function.port)
@@ -86,14 +86,19 @@ class Instance:
         return FunctionProcess(self._recorder, self._environment, target=self._target)
 
 
-def _require_response(function: FunctionProcess, target: str) -> None:
-    """Raise FunctionError if the function doesn't respond: its main process listens before its worker runs."""
-    connection = HTTPConnection("127.0.0.1", function.port, timeout=RESPONSE_TIMEOUT_SECONDS)
+def _require_response(function: FunctionProcess, target: str, deadline: float) -> None:
+    """Raise FunctionError if the function doesn't respond: its main process listens before its worker runs.
+
+    After the deadline, the front end no longer holds requests, so that callouts would be lost.
+    """
+    connection = HTTPConnection("127.0.0.1", function.port, timeout=max(0.01, deadline - time.monotonic()))
     with closing(connection):
         try:
             connection.request("GET", "/")
             connection.getresponse().read()
         except (OSError, HTTPException) as error:
             function.stop(signal.SIGKILL)
-            cause = f"{target} listens, but didn't respond to its first request ({type(error).__name__}):"
+            cause = (
+                f"{target} listens, but hasn't responded {HOLD_SECONDS:g} s after its start ({type(error).__name__})"
+            )
             raise FunctionError(cause, function.output) from None

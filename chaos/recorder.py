@@ -19,6 +19,7 @@ class Recorder(Journal):
         self.emails: Counter[str] = Counter()  # by address
         self.hidden_acceptances: defaultdict[str, list[str]] = defaultdict(list)  # by address: faults that hid one
         self.sendgrid_requests = 0
+        self.max_load = 0.0  # of the machine: senders give up waiting if it's too high
         self.timeouts: Counter[str] = Counter()  # by webhook-id: attempts that the function logged as timed out
         self.unanswered_deliveries: Counter[str] = Counter()  # by idempotency key: no response from `deliver`
         self.completed_deliveries: Counter[str] = Counter()  # by idempotency key: deliveries acknowledged by `deliver`

@@ -1,5 +1,6 @@
 """The report of a chaos run: each mode's outcome and injected faults, and the comparison with the baselines."""
 
+import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -60,7 +61,7 @@ def print_mode(environment: Environment, callouts: Sequence[ChaosCallout], resul
             ("attempts", attempts),
             ("emails", sum(recorder.emails[callout.address] for callout in callouts)),
             ("lost", len(result.lost)),
-            ("unknown: no attempt got a response", len(result.unanswered)),
+            ("unknown, because their sender gave up waiting", len(result.unknown)),
             ("acknowledged but unsent", len(result.unsent)),
             ("duplicates", sum(result.duplicates.values()) + len(result.unexplained)),
             *((f"  {reason}", count) for reason, count in sorted(result.duplicates.items())),
@@ -69,11 +70,12 @@ def print_mode(environment: Environment, callouts: Sequence[ChaosCallout], resul
             ("tasks dropped by Cloud Tasks", recorder.dropped),
             ("notices abandoned by deliver", len(recorder.abandoned)),
             ("output lines that aren't log entries", len(recorder.unexpected_lines)),
+            (f"highest load of this machine, which has {os.cpu_count()} CPUs", round(recorder.max_load)),
             ("reported to Auth0 as failed but sent", _failed_but_sent(environment, callouts)),
         ]
     )
     _print_rows([("fault", "injected"), *sorted(recorder.injected.items())])
-    for lines in (result.lost, result.unanswered, result.unexplained, result.violations, recorder.unexpected_lines):
+    for lines in (result.lost, result.unknown, result.unexplained, result.violations, recorder.unexpected_lines):
         for line in lines[:MAX_SHOWN]:
             print(f"  {line}")
 

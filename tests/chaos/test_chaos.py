@@ -101,10 +101,16 @@ def test_a_callout_without_an_email_is_lost(run: FinishedRun) -> None:
     assert (len(result.lost), len(result.unsent), result.passed) == (1, 0, False)
 
 
-def test_a_callout_without_any_response_is_not_reported_as_lost(run: FinishedRun) -> None:
-    run.callout(Attempt(1, 8, 0), Attempt(9, 16, 0), emails=0)
+def test_a_callout_whose_sender_gave_up_waiting_is_not_reported_as_lost(run: FinishedRun) -> None:
+    run.callout(Attempt(1, 8, 0), UNAVAILABLE, emails=0)
     result = run.check()
-    assert (result.lost, len(result.unanswered), result.passed) == ([], 1, False)
+    assert (result.lost, len(result.unknown), result.passed) == ([], 1, False)
+
+
+def test_a_callout_whose_attempts_a_crash_cut_off_is_lost(run: FinishedRun) -> None:
+    run.public.crashes.append((1.5, 2.5))
+    run.callout(Attempt(1, 2, 0), UNAVAILABLE, emails=0)
+    assert (len(run.check().lost), run.check().unknown) == (1, [])
 
 
 def test_a_success_without_an_email_is_acknowledged_but_unsent(run: FinishedRun) -> None:
