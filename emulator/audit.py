@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from emulator.cloud_run.process import PROJECT_ROOT
@@ -39,9 +40,12 @@ class Audit:
 
     @property
     def command(self) -> str:
-        """Return the command line for a POSIX shell."""
+        """Return the command line for a POSIX shell in the project's folder."""
+        python = Path(sys.executable)
+        if python.is_relative_to(PROJECT_ROOT):
+            python = python.relative_to(PROJECT_ROOT)
         assignments = [f"{name}={shlex.quote(value)}" for name, value in self.variables.items()]
-        return " \\\n  ".join((*assignments, f"{shlex.quote(sys.executable)} -m audit {UNTIL_NOW}"))
+        return " \\\n  ".join((*assignments, f"{shlex.quote(str(python))} -m audit {UNTIL_NOW}"))
 
     def run(self, *, send: bool = False) -> Mapping[str, Any]:
         """Run the audit of the last 24 hours, and return its JSON. Raise AuditError."""

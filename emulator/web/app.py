@@ -6,10 +6,11 @@ from pathlib import Path
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from emulator.audit import Audit
 from emulator.auth0.users import Users
 from emulator.emulator import Emulator
-from emulator.web import pages
-from emulator.web.api import body, emails, events, faults, passwords, queue, runs, secrets, state
+from emulator.web import audit_page, pages
+from emulator.web.api import audit, body, emails, events, faults, passwords, queue, runs, secrets, state
 from emulator.web.api.content_policy import restrict
 from emulator.web.language_gallery import LanguageGallery
 
@@ -21,6 +22,7 @@ def create_app(emulator: Emulator, *, folders: Sequence[Path] = ()) -> Flask:
     flask.after_request(restrict)
     flask.register_error_handler(body.RequestError, _handle_request_error)
     flask.register_error_handler(HTTPException, _handle_http_exception)
+    own_audit = Audit(emulator)
     users, gallery = Users(emulator.run, emulator.send_auth0_email), LanguageGallery(emulator)
     for blueprint in (
         state.routes(emulator),
@@ -31,8 +33,10 @@ def create_app(emulator: Emulator, *, folders: Sequence[Path] = ()) -> Flask:
         secrets.routes(emulator),
         queue.routes(emulator),
         passwords.routes(emulator, users),
+        audit.routes(own_audit),
     ):
         flask.register_blueprint(blueprint, url_prefix="/api")
+    flask.register_blueprint(audit_page.routes(emulator, own_audit))
     flask.register_blueprint(pages.routes(emulator, users, folders))
     return flask
 

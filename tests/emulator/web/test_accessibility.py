@@ -23,6 +23,7 @@ PATHS = (
     "/inbox",
     *(f"/inbox?show={view}" for view in ("text", "source", "headers", "json", "checks")),
     "/faults",
+    "/audit",
     "/secrets",
     "/queue",
     "/login",
