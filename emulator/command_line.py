@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command, and return its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        return _send(options.send, options.port or PORT) if options.send else _start(options)
+        return _send(options.send, PORT if options.port is None else options.port) if options.send else _start(options)
     except (UsageError, FunctionError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="send one event, and exit with 0 if its email arrived, otherwise with 1"
     )
     parser.add_argument("--send", metavar="FILE", type=Path, help="send the event in FILE through the running emulator")
-    parser.add_argument("--port", type=_port, help=f"port of the page and the API (default: {PORT})")
+    parser.add_argument("--port", type=_port, help=f"port of the page and the API, 0 for a free one (default: {PORT})")
     parser.add_argument("--quiet", action="store_true", help="print only the URL of the page, and no line per run")
     parser.add_argument(
         "--keep", metavar="N", type=_count, default=KEPT_RUNS, help="keep the latest N runs and emails (%(default)s)"
@@ -73,8 +73,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} isn't a port: use a number from 1 to 65535")
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a port: use a number from 1 to 65535, or 0 for a free one")
     return int(text)
 
 
@@ -140,9 +140,9 @@ def _server(emulator: Emulator, options: argparse.Namespace) -> Server:
     """
     web_app = create_app(emulator, folders=[options.events] if options.events else [])
     try:
-        return Server("page", web_app, Journal(limit=1), port=options.port or PORT)
+        return Server("page", web_app, Journal(limit=1), port=PORT if options.port is None else options.port)
     except OSError as error:
-        if options.port:
+        if options.port is not None:
             problem = f"can't listen on port {options.port} ({os.strerror(error.errno or 0)})"
             raise UsageError(f"{problem}: choose another one with --port N or make run PORT=N") from None
         print(f"Port {PORT} is in use, so the page has another one.", flush=True)

@@ -5,11 +5,12 @@ is reported, as is a revision that fails to start; the old one keeps running, fr
 and responses are recorded byte for byte, and faults can be injected into them (see faults.py).
 """
 
+import shutil
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import urllib3
@@ -44,14 +45,18 @@ RESPONSE_TIMEOUT_SECONDS = 120.0
 
 @dataclass
 class Revision:
-    """A process of the function, the files that it runs, and its pooled connections."""
+    """A process of the function, the folder with the files that it runs, and its pooled connections."""
 
     number: int
     process: FunctionProcess
-    files: "TemporaryDirectory[str]"
+    folder: Path
     http: urllib3.PoolManager = field(
         default_factory=lambda: urllib3.PoolManager(maxsize=100, retries=False, timeout=RESPONSE_TIMEOUT_SECONDS)
     )
+
+    def __post_init__(self) -> None:
+        """Remove the folder at the latest when nothing refers to the revision, or when this process ends."""
+        self._remove_folder = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def forward(self, request: Request, headers: Mapping[str, str]) -> Response:
         target = self.process.url + request.full_path.rstrip("?")
@@ -64,7 +69,7 @@ class Revision:
         """Stop gracefully, after requests in flight. Close idle connections first, or the process waits for them."""
         self.http.clear()
         self.process.stop()
-        self.files.cleanup()
+        self._remove_folder()
 
 
 class FakeCloudRun(Server):
@@ -131,15 +136,15 @@ class FakeCloudRun(Server):
             self.journal.record("code.changed", **data, fault=self.source_error and self.source_error.as_json())
 
     def _revision(self, number: int) -> Revision:
-        files = take_snapshot(self._source)
+        folder = take_snapshot(self._source)
         process = FunctionProcess(
             self.journal,
             self._environment,
             target=self._target,
-            source=Path(files.name).resolve() / self._source.name,
+            source=folder / self._source.name,
             max_lines=MAX_OUTPUT_LINES,
         )
-        return Revision(number, process, files)
+        return Revision(number, process, folder)
 
     def _replace(self) -> SourceError | None:
         new, old = self._revision(self.revision.number + 1), self.revision

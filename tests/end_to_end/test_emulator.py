@@ -174,7 +174,7 @@ def test_sending_without_a_running_emulator_prints_how_to_start_one() -> None:
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
-        (["--port", "80000"], 2, "'80000' isn't a port: use a number from 1 to 65535"),
+        (["--port", "80000"], 2, "'80000' isn't a port: use a number from 1 to 65535, or 0 for a free one"),
         (["--keep", "0"], 2, "'0' isn't a number of runs"),
         (["--send", "nosuch.json"], 1, "can't read nosuch.json: No such file or directory"),
         (["--events", "/nonexistent"], 1, "/nonexistent isn't a folder: name a folder of *.json files with --events"),
