@@ -32,6 +32,7 @@ CHANGED = "scp"  # success change password
 FAILED = ("actions_execution_failed", "fcph")
 TRIGGER = "post-change-password"
 TOKEN_TIMEOUT_SECONDS = 60.0
+AUTHORIZE = "authorize the application for the Auth0 Management API, with the scopes read:logs and read:logs_users"
 FIXES = {
     401: "get a new token, or set AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET instead: docs/audit.md",
     403: "grant its application the scopes read:logs and read:logs_users; if it has them, check that the tenant's plan "
@@ -78,7 +79,8 @@ def open_log(
         api = within(TOKEN_TIMEOUT_SECONDS, lambda: connect(environment))
     except ManagementApiError as error:
         named = "AUTH0_DOMAIN" if "AUTH0_DOMAIN" in error.fix else variable
-        raise Unreadable(named, redact(str(error)).removeprefix(f"{named} "), error.fix) from error
+        fix = AUTHORIZE if str(error).startswith("403") else error.fix
+        raise Unreadable(named, redact(str(error)).removeprefix(f"{named} "), fix) from error
     except TimeoutError as error:
         fix = "check it, and this machine's internet access"
         raise Unreadable("AUTH0_DOMAIN", "no response in time", fix) from error

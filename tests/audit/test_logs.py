@@ -247,6 +247,8 @@ def test_client_credentials_get_a_token(logs: Logs) -> None:
     logs.environment |= {"AUTH0_CLIENT_ID": logs.auth0.client_id, "AUTH0_CLIENT_SECRET": logs.auth0.client_secret}
     logs.change(START)
     assert len(read_changes(logs)) == 1
+    logs.auth0.faults.add(Fault("status", status=403, body='{"error_description":"not authorized"}'))
+    assert "403 not authorized: authorize the application" in str(problem(read_changes, logs))
     logs.environment["AUTH0_CLIENT_SECRET"] = "wrong"
     assert "AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET: 401" in str(problem(read_changes, logs))
 
