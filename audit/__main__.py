@@ -10,7 +10,8 @@ log couldn't be read completely, or the arguments are invalid; 130 after Ctrl-C.
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from audit import auth0_log, callouts, pairing, report, sendgrid_log
@@ -20,9 +21,7 @@ from audit.period import InvalidPeriod, parse_period
 from runtime.clock import CLOCK, Clock
 from settings import exempt_loopback_from_proxies
 
-Progress = Callable[[str], None]
-
-INTERRUPTED = 130  # 128 + SIGINT
+UNREAD, INTERRUPTED = 2, 130  # exit statuses; 130 is 128 + SIGINT
 CLEAR_LINE = "\r\033[K"
 
 
@@ -42,7 +41,7 @@ def main(
     except Unreadable as error:
         _show_progress("")
         print(f"audit: {error}", file=sys.stderr)
-        return 2
+        return UNREAD
     except KeyboardInterrupt:
         print("\naudit: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -123,4 +122,8 @@ def _show_progress(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Exception:  # noqa: BLE001  (Python's own exit status is 1, which means that something is missing)
+        traceback.print_exc()
+        sys.exit(UNREAD)

@@ -86,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
         return _run(options) or 0
     except DeployError as error:
         print(f"deploy.sh: {error}", file=sys.stderr)
-        return 1
+        return 2 if options.command == "audit" else 1  # the audit's 1 means that something is missing
     except BrokenPipeError:  # nobody reads the output any more, as in ./deploy.sh plan | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

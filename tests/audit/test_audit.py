@@ -2,7 +2,10 @@
 
 import os
 import re
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from emulator.auth0.tenant_log_api import FAULTS as AUTH0_FAULTS
 from emulator.core.faults import Fault
 from tests.audit.conftest import NOW, START, Logs, RunAudit
 
+ROOT = Path(__file__).parents[2]
 SECOND = timedelta(seconds=1)
 STATUSES = ["delivered", "accepted", "deferred", "bounced", "blocked", "dropped", "missing", "no_email"]
 
@@ -224,6 +228,16 @@ def test_ctrl_c_ends_with_130(logs: Logs, run_audit: RunAudit, monkeypatch: pyte
     monkeypatch.setattr("audit.sendgrid_log.read_emails", interrupt)
     found = run_audit()
     assert (found.status, found.output, found.errors) == (130, "", "\naudit: interrupted\n")
+
+
+def test_an_unexpected_error_is_not_status_1(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import audit.period\naudit.period.parse_period = None\n", "utf-8")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "audit"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "TypeError" in done.stderr
 
 
 def test_output_that_nobody_reads_is_no_error(
