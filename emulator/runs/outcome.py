@@ -19,6 +19,14 @@ NOT_SENT = {
     "in_progress": "this callout is a duplicate of one in progress",
 }
 SKIPPED = {"no_email": "the user has no email address"}  # by the reason in the response
+# By a part of SendGrid's error message: what it rejected.
+REJECTIONS = {
+    "verified Sender Identity": "SendGrid rejected the sender",
+    "authorization grant": "SendGrid rejected the API key",
+    "wrong credentials": "SendGrid rejected the API key",
+    "access forbidden": "the SendGrid key doesn't have permission to send email",
+    "credits exceeded": "the SendGrid account has no credits left",
+}
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)', re.MULTILINE)
 _LIBRARIES = ("site-packages", "/lib/python", "<frozen")
 
@@ -79,7 +87,7 @@ def error(run: Run) -> RunError | None:
         return crash
     response = _last_response(run)
     if response.get("status") == "abandoned":
-        return RunError("SendGrid rejected the recipient", _sendgrid_error(run) or "SendGrid rejected the recipient")
+        return RunError("SendGrid rejected the recipient", _rejection(run)[1] or "SendGrid rejected the recipient")
     failed = response.get("error")
     if isinstance(failed, Mapping):
         message = str(failed.get("message") or failed.get("code"))
@@ -133,15 +141,16 @@ def _was_given_up(run: Run) -> bool:
 
 
 def _had_trouble(run: Run) -> bool:
-    """Return whether the run has a failed request or an injected fault."""
-    for entry in run.entries:
-        if entry.kind.endswith(".exchange"):
-            headers = dict(entry.data["response"]["headers"])
-            if entry.data["fault"] or "X-Emulator-Fault" in headers or not 200 <= entry.data["status"] < 400:
-                return True
-        elif entry.kind == "cloud_tasks.attempt" and not 200 <= entry.data["status"] < 300:
-            return True
-    return any(fetch["status"] not in (200, 202) for fetch in run.execution.fetches)
+    """Return whether a request failed, or an email was sent again because its response was lost."""
+    sent = [(str(entry.data["to"]), entry.data["subject"]) for entry in run.emails]
+    answered = (
+        entry for entry in run.entries if entry.kind.endswith(".exchange") or entry.kind == "cloud_tasks.attempt"
+    )
+    return (
+        len(sent) > len(set(sent))
+        or any(not 200 <= entry.data["status"] < 400 for entry in answered)
+        or any(fetch["status"] not in (200, 202) for fetch in run.execution.fetches)
+    )
 
 
 def _not_sent_reason(response: Mapping[str, Any]) -> str:
@@ -171,28 +180,24 @@ def _last_response(run: Run) -> Mapping[str, Any]:
 
 def _cause(run: Run, code: str, message: str) -> str:
     """Return the reason in a few words; a rejection by SendGrid is named by what it rejected."""
-    if code == "mail_rejected":
-        last = next((entry.data for entry in reversed(run.entries) if entry.kind == "sendgrid.exchange"), None)
-        status, body = (last["status"], last["response"]["body"]) if last else (0, "")
-        if status == 403 and "Sender Identity" in body:
-            return "SendGrid rejected the sender"
-        if status in (401, 403):
-            return f"SendGrid rejected the API key ({_sendgrid_error(run)})"
-        if status:
-            return f"SendGrid rejected the email ({status})"
+    status, rejection = _rejection(run)
+    if code == "mail_rejected" and status:
+        known = (cause for text, cause in REJECTIONS.items() if text in rejection)
+        return next(known, f"SendGrid rejected the email ({status})")
     return message.partition(". ")[0]
 
 
-def _sendgrid_error(run: Run) -> str:
-    """Return the messages of SendGrid's latest error response, or an empty string."""
+def _rejection(run: Run) -> tuple[int, str]:
+    """Return the status and the messages of SendGrid's latest error response; 0 if there is none."""
     for entry in reversed(run.entries):
         if entry.kind == "sendgrid.exchange" and entry.data["status"] >= 400:
+            status = int(entry.data["status"])
             try:
                 errors = json.loads(entry.data["response"]["body"])["errors"]
-                return "; ".join(str(each["message"]) for each in errors)
+                return status, "; ".join(str(each["message"]) for each in errors)
             except (ValueError, LookupError, TypeError):
-                return str(entry.data["status"])
-    return ""
+                return status, ""
+    return 0, ""
 
 
 def _crash(run: Run) -> RunError | None:

@@ -130,6 +130,28 @@ def test_repeated_emails_are_counted_and_their_address_named_once(emulator: Emul
     assert summary.outcome == "retried"
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "title"),
+    [
+        ("SendGrid", "unverified sender", "No notice sent: SendGrid rejected the sender"),
+        ("SendGrid", "wrong key", "No notice sent: SendGrid rejected the API key"),
+        ("SendGrid", "out of credits", "No notice sent: the SendGrid account has no credits left"),
+        ("SendGrid", "too large", "No notice sent: SendGrid rejected the email (413)"),
+        ("Callout", "stale signature", "No notice sent: invalid signature"),
+        ("Function", "login page", "No notice sent: HTTP 200, but not from the function: check FUNCTION_URL"),
+    ],
+)
+def test_a_failed_run_says_what_failed(emulator: Emulator, part: str, name: str, title: str) -> None:
+    emulator.fault_toggles.turn_on(part, name, None)
+    summary = summarize(emulator.run(example()))
+    assert (summary.outcome, summary.title) == ("failed", title)
+
+
+def test_a_fault_without_a_failed_request_causes_no_retry(emulator: Emulator) -> None:
+    emulator.fault_toggles.turn_on("Callout", "same callout twice")
+    assert summarize(emulator.run(example())).outcome == "sent"
+
+
 def test_a_run_without_an_email_is_not_sent_and_says_why(emulator: Emulator) -> None:
     summary = summarize(emulator.run(example("no-email")))
     assert (summary.outcome, summary.title) == ("not_sent", "No notice sent: the user has no email address")
