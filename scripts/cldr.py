@@ -78,7 +78,7 @@ def build_files() -> dict[str, str]:
 
 def _language(tag: str, locale: Locale, zones: Zones, representatives: set[str], regions: list[str]) -> dict[str, Any]:
     formats = _formats(locale)
-    short_names = {code: names[tag] for code, names in SHORT_NAMES.items()}
+    short_names = {code: names[tag] for code, names in SHORT_NAMES.items() if tag in names}
     territories = {code: name for code, name in sorted(locale.territories.items()) if len(code) == 2}
     return {
         "direction": locale.text_direction,

@@ -116,7 +116,7 @@ def test_times_and_time_zones_are_joined_as_in_icu(icu: dict[str, Any], tag: str
 
 @pytest.mark.parametrize("tag", TAGS)
 def test_country_names_match_icu(icu: dict[str, Any], tag: str) -> None:
-    """Hong Kong and Macao have their short names."""
+    """Hong Kong and Macao have their short names, from scripts/short_names.json."""
     names = load_language(tag).cldr["countries"]
     expected = {code: name for code, name in zip(COUNTRIES, icu["names"][tag]["countries"], strict=True) if name}
     ours = {code: name.translate(NO_BREAK_SPACES) for code, name in names.items() if (tag, code) not in UNKNOWN}
