@@ -72,7 +72,10 @@ def _section(language: Language, event: Event, settings: Settings, address: str,
         "sentence": _format(language, "sentence" if connection else "sentence_without_connection", **values),
         "colon": language.strings["line"].removeprefix("{label}").removesuffix("{value}"),
         "facts": list(_format_facts(language, facts)),
+        "style": language.cldr["style"],
         "before_contact": before_contact,
+        # Isolated, a "/" at the end stays on its side; the space keeps clients from linking the isolate.
+        "contact": _isolate(language, f"{settings.support_contact} ").strip(),
         "after_contact": after_contact,
         "code": _isolate(language, event.callout.reference),
     }

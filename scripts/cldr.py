@@ -52,6 +52,9 @@ PARENTS = {
     "yue_Hans": "zh_Hans",
 }
 
+# Nastaliq's lines collide at the usual height; Korean breaks lines only between words.
+STYLES = {"ko": "word-break:keep-all;overflow-wrap:break-word;", "ur": "line-height:2;"}
+
 Zones = dict[str, tuple[str, str]]  # a zone → its standard and its daylight name
 
 
@@ -82,6 +85,7 @@ def _language(tag: str, locale: Locale, zones: Zones, representatives: set[str],
     territories = {code: name for code, name in sorted(locale.territories.items()) if len(code) == 2}
     return {
         "direction": locale.text_direction,
+        "style": STYLES.get(tag, ""),
         **formats,
         "countries": territories | short_names,
         "zones": {
