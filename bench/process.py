@@ -99,6 +99,13 @@ class ServerProcess:
         """Return the user and system time of all processes so far."""
         return sum(_cpu_seconds(pid) for pid in self.pids())
 
+    def wait_until_idle(self) -> None:
+        """Wait, up to ten seconds, until the server has finished the requests of clients that have gone."""
+        deadline, before = time.monotonic() + 10, -1.0
+        while time.monotonic() < deadline and (after := self.cpu_seconds()) > before:
+            before = after
+            time.sleep(0.1)
+
     def worker_rss_mb(self) -> float:
         """Return the resident set size (RSS) of the worker, or of the only process."""
         return _status_kilobytes(self.pids()[-1], "VmRSS") / 1024

@@ -33,7 +33,7 @@ class Plan:
     callouts: int  # in the memory test
 
 
-FULL = Plan(starts=(15, 9), rounds=(5, 2), seconds=4, sweep_rounds=1, callouts=100_000)
+FULL = Plan(starts=(15, 9), rounds=(4, 2), seconds=4, sweep_rounds=1, callouts=100_000)
 QUICK = Plan(starts=(6, 0), rounds=(1, 0), seconds=4, sweep_rounds=0, callouts=0)
 
 Case = tuple[str, int]  # name, connections
@@ -159,6 +159,7 @@ class Suite:
         seconds = seconds or self._plan.seconds
         count = round(seconds * min(max_per_second, MAX_REQUESTS_PER_SECOND)) + connections
         batch = load.Batch(candidate.write_requests(self._work, count), connections, seconds, candidate.sends_email)
+        server.wait_until_idle()
         run = load.run(server, self._upstreams, batch)
         if run.responses >= count:
             raise LoadError(f"{candidate.name} used all {count} prepared requests: raise MAX_REQUESTS_PER_SECOND")
