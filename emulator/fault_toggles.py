@@ -30,13 +30,21 @@ FAULTS: Mapping[str, Mapping[str, Fault]] = {
 }
 
 
+# What happens to the request or its response, in the order of the page.
+REJECTED, SLOW, LOST, ACCEPTED, CHANGED = "Rejected", "Slow", "Lost", "After acceptance", "Duplicated or rotated"
+GROUPS = (REJECTED, SLOW, LOST, ACCEPTED, CHANGED)
+_GROUP_OF_KIND = {"status": REJECTED, "delay": SLOW, "slow": SLOW, "hang": LOST, "reset": LOST, "cut": LOST}
+_GROUP_OF_CALLOUT_FAULT = {cloud_run_faults.BAD_SIGNATURE: REJECTED, cloud_run_faults.STALE_SIGNATURE: REJECTED}
+
+
 @dataclass(frozen=True)
 class FaultToggle:
-    """One fault that can be injected; `what` is its summary."""
+    """One fault that can be injected; `what` is its summary, `group` what happens to the request."""
 
     part: str
     name: str
     what: str
+    group: str
 
 
 class FaultToggles:
@@ -47,7 +55,16 @@ class FaultToggles:
         self._lock = threading.RLock()  # held while faults are suspended, so changes apply afterward
 
     def all(self) -> list[FaultToggle]:
-        return [FaultToggle(part, name, fault.summary) for part in self._parts for name, fault in FAULTS[part].items()]
+        return [
+            FaultToggle(part, name, fault.summary, _group(part, fault))
+            for part in self._parts
+            for name, fault in FAULTS[part].items()
+        ]
+
+    def by_group(self) -> dict[str, list[FaultToggle]]:
+        """Return all faults by their group, in the order of the page."""
+        groups = {group: [toggle for toggle in self.all() if toggle.group == group] for group in GROUPS}
+        return {group: toggles for group, toggles in groups.items() if toggles}
 
     def turn_on(self, part: str, name: str, count: int | None = 1) -> None:
         """Inject a fault into the next `count` requests (None: until cleared), instead of its previous count.
@@ -99,6 +116,14 @@ class FaultToggles:
             finally:
                 for faults, pending in suspended:
                     faults.add(*pending)
+
+
+def _group(part: str, fault: Fault) -> str:
+    if part == "Delivery":
+        return ACCEPTED
+    if part == "Callout":
+        return _GROUP_OF_CALLOUT_FAULT.get(fault.name, CHANGED)
+    return _GROUP_OF_KIND[fault.kind]
 
 
 def _fault(part: str, name: str, count: int | None) -> Fault:

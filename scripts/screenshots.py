@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -39,9 +39,10 @@ EMAILS = (
 )
 # Name: path, theme.
 PAGES: dict[str, tuple[str, Theme]] = {
-    "emulator-run-light": ("/runs/3", "light"),
-    "emulator-failed-dark": ("/runs/2", "dark"),
-    "emulator-languages-light": ("/runs/3/languages", "light"),
+    "emulator-run-light": ("/runs/5", "light"),
+    "emulator-failed-dark": ("/runs/3", "dark"),
+    "emulator-languages-light": ("/runs/5/languages", "light"),
+    "emulator-faults-light": ("/faults", "light"),
 }
 
 
@@ -63,8 +64,10 @@ def _take_email_screenshots(browser: Browser) -> None:
 
 
 def _take_page_screenshots(browser: Browser) -> None:
-    with _emulator_pages() as url:
+    with _emulator_pages() as (emulator, url):
         for name, (path, theme) in PAGES.items():
+            if path == "/faults":  # active faults are on every page
+                emulator.fault_toggles.turn_on("SendGrid", "unverified sender", 3)
             page = browser.new_page(
                 viewport={"width": 1280, "height": 820}, color_scheme=theme, reduced_motion="reduce"
             )
@@ -74,17 +77,26 @@ def _take_page_screenshots(browser: Browser) -> None:
             page.close()
 
 
+def _event(address: str) -> dict[str, Any]:
+    event = example("full")
+    event["user"]["email"] = address
+    event["request"]["language"] = "en"
+    return event
+
+
 @contextmanager
-def _emulator_pages() -> Iterator[str]:
-    """Serve the pages of an emulator with three runs: a success, a failure, and a success after retries."""
+def _emulator_pages() -> Iterator[tuple[Emulator, str]]:
+    """Serve the pages of an emulator with varied runs, the last of which succeeded."""
     with Emulator() as emulator:
-        emulator.run(example())
-        emulator.fault_toggles.turn_on("SendGrid", "unverified sender")
-        emulator.run(example("full"))
+        emulator.run(_event("grace@example.com"))  # starts the forwarder's runtime
         emulator.fault_toggles.turn_on("SendGrid", "server error", 2)
-        emulator.run(example("full"))
+        emulator.run(_event("bob@example.com"))
+        emulator.fault_toggles.turn_on("SendGrid", "unverified sender")
+        emulator.run(_event("carol@example.com"))
+        emulator.run(example("no-email"))
+        emulator.run(_event("ada@example.com"))
         with Server("page", create_app(emulator), Journal()) as server:
-            yield server.url
+            yield emulator, server.url
 
 
 if __name__ == "__main__":

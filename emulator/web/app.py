@@ -7,6 +7,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from emulator.audit import Audit
+from emulator.auth0.samples import DEFAULT_FOLDER
 from emulator.auth0.users import Users
 from emulator.emulator import Emulator
 from emulator.web import audit_page, pages
@@ -16,7 +17,8 @@ from emulator.web.language_gallery import LanguageGallery
 
 
 def create_app(emulator: Emulator, *, folders: Sequence[Path] = ()) -> Flask:
-    """Return the application; `folders` contain the developer's own example events."""
+    """Return the application; `folders` contain the developer's own example events; new ones go into the first."""
+    folders = folders or (DEFAULT_FOLDER,)
     flask = Flask("emulator.web", static_folder=None, template_folder="templates")
     flask.response_class = body.ApiResponse
     flask.after_request(restrict)

@@ -15,15 +15,36 @@ from emulator.auth0.users import ADMINISTRATOR, PLACES, Users
 from emulator.emulator import Emulator
 from emulator.fault_toggles import FaultToggle
 from emulator.runs.run import Run
-from emulator.runs.steps import pretty_json
+from emulator.runs.steps import pretty_json, steps
+from emulator.runs.summary import select, summarize
 from emulator.sendgrid.email_lint import checks, links
 from emulator.web import presenters
-from emulator.web.api import body, emails, queue, runs, secrets, state
+from emulator.web.api import body, emails, paging, queue, runs, secrets, state
+from emulator.web.code import highlight
 from emulator.web.language_gallery import languages
+from emulator.web.presenters import Listed
+from emulator.web.waterfall import waterfall
 
 CONTENT_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-EMAIL_VIEWS = ("html", "text", "source", "headers", "json", "checks")
-MAX_RECENT_RUNS = 12
+VIEWS = (
+    ("/", "Runs"),
+    ("/inbox", "Inbox"),
+    ("/test", "Test"),
+    ("/faults", "Faults"),
+    ("/audit", "Audit"),
+    ("/secrets", "Secrets"),
+    ("/queue", "Queue"),
+    ("/login", "Change a password"),
+)
+LOGIN_PATHS = ("/login", "/forgot", "/reset", "/admin")
+EMAIL_VIEWS = {
+    "html": "HTML",
+    "text": "Text",
+    "source": "Source",
+    "headers": "Headers",
+    "json": "SendGrid JSON",
+    "checks": "Checks",
+}
 REQUEST_COUNTS = ((1, "next request"), (3, "next 3 requests"), (10, "next 10 requests"), (None, "every request"))
 
 
@@ -62,14 +83,18 @@ class _Pages:
             blueprint.add_url_rule(rule, page.__name__, page, methods=["GET"])
 
     def _context(self) -> dict[str, Any]:
+        has_queue = self._emulator.cloud_tasks is not None
         return {
             "now": state.state(self._emulator),
             "last_entry": self._emulator.journal.last_number,
-            "has_queue": self._emulator.cloud_tasks is not None,
+            "has_queue": has_queue,
             "function_url": self._emulator.function.url,
             "faults_by_part": self._faults_by_part(),
             "request_counts": REQUEST_COUNTS,
             "view": presenters,
+            "highlight": highlight,
+            "views": [view for view in VIEWS if has_queue or view[0] != "/queue"],
+            "view_path": _view_path(request.path),
             "path": request.path,
         }
 
@@ -79,21 +104,33 @@ class _Pages:
             parts.setdefault(fault.part, []).append(fault)
         return parts
 
-    def latest(self) -> str:
-        run = self._emulator.runs[-1] if self._emulator.runs else None
-        return self._run(run) if run else render_template("empty.html")
+    def latest(self) -> str | AnyResponse:
+        kept = self._emulator.runs
+        if not kept:
+            return render_template("empty.html", run=None, listed=self._listed_runs())
+        return _redirect(f"/runs/{kept[-1].number}")
 
     def run(self, number: int) -> str:
-        return self._run(runs.find(self._emulator, number))
+        run = runs.find(self._emulator, number)
+        return render_template(
+            "run.html",
+            run=run,
+            summary=summarize(run),
+            emails=run.emails,
+            waterfall=waterfall(steps(run)),
+            event=pretty_json(run.event),
+            listed=self._listed_runs(),
+        )
 
-    def _run(self, run: Run) -> str:
-        recent = self._emulator.runs[-MAX_RECENT_RUNS:]
-        event = pretty_json(run.event)
-        return render_template("run.html", run=run, rows=presenters.rows(run), recent=recent, event=event)
+    def _listed_runs(self) -> Listed:
+        kept, query, outcome = self._emulator.runs, request.args.get("q", ""), request.args.get("outcome", "")
+        return _listed(list(select(kept, query, [outcome] if outcome else [])), len(kept), outcome)
 
     def result(self, number: int) -> str:
         run = runs.find(self._emulator, number)
-        return render_template("result.html", run=run, payload=pretty_json(runs.result(run)))
+        return render_template(
+            "result.html", run=run, summary=summarize(run), payload=pretty_json(runs.result(run)), emails=run.emails
+        )
 
     def language_gallery(self, number: int) -> str:
         run = runs.find(self._emulator, number)
@@ -119,7 +156,13 @@ class _Pages:
     def test(self) -> str:
         available = examples(self._folders)
         selected = self._selected_example(available)
-        return render_template("test.html", examples=available, selected=selected, findings=findings(selected.text))
+        return render_template(
+            "test.html",
+            examples=available,
+            selected=selected,
+            findings=findings(selected.text),
+            save_folder=self._folders[0],
+        )
 
     def _selected_example(self, available: Sequence[Sample]) -> Sample:
         """Return the event of the run in the query, the example in the query, or Auth0's default sample."""
@@ -132,7 +175,10 @@ class _Pages:
 
     def inbox(self) -> str | AnyResponse:
         inbox = self._emulator.sendgrid.inbox()
-        return redirect(f"/inbox/{inbox[-1].id}") if inbox else render_template("inbox.html", emails=[], email=None)
+        if not inbox:
+            return render_template("inbox.html", email=None, listed=self._listed_emails())
+        query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
+        return redirect(f"/inbox/{inbox[-1].number}{query}")
 
     def email(self, number: int) -> str:
         show = request.args.get("show", "html")
@@ -143,8 +189,9 @@ class _Pages:
         source = found.eml().decode("utf-8", "replace").replace("\r\n", "\n")
         return render_template(
             "inbox.html",
-            emails=self._emulator.sendgrid.inbox()[::-1],
             email=email,
+            brief=emails.summary_json(self._emulator, found),
+            listed=self._listed_emails(),
             show=show,
             email_views=EMAIL_VIEWS,
             source=source,
@@ -154,11 +201,17 @@ class _Pages:
             links=links(email),
         )
 
+    def _listed_emails(self) -> Listed:
+        found = emails.search(self._emulator, request.args.get("q", ""))
+        return _listed(found, len(self._emulator.sendgrid.inbox()))
+
     def email_arrived(self, number: int) -> str:
-        return render_template("email_arrived.html", email=emails.find_email(self._emulator, number).as_json())
+        email = emails.find_email(self._emulator, number)
+        brief = emails.summary_json(self._emulator, email)
+        return render_template("email_arrived.html", email=email.as_json(), brief=brief)
 
     def faults(self) -> str:
-        return render_template("faults.html")
+        return render_template("faults.html", groups=self._emulator.fault_toggles.by_group())
 
     def secrets(self) -> str:
         return render_template("secrets.html", secrets=secrets.to_dicts(self._emulator))
@@ -179,6 +232,27 @@ class _Pages:
 
     def admin(self) -> str:
         return render_template("admin.html", administrator=ADMINISTRATOR)
+
+
+def _listed(found: list[Any], total: int, outcome: str = "") -> Listed:
+    """Return the part of a list that the query asks for."""
+    limit = max(request.args.get("limit", paging.DEFAULT_LIMIT, type=int), 1)
+    more, query = max(len(found) - limit, 0), request.args.get("q", "")
+    return Listed(found[:limit], more, total, query, outcome, limit, paging.DEFAULT_LIMIT)
+
+
+def _redirect(path: str) -> AnyResponse:
+    """Redirect to another page with the same query."""
+    query = request.query_string.decode("latin-1")
+    return redirect(f"{path}?{query}" if query else path)
+
+
+def _view_path(path: str) -> str:
+    """Return the path of the view that the page belongs to, as in VIEWS."""
+    if path in LOGIN_PATHS:
+        return "/login"
+    first = "/" + path.split("/")[1]
+    return "/" if first == "/runs" else first
 
 
 def static(name: str) -> body.ApiResponse:

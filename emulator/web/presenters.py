@@ -1,89 +1,112 @@
-"""Format runs and emails for the templates."""
+"""Format runs, emails, and faults for the templates."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from emulator.auth0.runtime import Execution
-from emulator.runs.run import Run
-from emulator.runs.steps import MAX_KEPT_CHARACTERS, Step, steps
+from emulator.runs.outcome import Outcome
+from emulator.runs.steps import MAX_KEPT_CHARACTERS
+from emulator.runs.summary import Summary
 from emulator.runs.timeline import format_address
 
-NO_EMAIL_REASONS = {
-    "skipped": "No email sent: the user has no email address.",
-    "sandbox": "No email sent: the function ran in sandbox mode.",
-    "queued": "No email sent yet: the task is in Cloud Tasks, which retries it until it succeeds.",
-    "duplicate": "No second email: this callout was a duplicate.",
+OUTCOME_LABELS: Mapping[Outcome, str] = {
+    "sent": "Succeeded",
+    "retried": "Succeeded after retries",
+    "not_sent": "No notice sent",
+    "failed": "Failed",
+    "queued": "Queued",
+    "running": "Running",
 }
+OUTCOME_STATES: Mapping[Outcome, str] = {
+    "sent": "ok",
+    "retried": "warn",
+    "not_sent": "info",
+    "failed": "fail",
+    "queued": "warn",
+    "running": "info",
+}
+STATE_ICONS = {"ok": "check", "warn": "alert", "fail": "cross", "info": "dash"}
 
 
 @dataclass(frozen=True)
-class Row:
-    """A step in the timeline; `left` and `width` place its bar, in percent of the run's duration."""
+class Listed:
+    """What a list shows: `items`, newest first, how many `more` match, and the search that the links keep."""
 
-    step: Step
-    at: str
-    duration: str
-    left: float
-    width: float
+    items: list[Any]
+    more: int
+    total: int
+    query: str
+    outcome: str
+    limit: int
+    default_limit: int
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.query or self.outcome)
+
+    @property
+    def suffix(self) -> str:
+        return self._query(self.limit)
+
+    @property
+    def more_url(self) -> str:
+        return self._query(self.limit + 4 * self.default_limit)
+
+    def _query(self, limit: int) -> str:
+        values = {"q": self.query, "outcome": self.outcome, "limit": "" if limit == self.default_limit else limit}
+        kept = {name: value for name, value in values.items() if value}
+        return f"?{urlencode(kept)}" if kept else ""
 
 
-def rows(run: Run) -> list[Row]:
-    found = steps(run)
-    started = min((step.at for step in found), default=0.0)
-    ended = max((step.at + step.seconds for step in found if step.who != "Auth0"), default=started)
-    total = max(ended - started, 0.001)
-    return [_row(step, started, total) for step in found]
+def headline(summary: Summary) -> str:
+    """Return the outcome in one sentence, without the place of an error, which the error block shows."""
+    place = f" ({summary.error.place})" if summary.error and summary.error.place else ""
+    return summary.title.removesuffix(place)
 
 
-def _row(step: Step, started: float, total: float) -> Row:
-    seconds = 0.0 if step.who == "Auth0" else step.seconds
-    width = max(min(seconds / total, 1.0) * 100, 0.8)
-    left = min(max(step.at - started, 0.0) / total * 100, 100 - width)
-    duration = format_duration(seconds) if seconds else ""
-    return Row(step, format_duration(step.at - started), duration, round(left, 2), round(width, 2))
+def reason(summary: Summary) -> str:
+    """Return why no notice was sent, as far as the title says so."""
+    return headline(summary).partition(": ")[2] if summary.outcome in ("failed", "not_sent") else ""
+
+
+def outcome_badge(outcome: Outcome) -> tuple[str, str]:
+    """Return the outcome's state and label."""
+    return OUTCOME_STATES[outcome], OUTCOME_LABELS[outcome]
 
 
 def format_duration(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+    """Return a duration; never 0 ms for something that took time."""
+    milliseconds = seconds * 1000
+    if milliseconds < 0.1:
+        return "<0.1 ms"
+    if milliseconds < 9.95:
+        return f"{milliseconds:.1f} ms"
+    return f"{milliseconds:.0f} ms" if seconds < 0.9995 else f"{seconds:.2f} s" if seconds < 60 else f"{seconds:.0f} s"
+
+
+def format_milliseconds(milliseconds: float) -> str:
+    return format_duration(milliseconds / 1000)
+
+
+def format_tick(seconds: float) -> str:
+    """Return a mark on the time axis, without trailing zeros."""
+    return f"{seconds * 1000:.6g} ms" if seconds < 1 else f"{seconds:.6g} s"
 
 
 def format_time(timestamp: float) -> str:
     return datetime.fromtimestamp(timestamp).astimezone().strftime("%H:%M:%S")
 
 
-def headline(run: Run) -> str:
-    """Return the run's outcome in one or two sentences."""
-    error, emails = run.execution.error, run.emails
-    if emails:
-        to = ", ".join(person["email"] for entry in emails for person in entry.data["to"])
-        sent = f"Email sent to {to}, {format_duration(emails[0].at - run.started)} after the change."
-        return f"{sent} However, Auth0 reports that the Action failed: {error['message']}" if error else sent
-    if error:
-        return f"No email sent. {error['message']}"
-    return NO_EMAIL_REASONS.get("queued" if run.is_pending else _response_status(run), "No email sent.")
+def iso_time(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds")
 
 
-def _response_status(run: Run) -> str:
-    """Return the status in the last response of the function or `deliver`, or an empty string."""
-    bodies = [e.data["response"]["body"] for e in run.entries if e.kind in ("function.exchange", "deliver.exchange")]
-    try:
-        return str(json.loads(bodies[-1])["status"])
-    except (IndexError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def state(run: Run) -> tuple[str, str]:
-    """Return the run's state and its label: `warn` if queued, or if a step failed or had a fault injected."""
-    if run.execution.error:
-        return "fail", "failed"
-    if run.is_pending:
-        return "warn", "queued"
-    if any(step.on_purpose or step.state == "fail" for step in steps(run)):
-        return "warn", "succeeded after retries"
-    return "ok", "succeeded"
+def remaining(count: int | None) -> str:
+    """Return which requests an active fault still applies to."""
+    return "every request" if count is None else "next request" if count == 1 else f"next {count} requests"
 
 
 @dataclass(frozen=True)
@@ -101,5 +124,5 @@ def console(execution: Execution) -> Console:
     return Console(execution.kept, text[len(execution.kept) :], len(text))
 
 
-def addresses(people: list[Mapping[str, Any]]) -> str:
+def addresses(people: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(format_address(each) for each in people)

@@ -21,10 +21,7 @@ def routes(emulator: Emulator, gallery: LanguageGallery) -> Blueprint:
     @api.get("/inbox")
     def list_inbox() -> Response:
         """List the inbox in brief, newest first: `limit` (50) older than `before`, with the text `q`."""
-        words = request.args.get("q", "").casefold().split()
-        newest_first = [summary_json(emulator, email) for email in reversed(emulator.sendgrid.inbox())]
-        found = [each for each in newest_first if all(word in _searchable(each) for word in words)]
-        page = paging.page(found, lambda each: int(each["number"]))
+        page = paging.page(search(emulator, request.args.get("q", "")), lambda each: int(each["number"]))
         return body.json_response({"emails": page.items, **page.as_json()})
 
     @api.get("/mails")
@@ -102,6 +99,12 @@ def summary_json(emulator: Emulator, email: Email) -> dict[str, Any]:
         "to": email.to,
         "subject": email.subject,
     }
+
+
+def search(emulator: Emulator, query: str) -> list[dict[str, Any]]:
+    """Return the emails in the inbox in brief, newest first, whose people and subject contain all words of `query`."""
+    newest_first = [summary_json(emulator, email) for email in reversed(emulator.sendgrid.inbox())]
+    return [each for each in newest_first if all(word in _searchable(each) for word in query.casefold().split())]
 
 
 def _searchable(summary: Mapping[str, Any]) -> str:

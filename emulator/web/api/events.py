@@ -7,7 +7,7 @@ from pathlib import Path
 from flask import Blueprint, Response, request
 
 from emulator.auth0.event_schema import findings
-from emulator.auth0.samples import examples
+from emulator.auth0.samples import examples, save
 from emulator.web.api import body
 
 
@@ -18,6 +18,17 @@ def routes(folders: Sequence[Path]) -> Blueprint:
     def list_examples() -> Response:
         """List the example events with their text, including those in your own folder."""
         return body.json_response({"examples": [asdict(example) for example in examples(folders)]})
+
+    @api.post("/examples")
+    def save_example() -> Response:
+        """Save the event `text` as `name` in your own folder; replace one of the same name."""
+        values = body.read_object()
+        name, text = body.require_str(values, "name"), body.require_str(values, "text")
+        try:
+            file = save(folders[0], name, text)
+        except (ValueError, OSError) as error:
+            raise body.RequestError(str(error)) from None
+        return body.json_response({"file": str(file)})
 
     @api.post("/check")
     def check() -> Response:

@@ -1,8 +1,11 @@
-// Buttons with data-copy copy an API response to the clipboard; with data-copy-of, the content of a template.
+// Buttons with data-copy copy an API response to the clipboard; with data-copy-of, the content of a template; with
+// data-copy-block, the code block that they are in.
 import { $, toast } from './page.js';
 import { whileBusy } from './post.js';
 
-async function readText({ copy, copyOf }) {
+async function readText(button) {
+  const { copy, copyOf } = button.dataset;
+  if ('copyBlock' in button.dataset) return $('pre', button.closest('figure')).textContent;
   if (copyOf) return document.getElementById(copyOf).content.textContent;
   const response = await fetch(copy);
   if (!response.ok) throw new Error((await response.json()).error);
@@ -23,6 +26,6 @@ async function copyOrShow(text, message) {
 }
 
 document.addEventListener('click', (event) => {
-  const button = event.target.closest('[data-copy], [data-copy-of]');
-  if (button) whileBusy(button, async () => copyOrShow(await readText(button.dataset), button.dataset.message));
+  const button = event.target.closest('[data-copy], [data-copy-of], [data-copy-block]');
+  if (button) whileBusy(button, async () => copyOrShow(await readText(button), button.dataset.message ?? 'Copied.'));
 });

@@ -1,13 +1,17 @@
-// Live updates: the steps of a run in progress, new emails, and injected or cleared faults.
+// Live updates: the state of the connection, the steps of a run in progress, new runs and emails, and changed faults.
 import { $, refresh, toast } from './page.js';
+
+const CHANGES = /^(run\.|runs\.|sendgrid\.mail|switches\.|code\.|secrets\.|inbox\.|queue\.|cloud_tasks\.|emulator\.)/;
 
 const listeners = [];
 let after = document.body.dataset.after;
+let instance = document.body.dataset.instance;
 let source = null;
 let running = false;
 let refreshTimer;
+let releaseHiddenTab = () => {};
 
-/** Calls `listener` with every journal entry: {kind, steps, mail}. */
+/** Calls `listener` with every journal entry: {kind, steps, run, email}. */
 export const onEntry = (listener) => listeners.push(listener);
 
 /** Awaits `work` and shows the steps meanwhile, unless it finishes within 250 ms. */
@@ -40,21 +44,49 @@ function scheduleRefresh() {
   refreshTimer = setTimeout(() => refresh(['#banners', '#count', '[data-live]']), 120);
 }
 
-const CHANGES = /^(sendgrid\.mail|switches\.changed|code\.changed|secrets\.changed|inbox\.emptied|queue\.changed|cloud_tasks\.)/;
-
 function handleEntry(entry) {
   if (running) entry.steps.forEach(appendStep);
-  if (CHANGES.test(entry.kind) || entry.steps.some((step) => step.on_purpose)) scheduleRefresh();
-  if (entry.kind === 'run.ended' && !running && !$('#notice')) toast(`Run ${entry.number} finished.`, `/runs/${entry.number}`);
+  const isShown = entry.run && $('#main [data-live]');
+  if (CHANGES.test(entry.kind) || isShown || entry.steps.some((step) => step.on_purpose)) scheduleRefresh();
+  if (entry.kind === 'run.ended' && !running && !$('#notice')) toast(`Run ${entry.number}: ${entry.run?.title ?? 'finished'}.`, `/runs/${entry.number}`);
   listeners.forEach((listener) => listener(entry));
+}
+
+function showConnection(isLost) {
+  const element = $('#connection');
+  if (element.classList.contains('lost') === isLost && element.textContent) return;
+  element.classList.toggle('lost', isLost);
+  element.textContent = isLost ? 'Emulator stopped' : 'Live';
+  element.title = isLost ? 'Start it with “make run”. This page reconnects by itself.' : 'This page updates by itself.';
+}
+
+function handleHello({ data }) {
+  showConnection(false);
+  const hello = JSON.parse(data);
+  if (instance && hello.instance !== instance) reload();
+  instance = hello.instance;
+}
+
+/** Loads the page again after a restart, or the latest run if this one is gone. */
+async function reload() {
+  const response = await fetch(location.href);
+  if (response.ok) location.reload();
+  else location.assign('/');
 }
 
 function connect() {
   if (source) return;
   source = new EventSource(`/api/live?after=${after}`);
+  source.addEventListener('hello', handleHello);
   source.addEventListener('entry', (event) => {
     after = event.lastEventId;
     handleEntry(JSON.parse(event.data));
+  });
+  source.addEventListener('error', () => {
+    showConnection(true);
+    if (source?.readyState !== EventSource.CLOSED) return; // the browser reconnects by itself
+    disconnect();
+    setTimeout(connect, 1000);
   });
 }
 
@@ -63,7 +95,16 @@ function disconnect() {
   source = null;
 }
 
-// Browsers limit connections per server, so hidden tabs close theirs.
-document.addEventListener('visibilitychange', () => (document.hidden ? disconnect() : connect()));
+// Browsers limit connections per server, so of all hidden tabs only one keeps its own, for the title and notifications.
+async function updateConnection() {
+  releaseHiddenTab();
+  if (!document.hidden) return connect();
+  await navigator.locks?.request('hidden-tab', { ifAvailable: true }, (lock) => {
+    if (!lock || !document.hidden) return disconnect();
+    return new Promise((resolve) => { releaseHiddenTab = resolve; });
+  });
+}
+
+document.addEventListener('visibilitychange', updateConnection);
 addEventListener('pagehide', disconnect);
 addEventListener('pageshow', connect);

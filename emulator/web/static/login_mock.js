@@ -22,15 +22,15 @@ onSubmit('forgot', async (form, showMessage) => {
   $('#next').hidden = false;
 });
 
-let passwordChanged = false;
+let expectedRecipient = ''; // of the notice, once the password is being changed
 let noticeArrived = false;
 
 onSubmit('reset', async (form) => {
-  passwordChanged = true;
+  expectedRecipient = form.dataset.email;
   try {
     await post('/api/passwords/reset', toBody(form));
   } catch (error) {
-    passwordChanged = false;
+    expectedRecipient = '';
     throw error;
   }
   form.closest('.card').hidden = true;
@@ -39,7 +39,7 @@ onSubmit('reset', async (form) => {
 });
 
 onSubmit('administrator', async (form, showMessage) => {
-  passwordChanged = true;
+  expectedRecipient = form.elements.email.value;
   noticeArrived = false;
   const { url, mails, waiting } = await post('/api/passwords/administrator', toBody(form));
   const lost = !mails.length && !waiting;
@@ -48,8 +48,8 @@ onSubmit('administrator', async (form, showMessage) => {
 });
 
 // As at Auth0, the user doesn't wait for the Action: the notice appears whenever it arrives.
-onEntry(async ({ kind, mail, number, waiting }) => {
-  if (!passwordChanged || !document.getElementById('notice')) return;
+onEntry(async ({ kind, mail, number, waiting, run }) => {
+  if (!expectedRecipient || run?.recipient !== expectedRecipient) return; // another run
   if (kind === 'sendgrid.mail') {
     noticeArrived = true;
     const response = await fetch(`/inbox/${mail}/arrived`);

@@ -1,6 +1,7 @@
 // Page helpers: element lookup, toasts, and refreshing parts of the page.
 
 export const $ = (selector, root = document) => root.querySelector(selector);
+export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 let hideTimer;
 
@@ -18,46 +19,56 @@ export function toast(text, href = '') {
   hideTimer = setTimeout(() => element.classList.remove('shown'), 6000);
 }
 
-/** Fetches the current page and replaces the parts that changed. */
-export async function refresh(selectors) {
+let lastRefresh = Promise.resolve();
+
+/** Fetches the current page and replaces the parts that changed, one refresh after the other. */
+export function refresh(selectors) {
+  lastRefresh = lastRefresh.then(() => refreshNow(selectors)).catch(() => {}); // live.js reports a stopped emulator
+  return lastRefresh;
+}
+
+async function refreshNow(selectors) {
   const response = await fetch(location.href, { headers: { Accept: 'text/html' } });
   if (!response.ok) return;
   const fetched = new DOMParser().parseFromString(await response.text(), 'text/html');
   while ($('button:active')) await new Promise(requestAnimationFrame); // a button replaced while pressed gets no click
   const focused = describe(document.activeElement);
   for (const selector of selectors) {
-    for (const current of document.querySelectorAll(selector)) {
+    for (const current of $$(selector)) {
       const updated = current.id ? fetched.getElementById(current.id) : $(selector, fetched);
       if (!updated || updated.outerHTML === current.outerHTML) continue;
       keepOpenDetails(current, updated);
-      keepRadioChoices(current, updated);
+      keepChoices(current, updated);
+      const scrollTop = current.scrollTop;
       current.replaceWith(document.adoptNode(updated));
+      updated.scrollTop = scrollTop;
     }
   }
   if (document.activeElement === document.body && focused) restoreFocus(focused);
+  document.dispatchEvent(new Event('refreshed'));
 }
 
 function describe(element) {
   if (!element || element === document.body) return null;
   const { tagName: tag, id } = element;
-  return { tag, id, name: element.getAttribute('aria-label') || element.textContent };
+  return { tag, id, name: element.getAttribute('href') || element.getAttribute('aria-label') || element.textContent };
 }
 
 function restoreFocus({ tag, id, name }) {
-  const sameName = [...document.querySelectorAll(tag)].find((element) => describe(element).name === name);
+  const sameName = $$(tag).find((element) => describe(element).name === name);
   ((id && document.getElementById(id)) || sameName || $('#main')).focus();
 }
 
-function keepRadioChoices(current, updated) {
-  for (const { name, value } of current.querySelectorAll('input[type=radio]:checked')) {
-    const input = $(`input[type=radio][name="${name}"][value="${value}"]`, updated);
-    if (input) input.checked = true;
+function keepChoices(current, updated) {
+  for (const { ariaLabel, value } of $$('select[data-keep]', current)) {
+    const select = $(`select[data-keep][aria-label="${CSS.escape(ariaLabel)}"]`, updated);
+    if (select) select.value = value;
   }
 }
 
 function keepOpenDetails(current, updated) {
-  const before = current.querySelectorAll('details:not(.popover)');
-  const after = updated.querySelectorAll('details:not(.popover)');
-  if (before.length !== after.length) return;
+  const before = $$('details:not(.popover)', current);
+  const after = $$('details:not(.popover)', updated);
+  if (before.length > after.length) return; // a run only gets more rows
   before.forEach((details, index) => { after[index].open = details.open; });
 }

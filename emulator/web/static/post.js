@@ -1,11 +1,14 @@
-// Buttons and forms with data-post call the API. Then, by data-then: `open` goes to the run that the response names,
-// a URL goes there, and without it the page is refreshed.
+// Buttons and forms with data-post call the API, after asking with data-confirm. Then, by data-then: `open` goes to the
+// run that the response names, a URL goes there, and without it the page is refreshed.
 import { withProgress } from './live.js';
-import { refresh, toast } from './page.js';
+import { $$, refresh, toast } from './page.js';
+
+export const NOT_RUNNING = 'The emulator isn’t running. Start it with “make run”.';
 
 export async function post(path, body = {}) {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
-  const response = await fetch(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: text });
+  const headers = { 'Content-Type': 'application/json' };
+  const response = await fetch(path, { method: 'POST', headers, body: text }).catch(() => { throw new Error(NOT_RUNNING); });
   const result = await response.json().catch(() => ({ error: `${response.status} ${response.statusText}` }));
   if (!response.ok) throw new Error(result.error);
   return result;
@@ -48,6 +51,12 @@ async function send(element, body) {
   }
 }
 
+/** Posts `body` like a button with data-post, and refreshes the page. */
+export const change = (element, path, body) => whileBusy(element, () => enqueue(async () => {
+  await post(path, body);
+  await refresh(['#banners', '#main']);
+}));
+
 /** Returns a form's fields as the API expects them. */
 export function toBody(form, button = null) {
   const body = Object.fromEntries(new FormData(form, button));
@@ -58,19 +67,15 @@ export function toBody(form, button = null) {
 
 document.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-post]');
-  if (button) whileBusy(button, () => send(button, button.dataset.body));
+  if (!button || (button.dataset.confirm && !confirm(button.dataset.confirm))) return;
+  whileBusy(button, () => send(button, button.dataset.body));
 });
 
 document.addEventListener('submit', (event) => {
   const form = event.target.closest('form[data-post]');
   if (!form) return;
   event.preventDefault();
-  whileBusy(event.submitter ?? form, () => send(form, toBody(form, event.submitter))); // all faults share one form
-});
-
-// By default, Enter in a radio button would submit the form with the first fault.
-document.addEventListener('keydown', (event) => {
-  if (event.key === 'Enter' && event.target.type === 'radio') event.preventDefault();
+  whileBusy(event.submitter ?? form, () => send(form, toBody(form, event.submitter)));
 });
 
 // Escape or a click outside closes a popover.
@@ -81,7 +86,7 @@ document.addEventListener('keydown', (event) => {
   popover.firstElementChild.focus();
 });
 document.addEventListener('click', (event) => {
-  for (const popover of document.querySelectorAll('details.popover[open]')) {
+  for (const popover of $$('details.popover[open]')) {
     if (!popover.contains(event.target)) popover.open = false;
   }
 });

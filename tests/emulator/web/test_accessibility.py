@@ -13,7 +13,10 @@ from tests.emulator.browser_page import TIMEOUT_MS, BrowserPage, WebHarness, ope
 from tests.support.npm import npm_package
 
 AXE = "4.14.1"
+Theme = Literal["light", "dark"]
+THEMES: tuple[Theme, ...] = ("light", "dark")
 WIDTHS = (1440, 768, 360)
+AXE_WIDTHS = (1280, 360)
 PATHS = (
     "/",
     "/runs/1",
@@ -68,20 +71,23 @@ def findings(browser: Browser, running_queue_web_harness: WebHarness, axe: str) 
         for path in PATHS:
             url_path = path.replace("/inbox?", f"/inbox/{latest}?")
             findings.violations[path] = [
-                *violations(browser_page, url_path, axe, "light"),
-                *violations(browser_page, url_path, axe, "dark"),
+                found
+                for theme in THEMES
+                for width in AXE_WIDTHS
+                for found in violations(browser_page, url_path, axe, theme, width)
             ]
             findings.overflowing_widths[path] = [width for width in WIDTHS if overflows(browser_page.page, width)]
         browser_page.console_errors[:] = [error for error in browser_page.console_errors if "404" not in error]
     return findings
 
 
-def violations(browser_page: BrowserPage, path: str, axe: str, theme: Literal["light", "dark"]) -> list[str]:
+def violations(browser_page: BrowserPage, path: str, axe: str, theme: Theme, width: int) -> list[str]:
+    browser_page.page.set_viewport_size({"width": width, "height": 800})
     browser_page.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     page = browser_page.open(path)  # reload for each theme: otherwise axe reads some colors of the previous one
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     page.evaluate(axe)
-    return [f"{theme}: {violation}" for violation in page.evaluate(RUN_AXE)]
+    return [f"{theme}, {width} px: {violation}" for violation in page.evaluate(RUN_AXE)]
 
 
 def overflows(page: Page, width: int) -> bool:
@@ -120,13 +126,32 @@ def test_the_test_result_and_the_received_notice_have_no_axe_violations(browser_
     assert page.evaluate(RUN_AXE) == []
 
 
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_drawer_the_help_and_an_expanded_request_have_no_axe_violations(
+    browser_page: BrowserPage, axe: str, theme: Theme
+) -> None:
+    page = browser_page.page
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    browser_page.open("/")
+    page.get_by_role("button", name="Runs", exact=True).press("Enter")
+    expect(page.get_by_role("searchbox", name="Search runs")).to_be_visible()
+    page.evaluate(axe)
+    assert page.evaluate(RUN_AXE) == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("searchbox", name="Search runs")).to_be_hidden()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    assert page.evaluate(RUN_AXE) == []
+
+
 def test_the_first_tab_stop_skips_to_the_content(browser_page: BrowserPage) -> None:
     page = browser_page.open("/")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Run 1")).to_be_focused()
+    expect(page.get_by_role("button", name="Replay")).to_be_focused()
 
 
 def test_escape_closes_the_popover_and_restores_focus(browser_page: BrowserPage) -> None:

@@ -66,18 +66,20 @@ def test_another_sites_page_cannot_start_a_run(web_harness: WebHarness) -> None:
 
 
 def test_a_link_from_another_site_can_be_followed(web_harness: WebHarness) -> None:
-    status, _ = call(web_harness, "GET", "/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"})
+    status, _ = call(
+        web_harness, "GET", "/runs/1", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    )
     assert status == 200
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
 def test_loopback_host_names_are_accepted(web_harness: WebHarness, host: str) -> None:
-    status, _ = call(web_harness, "GET", "/", headers={"Host": f"{host}:8765", "Origin": f"http://{host}:8765"})
+    status, _ = call(web_harness, "GET", "/runs/1", headers={"Host": f"{host}:8765", "Origin": f"http://{host}:8765"})
     assert status == 200
 
 
 def test_every_response_forbids_foreign_scripts(web_harness: WebHarness) -> None:
-    for path in ("/", "/api", "/static/style.css", "/nowhere"):
+    for path in ("/runs/1", "/api", "/static/style.css", "/nowhere"):
         response = urllib3.request("GET", web_harness.url + path)
         policy = response.headers["Content-Security-Policy"]
         assert "default-src 'none'; script-src 'self'; style-src 'self';" in policy
@@ -95,7 +97,7 @@ def test_an_emails_html_has_its_own_policy_that_allows_no_script(web_harness: We
 
 def test_no_page_has_inline_scripts_or_styles(web_harness: WebHarness) -> None:
     email = f"/inbox/{web_harness.emulator.sendgrid.inbox()[0].id}"
-    for path in ("/", "/test", email, "/faults", "/secrets", "/login", "/admin", "/runs/1/languages"):
+    for path in ("/runs/1", "/test", email, "/faults", "/secrets", "/login", "/admin", "/runs/1/languages"):
         status, html = call(web_harness, "GET", path)
         assert status == 200, path
         finder = InlineCodeFinder()
@@ -106,7 +108,7 @@ def test_no_page_has_inline_scripts_or_styles(web_harness: WebHarness) -> None:
 def test_get_requests_change_nothing(web_harness: WebHarness) -> None:
     _, index = call(web_harness, "GET", "/api")
     for row in index["api"]:
-        if row["method"] == "POST" and row["path"] not in ("/api/runs", "/api/switches", "/api/queue"):
+        if row["method"] == "POST" and row["path"] not in ("/api/runs", "/api/switches", "/api/queue", "/api/examples"):
             path = re.sub(r"<[^>]+>", "1", row["path"])
             assert call(web_harness, "GET", path)[0] in (404, 405), path
     assert len(web_harness.emulator.runs) == 1
@@ -217,7 +219,7 @@ def test_only_files_in_the_static_folder_are_served(web_harness: WebHarness) -> 
 def test_an_event_with_lone_surrogates_is_run_and_shown(web_harness: WebHarness) -> None:
     body = b'{"user": {"email": "a\\ud800@example.com"}, "connection": {"name": "\\udfff"}}'
     assert urllib3.request("POST", f"{web_harness.url}/api/runs", body=body).status == 200
-    for path in ("/", "/runs/2", "/runs/2/result", "/test?run=2", "/api/runs/2", "/api/runs/2/curl"):
+    for path in ("/runs/2", "/runs/2/result", "/test?run=2", "/api/runs/2", "/api/runs/2/curl"):
         assert call(web_harness, "GET", path)[0] == 200, path
 
 

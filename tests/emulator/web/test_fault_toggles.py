@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from emulator.emulator import example
 from emulator.fault_toggles import FAULTS
@@ -19,57 +19,87 @@ def test_a_user_injects_a_fault_sees_the_retries_clears_it_and_gets_the_email(br
     page.keyboard.press("Enter")
     page.get_by_label("Fault to inject").select_option("SendGrid: unavailable")
     page.get_by_role("button", name="Inject", exact=True).press("Enter")
-    expect(page.get_by_role("region", name="Active faults")).to_contain_text("SendGrid: unavailable (every request)")
+    expect(page.get_by_role("region", name="Active faults")).to_contain_text("SendGrid: unavailable every request")
 
     page.get_by_role("button", name="Replay").press("Enter")
     expect(page.get_by_role("log", name="Steps")).to_contain_text("injected: unavailable")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Run 2 failed")
-    expect(page.locator(".what", has_text="signed POST to the function, attempt 2 → 503")).to_be_visible()
-    expect(page.get_by_text("No email sent.")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("No notice sent: SendGrid responded with status 503")
+    expect(page.locator(".call", has_text="signed POST to the function, attempt 2 503")).to_be_visible()
+    expect(page.locator(".call", has_text=re.compile(r"POST /v3/mail/send\s+503 . \d"))).to_have_count(2)
 
     page.get_by_role("button", name="Clear faults and replay").press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Run 3")
-    expect(page.get_by_text("Email sent to j+smith@example.com")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Notice sent to j+smith@example.com")
+    expect(page.locator("#outcome")).to_contain_text("Run 3")
     expect(page.get_by_role("region", name="Active faults")).to_have_count(0)
+
+
+def toggle(page: Page, name: str) -> Locator:
+    return page.get_by_role("switch", name=name, exact=True)
+
+
+def choose(page: Page, name: str, count: str) -> None:
+    page.get_by_label(f"Apply {name} to").select_option(count)
 
 
 def test_a_fault_ends_after_its_count_of_requests(browser_page: BrowserPage) -> None:
     page = browser_page.open("/faults")
-    page.get_by_role("radio", name="next 3 requests").check()
-    page.get_by_role("button", name="Inject SendGrid: server error").press("Enter")
+    choose(page, "SendGrid: server error", "next 3 requests")
+    choose(page, "SendGrid: reset", "every request")
+    toggle(page, "SendGrid: server error").press("Enter")
     banner = page.get_by_role("region", name="Active faults")
-    expect(banner).to_contain_text("server error (next 3 requests)")
-    expect(page.get_by_text("active: 3 left")).to_be_visible()
+    expect(banner).to_contain_text("SendGrid: server error next 3 requests")
+    expect(toggle(page, "SendGrid: server error")).to_be_checked()
 
     browser_page.harness.emulator.run(example())
 
     expect(banner).to_have_count(0)
+    expect(toggle(page, "SendGrid: server error")).not_to_be_checked()
+    expect(page.get_by_label("Apply SendGrid: reset to")).to_have_value("")  # a choice that isn't used yet is kept
     assert len(browser_page.harness.emulator.sendgrid.inbox()) == 2
 
 
-def test_the_chosen_count_applies_to_the_next_fault_too(browser_page: BrowserPage) -> None:
+def test_a_fault_has_one_count_that_can_be_changed_and_is_cleared_alone(browser_page: BrowserPage) -> None:
+    toggles = browser_page.harness.emulator.fault_toggles
     page = browser_page.open("/faults")
-    page.get_by_role("radio", name="every request").check()
-    page.get_by_role("button", name="Inject SendGrid: reset").press("Enter")
-    page.get_by_role("button", name="Inject Callout: bad signature").press("Enter")
-    expect(page.get_by_text("active: every request")).to_have_count(2)
-    pending = browser_page.harness.emulator.fault_toggles.pending()
-    assert [(fault["name"], fault["count"]) for fault in pending] == [("reset", None), ("bad signature", None)]
+    toggle(page, "SendGrid: reset").press("Enter")
+    toggle(page, "SendGrid: server error").press("Enter")
+    banner = page.get_by_role("region", name="Active faults")
+    expect(banner.get_by_role("listitem")).to_have_count(2)
+    choose(page, "SendGrid: server error", "next 10 requests")
+    expect(banner).to_contain_text("server error next 10 requests")
+    banner.get_by_role("button", name="Clear SendGrid: reset").press("Enter")
+    expect(banner.get_by_role("listitem")).to_have_count(1)
+    assert toggles.pending() == [{"part": "SendGrid", "name": "server error", "count": 10}]
+    toggle(page, "SendGrid: server error").press("Enter")
+    expect(banner).to_have_count(0)
 
 
 def test_concurrent_clicks_on_faults_are_applied_in_order(browser_page: BrowserPage) -> None:
     page = browser_page.open("/faults")
 
     def click_another(first: Route) -> None:
-        page.get_by_role("button", name="Inject SendGrid: server error").press("Enter")
+        toggle(page, "SendGrid: server error").press("Enter")
         first.continue_()
 
     page.route("**/api/switches", click_another, times=1)
-    page.get_by_role("button", name="Inject SendGrid: reset").press("Enter")
+    toggle(page, "SendGrid: reset").press("Enter")
 
-    expect(page.get_by_text("active: 1 left")).to_have_count(2)
+    expect(page.locator("[role=switch][aria-checked=true]")).to_have_count(2)
     pending = browser_page.harness.emulator.fault_toggles.pending()
     assert [(fault["name"], fault["count"]) for fault in pending] == [("reset", 1), ("server error", 1)]
+
+
+def test_faults_are_grouped_and_filtered(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/faults")
+    groups = page.locator(".fault-group h2:visible")
+    expect(groups.first).to_have_text("Rejected")
+    expect(page.locator("#connection")).to_have_text("Live")  # the scripts have started
+    page.keyboard.press("/")
+    page.keyboard.type("signature")
+    expect(page.get_by_role("switch")).to_have_count(2)
+    expect(groups).to_have_text(["Rejected"])
+    page.get_by_role("button", name="SendGrid", exact=True).press("Enter")
+    expect(page.get_by_text("No faults match.")).to_be_visible()
 
 
 def test_a_replay_clicked_while_a_fault_is_being_injected_starts_after_it(browser_page: BrowserPage) -> None:
@@ -89,42 +119,31 @@ def test_a_replay_clicked_while_a_fault_is_being_injected_starts_after_it(browse
 
     page.route("**/api/switches", click_replay, times=1)
     page.route("**/replay", start)
-    page.get_by_role("button", name="Inject SendGrid: unverified sender").press("Enter")
+    toggle(page, "SendGrid: unverified sender").press("Enter")
 
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Run 2 failed")
+    expect(page.locator("#outcome")).to_contain_text("Run 2 Failed")
     assert active_at_replay == [["unverified sender"]]
 
 
 def test_a_button_held_down_during_a_page_refresh_still_gets_its_click(browser_page: BrowserPage) -> None:
     page = browser_page.open("/faults")
-    page.get_by_role("button", name="Inject SendGrid: server error").hover()
+    toggle(page, "SendGrid: server error").hover()
     page.mouse.down()
     with page.expect_response("**/faults") as refresh:
-        page.get_by_role("button", name="Inject SendGrid: reset").dispatch_event("click")
+        toggle(page, "SendGrid: reset").dispatch_event("click")
     refresh.value.finished()
     page.evaluate("async () => { await fetch('/api') }")  # by now, the refresh has done what it could
     page.mouse.up()
 
-    expect(page.get_by_text("active: 1 left")).to_have_count(2)
+    expect(page.locator("[role=switch][aria-checked=true]")).to_have_count(2)
 
 
-def test_focus_stays_on_the_clicked_button(browser_page: BrowserPage) -> None:
+def test_focus_stays_on_the_clicked_toggle(browser_page: BrowserPage) -> None:
     page = browser_page.open("/faults")
-    button = page.get_by_role("button", name="Inject SendGrid: out of credits")
+    button = toggle(page, "SendGrid: out of credits")
     button.press("Enter")
-    expect(page.get_by_text("active: 1 left")).to_be_visible()
+    expect(button).to_be_checked()
     expect(button).to_be_focused()
-
-
-def test_enter_on_a_count_injects_no_fault(browser_page: BrowserPage) -> None:
-    page = browser_page.open("/faults")
-    count = page.get_by_role("radio", name="next 3 requests")
-    count.check()
-    count.press("Enter")
-    page.get_by_role("button", name="Inject SendGrid: out of credits").press("Enter")
-
-    expect(page.get_by_text("active: 3 left")).to_be_visible()
-    assert [fault["name"] for fault in browser_page.harness.emulator.fault_toggles.pending()] == ["out of credits"]
 
 
 def test_one_button_clears_all_faults(browser_page: BrowserPage) -> None:
@@ -132,7 +151,7 @@ def test_one_button_clears_all_faults(browser_page: BrowserPage) -> None:
     for part, name in (("SendGrid", "wrong key"), ("Secret Manager", "slow"), ("Callout", "bad signature")):
         toggles.turn_on(part, name, None)
     page = browser_page.open("/secrets")
-    page.get_by_role("button", name="Clear faults").press("Enter")
+    page.get_by_role("button", name="Clear all").press("Enter")
     expect(page.get_by_role("region", name="Active faults")).to_have_count(0)
     assert toggles.pending() == []
 
@@ -194,5 +213,5 @@ def test_a_duplicate_callout_is_marked_in_the_timeline(browser_page: BrowserPage
     browser_page.harness.emulator.fault_toggles.turn_on("Callout", "same callout twice")
     browser_page.harness.emulator.run(example())
     page = browser_page.open("/")
-    expect(page.locator(".what", has_text="duplicate: POST / → 200")).to_be_visible()
+    expect(page.locator(".call", has_text="duplicate: POST / 200")).to_be_visible()
     expect(page.locator(".injected", has_text=re.compile("same callout twice"))).to_be_visible()

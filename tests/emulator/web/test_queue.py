@@ -26,8 +26,9 @@ def test_a_run_delivers_the_email_through_the_queue(queue_browser_page: BrowserP
     reads = [step.what.split(",")[0] for step in steps(run) if step.who == "Secret Manager"]
     assert reads == ["read callout-signing-key", "read callout-signing-key", "read sendgrid-api-key"]
     page = queue_browser_page.open("/")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Run 1 succeeded")
-    expect(page.get_by_text("create a task in password-notice → 200")).to_be_visible()
+    expect(page.locator("#outcome .badge")).to_have_text("Succeeded")
+    expect(page.locator(".call", has_text="create a task in password-notice 200")).to_be_visible()
+    expect(page.locator("ol ol ol .call", has_text="POST /v3/mail/send")).to_be_visible()  # attempt, deliver
 
 
 def test_a_paused_queue_shows_its_task_until_it_is_resumed(queue_browser_page: BrowserPage) -> None:
@@ -61,13 +62,14 @@ def test_a_queued_run_shows_its_email_automatically_once_faults_are_cleared(queu
     emulator.fault_toggles.turn_on("SendGrid", "unverified sender", None)
     emulator.run(example("full"))
     page = queue_browser_page.open("/")
-    heading = page.get_by_role("heading", level=1)
-    expect(heading).to_have_text("Run 2 queued")
+    outcome = page.locator("#outcome")
+    expect(outcome.locator(".badge")).to_have_text("Queued")
+    expect(outcome).to_contain_text("No notice sent yet: attempt 1 failed")
     expect(page.get_by_text("No email yet.")).to_be_visible()
     expect(page.get_by_text("retry in 10 s")).to_be_visible()
     page.get_by_role("button", name="Clear faults and deliver now").press("Enter")
-    expect(page.get_by_text("Email sent to ada@example.com")).to_be_visible()
-    expect(heading).to_have_text("Run 2 succeeded after retries")
+    expect(outcome).to_contain_text("Notice sent to ada@example.com")
+    expect(outcome.locator(".badge")).to_have_text("Succeeded after retries")
 
 
 def test_a_notice_held_by_the_paused_queue_is_not_reported_missing_and_appears_later(
