@@ -7,10 +7,9 @@ same way for that one Action.
 
 import functools
 import inspect
+import itertools
 import re
 import sys
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -85,7 +84,8 @@ class Flow:
         self._queue = CloudTasksClient(settings, clock=clock) if settings.delivery == "queue" else None
         self._idempotency = IdempotencyCache(clock)
         self._api = Api(clock)
-        self._timeouts = _TimeoutCounter()
+        # SendGrid's timeouts by notice, in this instance: a counter for each of the latest notices.
+        self._timeouts = functools.lru_cache(MAX_TIMEOUT_COUNTS)(lambda _key: itertools.count(1))
 
     def action(self, action: Action) -> HttpFunction:
         """Register an Action (a decorator). Return the HTTP function that Cloud Functions invokes."""
@@ -188,7 +188,7 @@ class Flow:
                 raise
             return Result("abandoned", reason="recipient_refused")
         except Unavailable as error:
-            if not error.maybe_accepted or self._timeouts.increment(key) < MAX_TIMEOUTS:
+            if not error.maybe_accepted or next(self._timeouts(key)) < MAX_TIMEOUTS:
                 raise
             return Result("abandoned", reason="maybe_accepted")
 
@@ -214,22 +214,6 @@ class Flow:
         log.flush_console()
         outcome.write_log()
         return outcome
-
-
-class _TimeoutCounter:
-    """Counts SendGrid's timeouts per notice in this instance, for the latest MAX_TIMEOUT_COUNTS notices."""
-
-    def __init__(self) -> None:
-        self._counts: OrderedDict[str, int] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def increment(self, key: str) -> int:
-        """Count one more timeout and return the new count."""
-        with self._lock:
-            self._counts[key] = self._counts.pop(key, 0) + 1
-            while len(self._counts) > MAX_TIMEOUT_COUNTS:
-                self._counts.popitem(last=False)
-            return self._counts[key]
 
 
 def _tenant_id(event: Any) -> str | None:

@@ -17,7 +17,7 @@ from werkzeug.test import EnvironBuilder
 from runtime import Api, Event, Flow, Result, log, skipped, start
 from runtime.clock import CLOCK
 from runtime.errors import InvalidCallout, NoticeError, Rejected, Unavailable
-from runtime.flow import MAX_TASK_AGE_SECONDS, MAX_TIMEOUTS, _TimeoutCounter
+from runtime.flow import MAX_TASK_AGE_SECONDS, MAX_TIMEOUTS
 from runtime.secret_sources import TemporaryError
 from runtime.secrets import SecretCache
 from settings import Settings
@@ -727,13 +727,13 @@ def test_a_rejected_recipient_in_direct_mode_is_502(flow: Flow, call: Call) -> N
     assert call()[0] == 502
 
 
-def test_the_number_of_timeout_counts_is_bounded() -> None:
-    timeouts = _TimeoutCounter()
+def test_the_number_of_timeout_counts_is_bounded(flow: Flow) -> None:
+    timeouts = flow._timeouts
     for number in range(10_001):
-        timeouts.increment(str(number))
+        next(timeouts(str(number)))
 
-    assert timeouts.increment("1") == 2
-    assert timeouts.increment("0") == 1
+    assert next(timeouts("1")) == 2
+    assert next(timeouts("0")) == 1
 
 
 # With functions-framework
