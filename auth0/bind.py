@@ -2,7 +2,7 @@
 
     AUTH0_DOMAIN=… AUTH0_TOKEN=… python3 auth0/bind.py [--remove]
 
-Or, signed in with the auth0 CLI:
+AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET can replace AUTH0_TOKEN. Or, signed in with the auth0 CLI:
 
     B=actions/triggers/post-change-password/bindings
     auth0 api get $B | python3 auth0/bind.py --filter | auth0 api patch $B
@@ -12,18 +12,20 @@ Set AUTH0_ACTION if the Action's name isn't password-notice. Uses only the stand
 
 import json
 import os
-import ssl
 import sys
-from http.client import HTTPException, HTTPSConnection
+from pathlib import Path
 from typing import Any
 
-PATH = "/api/v2/actions/triggers/post-change-password/bindings"
-TIMEOUT_SECONDS = 30
+sys.path.insert(0, str(Path(__file__).parents[1]))  # it runs as a script
+
+from auth0.management_api import ManagementApi, ManagementApiError, connect, is_configured
+
+PATH = "actions/triggers/post-change-password/bindings"
 Binding = dict[str, Any]
 
 
 class BindError(Exception):
-    """The Management API returned an error or no usable response, or the bindings it stored aren't as expected."""
+    """The bindings that Auth0 stored aren't those that were written."""
 
 
 def add(bindings: list[Binding], name: str) -> list[Binding]:
@@ -43,30 +45,15 @@ def _to_reference(binding: Binding) -> Binding:
     return {"ref": {"type": "binding_id", "value": binding["id"]}, "display_name": binding["display_name"]}
 
 
-def call(method: str, body: object = None) -> Any:
-    """Call the trigger's bindings endpoint. Raise BindError if it returns an error or no JSON."""
-    headers = {"Authorization": f"Bearer {os.environ['AUTH0_TOKEN']}", "Content-Type": "application/json"}
-    connection = HTTPSConnection(
-        os.environ["AUTH0_DOMAIN"], timeout=TIMEOUT_SECONDS, context=ssl.create_default_context()
-    )
-    try:
-        path = PATH + ("?per_page=100" if method == "GET" else "")  # a trigger has at most 20
-        connection.request(method, path, json.dumps(body) if body else None, headers)
-        response = connection.getresponse()
-        value = json.loads(response.read())
-    except (OSError, HTTPException, ValueError) as error:
-        raise BindError(f"can't reach {os.environ['AUTH0_DOMAIN']} or read its response: {error}") from error
-    finally:
-        connection.close()
-    if response.status >= 300:
-        raise BindError(f"{response.status} {value.get('message')}")
-    return value
+def read(api: ManagementApi) -> list[Binding]:
+    bindings: list[Binding] = api.request("GET", f"{PATH}?per_page=100")["bindings"]  # a trigger has at most 20
+    return bindings
 
 
-def write(requested: list[Binding], before: list[Binding]) -> list[Binding]:
+def write(api: ManagementApi, requested: list[Binding], before: list[Binding]) -> list[Binding]:
     """Write the whole list, and return the new bindings. Raise BindError unless the kept ones are in the same order."""
-    call("PATCH", {"bindings": requested})
-    after: list[Binding] = call("GET")["bindings"]
+    api.request("PATCH", PATH, {"bindings": requested})
+    after = read(api)
     kept = {binding["ref"]["value"] for binding in requested if binding["ref"]["type"] == "binding_id"}
     expected = [binding["action"]["id"] for binding in before if binding["id"] in kept]
     found = [binding["action"]["id"] for binding in after]
@@ -81,13 +68,17 @@ def main(arguments: list[str]) -> int:
     if "--filter" in arguments:
         print(json.dumps({"bindings": change(json.load(sys.stdin)["bindings"], name)}))
         return 0
-    if set(arguments) - {"--remove"} or not os.environ.get("AUTH0_DOMAIN") or not os.environ.get("AUTH0_TOKEN"):
+    if set(arguments) - {"--remove"} or not is_configured(os.environ):
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        before = call("GET")["bindings"]
+        api = connect(os.environ)
+        before = read(api)
         is_bound = any(binding["action"]["name"] == name for binding in before)
-        after = before if is_bound == (change is add) else write(change(before, name), before)
+        after = before if is_bound == (change is add) else write(api, change(before, name), before)
+    except ManagementApiError as error:
+        print(f"bind.py: {error}\nfix: {error.fix}", file=sys.stderr)
+        return 1
     except BindError as error:
         print(f"bind.py: {error}", file=sys.stderr)
         return 1

@@ -8,6 +8,8 @@ import datetime
 import ipaddress
 import ssl
 from collections.abc import Callable
+from copy import deepcopy
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +19,40 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from flask import Flask, Response, jsonify, request
 
+from emulator.core import server
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 
 Json = dict[str, Any]
 Run = Callable[[Json, dict[str, str]], str]  # event, the Action's secrets → the error's message, empty on success
-TOKEN = "a-management-token"
-TIMESTAMP = "2026-11-23T10:15:00.000Z"
+TENANT, TENANT_DOMAIN = "acme", "acme.eu.auth0.com"
+TOKEN, CLIENT_ID, CLIENT_SECRET = "a-management-token", "a-client-id", "a-client-secret"
+FORWARDER = (Path(__file__).parents[2] / "auth0" / "action.js").read_text("utf-8")
+
+
+class _Handler(server._Handler):
+    """Serves the tenant's domain too, which the guard of the emulated services rejects."""
+
+    def make_environ(self) -> server.Environ:
+        return {**super().make_environ(), "HTTP_HOST": "localhost"}
 
 
 class FakeManagementApi:
-    """A context manager. `domain` is the value for AUTH0_DOMAIN, `ca_certificate` is the certificate to trust."""
+    """A context manager. `domain` is the value for AUTH0_DOMAIN, `ca_certificate` is the certificate to trust.
+
+    It is also the tenant at TENANT_DOMAIN and the same port, for a test that resolves this name to loopback.
+    """
 
     def __init__(self, folder: Path, run: Run = lambda event, secrets: "") -> None:
         self.actions: list[Json] = []
         self.bindings: list[Json] = []
         self.secrets: dict[str, dict[str, str]] = {}  # by the Action's ID
+        self.versions: dict[str, Json] = {}  # by the version's ID
         self.journal = Journal()
         self.ca_certificate = folder / "certificate.pem"
-        self._run, self._token = run, TOKEN
+        self._run, self._token, self._numbers = run, TOKEN, count(1)
         self._server = Server("auth0", self._create_app(), self.journal)
+        self._server._http.RequestHandlerClass = _Handler
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(_write_certificate(self.ca_certificate, folder / "key.pem"), folder / "key.pem")
         self._server._http.socket = context.wrap_socket(self._server._http.socket, server_side=True)
@@ -61,11 +77,36 @@ class FakeManagementApi:
                 {"id": number, "trigger_id": "post-change-password", "display_name": f"{name}!", "action": action}
             )
 
-    def deploy(self, name: str, secrets: dict[str, str]) -> Json:
+    def deploy(self, name: str, secrets: dict[str, str], code: str = FORWARDER) -> Json:
         """Create a built and deployed Action, as the editor does."""
-        action = self._create({"name": name, "secrets": [{"name": key, "value": secrets[key]} for key in secrets]})
-        action.update(status="built", deployed_version={"number": 1, "deployed": True}, all_changes_deployed=True)
+        listed = [{"name": key, "value": secrets[key]} for key in secrets]
+        action = self._create({"name": name, "code": code, "secrets": listed})
+        action["status"] = "built"
+        self.deploy_draft(action)
         return action
+
+    def save(self, action: Json, code: str = "", **secrets: str) -> None:
+        """Save the draft with other code or secrets, as the editor does: what is deployed stays the same."""
+        listed = [{"name": each["name"]} for each in action["secrets"] if each["name"] not in secrets]
+        listed += [{"name": name, "value": value} for name, value in secrets.items()]
+        action.update(code=code or action["code"], all_changes_deployed=False)
+        self._put_secrets(action, {"secrets": listed})
+
+    def deploy_draft(self, action: Json) -> Json:
+        """Deploy the draft as a new version, as the Deploy button does."""
+        number = next(self._numbers)
+        version = {
+            "id": f"{number:08}-3333-4000-8000-000000000000",
+            "number": number,
+            "deployed": True,
+            "status": "built",
+            "code": action.get("code", ""),
+            "secrets": deepcopy(action.get("secrets", [])),
+            "created_at": _timestamp(number),
+        }
+        self.versions[version["id"]] = version
+        action.update(deployed_version={**version, "code": ""}, all_changes_deployed=True)
+        return version
 
     @property
     def bound(self) -> list[tuple[str, str]]:
@@ -79,8 +120,8 @@ class FakeManagementApi:
             "status": "pending",
             "all_changes_deployed": False,
             "installed_integration_id": None,
-            "created_at": TIMESTAMP,
-            "updated_at": TIMESTAMP,
+            "created_at": _timestamp(0),
+            "updated_at": _timestamp(0),
         }
         self.actions.append(action)
         self._put_secrets(action, body)
@@ -94,7 +135,9 @@ class FakeManagementApi:
         self.secrets[action["id"]] = {
             each["name"]: each.get("value", previous.get(each["name"], "")) for each in body["secrets"]
         }
-        action["secrets"] = [{"name": each["name"], "updated_at": TIMESTAMP} for each in body["secrets"]]
+        times = {each["name"]: each["updated_at"] for each in action.get("secrets", [])}
+        times |= {each["name"]: _timestamp(next(self._numbers)) for each in body["secrets"] if "value" in each}
+        action["secrets"] = [{"name": each["name"], "updated_at": times[each["name"]]} for each in body["secrets"]]
 
     def _create_app(self) -> Flask:
         app = Flask("management")
@@ -105,10 +148,12 @@ class FakeManagementApi:
             (f"{base}/actions/<action_id>", "GET", lambda action_id: jsonify(self._read(action_id))),
             (f"{base}/actions/<action_id>", "PATCH", self._update),
             (f"{base}/actions/<action_id>/deploy", "POST", self._deploy),
+            (f"{base}/actions/<action_id>/versions/<version_id>", "GET", self._get_version),
             (f"{base}/actions/<action_id>/test", "POST", self._test),
             (f"{base}/modules", "GET", lambda: jsonify({"modules": [], "total": 0, "page": 0, "per_page": 50})),
             (f"{base}/triggers/<trigger>/bindings", "GET", self._get_bindings),
             (f"{base}/triggers/<trigger>/bindings", "PATCH", self._put_bindings),
+            ("/oauth/token", "POST", self._get_token),
         ):
             app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
         app.before_request(self._check_token)
@@ -116,9 +161,20 @@ class FakeManagementApi:
         return app
 
     def _check_token(self) -> tuple[Response, int] | None:
-        if request.headers.get("Authorization") != f"Bearer {self._token}":
+        if request.path != "/oauth/token" and request.headers.get("Authorization") != f"Bearer {self._token}":
             return _error_response(401, "Invalid token")
         return None
+
+    def _get_token(self) -> tuple[Response, int]:
+        given = request.get_json()
+        assert given["audience"].endswith("/api/v2/")
+        if (given["grant_type"], given["client_id"], given["client_secret"]) != (
+            "client_credentials",
+            CLIENT_ID,
+            CLIENT_SECRET,
+        ):
+            return jsonify({"error": "access_denied", "error_description": "Unauthorized"}), 401
+        return jsonify({"access_token": self._token, "expires_in": 86400, "token_type": "Bearer"}), 200
 
     def _find(self, action_id: str) -> Json:
         [action] = [each for each in self.actions if each["id"] == action_id]
@@ -148,9 +204,10 @@ class FakeManagementApi:
         action = self._find(action_id)
         if action["status"] != "built":
             return _error_response(400, "A draft must be in the 'built' state before it can be deployed")
-        version = {"id": f"v-{action_id}", "number": 1, "deployed": True, "status": "built", "code": action.get("code")}
-        action.update(deployed_version=version, all_changes_deployed=True)
-        return jsonify({**version, "deployed": False}), 202
+        return jsonify({**self.deploy_draft(action), "deployed": False}), 202
+
+    def _get_version(self, action_id: str, version_id: str) -> Response:
+        return jsonify(self.versions[version_id])
 
     def _test(self, action_id: str) -> Response:
         """Run the Action. Auth0 responds with 200 even if it throws."""
@@ -183,6 +240,11 @@ class FakeManagementApi:
         return jsonify({"bindings": bindings})
 
 
+def _timestamp(number: int) -> str:
+    """Return times with nanoseconds, as Auth0 does, that differ and are in order."""
+    return f"2026-11-23T10:{number // 60:02}:{number % 60:02}.123456789Z"
+
+
 def _error_response(status: int, message: str) -> tuple[Response, int]:
     return jsonify({"statusCode": status, "error": "Error", "message": message}), status
 
@@ -194,7 +256,7 @@ def _write_certificate(file: Path, key_file: Path) -> Path:
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
     )
     now = datetime.datetime.now(datetime.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [x509.DNSName("localhost"), x509.DNSName(TENANT_DOMAIN), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))

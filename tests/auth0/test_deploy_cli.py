@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.auth0.management_api import TOKEN, FakeManagementApi
+from tests.auth0.management_api import CLIENT_ID, CLIENT_SECRET, TOKEN, FakeManagementApi
 from tests.support.npm import npm_package
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +125,34 @@ def test_bind_reports_errors_of_the_management_api_and_changes_nothing(auth0: Fa
     assert (result.returncode, auth0.bound) == (1, [("audit", "audit!")])
     assert "not deployed yet" in result.stderr
     assert "401 Invalid token" in bind(auth0, AUTH0_TOKEN="another").stderr
-    assert "can't reach localhost:1" in bind(auth0, AUTH0_DOMAIN="localhost:1").stderr
+    no_network = bind(auth0, AUTH0_DOMAIN="localhost:1").stderr
+    assert "no response from localhost:1: [Errno 111] Connection refused" in no_network
+    assert "fix: check AUTH0_DOMAIN, which is the tenant's own domain" in no_network
+
+
+@pytest.mark.parametrize("form", ["https://{}", "https://{}/", " {} "])
+def test_bind_accepts_the_tenants_url(auth0: FakeManagementApi, form: str) -> None:
+    auth0.deploy(NAME, {})
+    result = bind(auth0, AUTH0_DOMAIN=form.format(auth0.domain))
+    assert (result.returncode, auth0.bound) == (0, [(NAME, NAME)]), result.stderr
+
+
+@pytest.mark.parametrize("domain", ["http://acme.eu.auth0.com", "acme.eu.auth0.com/api/v2", "acme eu", "https://"])
+def test_bind_rejects_a_malformed_domain_without_a_traceback(auth0: FakeManagementApi, domain: str) -> None:
+    result = bind(auth0, AUTH0_DOMAIN=domain)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[0] == "bind.py: AUTH0_DOMAIN isn't a domain or an https URL"
+    assert "TENANT.eu.auth0.com" in result.stderr
+
+
+def test_bind_gets_a_token_with_client_credentials(auth0: FakeManagementApi) -> None:
+    auth0.deploy(NAME, {})
+    client = {"AUTH0_TOKEN": "", "AUTH0_CLIENT_ID": CLIENT_ID, "AUTH0_CLIENT_SECRET": CLIENT_SECRET}
+    result = bind(auth0, **client)
+    assert (result.returncode, auth0.bound) == (0, [(NAME, NAME)]), result.stderr
+    rejected = bind(auth0, **{**client, "AUTH0_CLIENT_SECRET": "another"})
+    assert rejected.returncode == 1
+    assert rejected.stderr.startswith("bind.py: 401 Unauthorized\nfix: check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET")
 
 
 def test_bind_requires_a_domain_and_a_token(auth0: FakeManagementApi) -> None:
