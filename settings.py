@@ -23,6 +23,7 @@ HOST = r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?/?"
 ORIGIN = re.compile(rf"(?P<scheme>https?)://{HOST}")
 PROXY = re.compile(rf"(https?://)?([^\s/@]+@)?{HOST}")
 QUEUE = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/queues/[\w-]+")
+TENANT_NAME = re.compile(r"[A-Za-z0-9_-]+")
 ADDRESS = re.compile(r"[^@\s,;<>()\"\x00-\x1f]+@[^@\s,;<>()\"\x00-\x1f]+")
 
 
@@ -135,7 +136,9 @@ def _read(reader: _Reader, languages: Collection[str] | None) -> Settings:
         ),
         context=reader.get("CONTEXT", frozenset(FACTS), _facts, f"list some of {', '.join(FACTS)}"),
         own_addresses=reader.get("OWN_ADDRESSES", (), _networks, "list CIDRs, such as 192.0.2.0/24, 2001:db8::/32"),
-        allowed_tenants=reader.get("ALLOWED_TENANTS", frozenset(), _split_list, "list Auth0 tenant names"),
+        allowed_tenants=reader.get(
+            "ALLOWED_TENANTS", frozenset(), _tenants, "list tenant names, such as acme for acme.eu.auth0.com"
+        ),
         secrets=_secrets(reader, need) if sends_email else {},
         signing_key_secret=reader.require("CALLOUT_SIGNING_KEY_SECRET", _secret, SECRET_FIX),
         sendgrid_url=sendgrid_url,
@@ -216,6 +219,14 @@ def _split_list(text: str) -> frozenset[str]:
     if not items:
         raise ValueError("is an empty list")
     return items
+
+
+def _tenants(text: str) -> frozenset[str]:
+    names = _split_list(text)
+    for name in sorted(names):
+        if not TENANT_NAME.fullmatch(name):
+            raise ValueError(f"contains {name!r}, which isn't the name of a tenant")
+    return names
 
 
 def _facts(text: str) -> frozenset[str]:

@@ -107,6 +107,7 @@ def test_a_value_is_read(make_settings: MakeSettings, name: str, text: str, fiel
         ("OWN_ADDRESSES", "example.com"),
         ("OWN_ADDRESSES", ", ,"),
         ("ALLOWED_TENANTS", ","),
+        ("ALLOWED_TENANTS", "acme, acme.eu.auth0.com"),
         ("SENDGRID_API_KEY_SECRET", "SG.not-a-name"),
         ("CALLOUT_SIGNING_KEY_SECRET", "whsec_not-a-name"),
         ("SENDGRID_URL", "http://api.sendgrid.com"),
