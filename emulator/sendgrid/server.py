@@ -1,8 +1,11 @@
-"""A strict emulator of SendGrid's v3 API: POST /v3/mail/send, GET /v3/scopes, GET /v3/verified_senders, and /v3/logs.
+"""A strict emulator of SendGrid's v3 API.
+
+It has /v3/mail/send, /v3/mail/batch, /v3/scopes, /v3/user/credits, /v3/verified_senders, and /v3/logs.
 
 It rejects everything that SendGrid is known to reject, with SendGrid's messages (see `mail_send` for bodies), so that
 SendGrid has no known reason to reject an email accepted here. Checks run in this order: size, method, key, scope,
-rate, content type, JSON, the email, its sender, credits.
+whether credits are left, rate, content type, JSON, the email, its sender, enough credits. An account without credits
+can't use sandbox mode either: that is inferred from the status 401, and from SMTP, where it fails the authentication.
 """
 
 import json
@@ -12,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Flask, Response, request
@@ -28,6 +32,7 @@ from emulator.sendgrid.mail_send import is_sandboxed, violations
 
 MAX_MESSAGE_BYTES = 30 * 1024 * 1024
 RATE_WINDOW_SECONDS = 60
+PLAN_CREDITS = 50_000  # per month, of an account with unlimited `credits`
 AUTOMATIC_SCOPES = ("2fa_required", "sender_verification_eligible")  # granted to every key
 
 _KEY = re.compile(r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}")
@@ -61,6 +66,7 @@ class FakeSendGrid(Server):
         self._verified: list[str] = []
         self._inbox: deque[Email] = deque(maxlen=keep)
         self.log, self.log_faults = EmailLog(clock), Faults()
+        self._batch_ids: set[str] = set()
         self._next_number = 1
         self._window, self._requests = 0.0, 0
         self.verify(*verified)
@@ -137,7 +143,9 @@ class FakeSendGrid(Server):
         app.register_error_handler(HTTPException, _handle_http_exception)
         for rule, view, method in (
             ("/v3/mail/send", self._mail_send, "POST"),
+            ("/v3/mail/batch", self._create_batch, "POST"),
             ("/v3/scopes", self._scopes, "GET"),
+            ("/v3/user/credits", self._get_credits, "GET"),
             ("/v3/verified_senders", self._verified_senders, "GET"),
             ("/v3/logs", self._search_log, "POST"),
             ("/v3/logs/<message_id>", self._show_log, "GET"),
@@ -147,9 +155,11 @@ class FakeSendGrid(Server):
 
     def _mail_send(self) -> Response:
         self._check_scope("mail.send")
+        if self.credits is not None and self.credits <= 0:
+            raise sendgrid_error("out of credits")
         self._check_rate()
         body = _json_body()
-        found = violations(body)
+        found = violations(body, self._batch_ids)
         if found:
             raise SendGridError(400, found, {})
         self._check_senders(body)
@@ -157,6 +167,21 @@ class FakeSendGrid(Server):
             self.journal.record("sendgrid.sandbox", **Email(0, "", self._clock(), body).as_json())
             return Response(status=200, mimetype="text/plain")
         return self._accept(body)
+
+    def _create_batch(self) -> Response:
+        self._check_scope("mail.batch.create")
+        batch_id = secrets.token_urlsafe(45)
+        self._batch_ids.add(batch_id)
+        return _json_response({"batch_id": batch_id}, 201)
+
+    def _get_credits(self) -> Response:
+        self._check_scope("user.credits.read")
+        remaining = PLAN_CREDITS if self.credits is None else self.credits
+        today = datetime.fromtimestamp(self._clock(), UTC).date().replace(day=1)
+        dates = {"last_reset": f"{today}", "next_reset": f"{(today + timedelta(days=31)).replace(day=1)}"}
+        total = max(PLAN_CREDITS, remaining)
+        amounts = {"remain": remaining, "total": total, "overage": 0, "used": total - remaining}
+        return _json_response({**amounts, **dates, "reset_frequency": "monthly"})
 
     def _scopes(self) -> Response:
         return _json_response({"scopes": self._granted_scopes()})
@@ -267,8 +292,8 @@ def _sender(number: int, address: str) -> dict[str, Any]:
     return {**known, **unknown, "verified": True, "locked": False}
 
 
-def _json_response(value: Any) -> Response:
-    return Response(compact(value), mimetype="application/json")
+def _json_response(value: Any, status: int = 200) -> Response:
+    return Response(compact(value), status, mimetype="application/json")
 
 
 def _handle_error(error: SendGridError) -> Response:

@@ -5,7 +5,7 @@ Errors" page for v3 Mail Send. Limits are from its OpenAPI description (sendgrid
 `{"message", "field", "help"}`, the form of the response's `errors`. Fields that the description omits are accepted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from emulator.sendgrid.mail_send import content, envelope
@@ -63,8 +63,11 @@ SHAPE: Json = {
 }
 
 
-def violations(body: Any) -> list[Violation]:
-    """Return all violations in a decoded request body; empty if SendGrid accepts it."""
+def violations(body: Any, batch_ids: Collection[str] = ()) -> list[Violation]:
+    """Return all violations in a decoded request body; empty if SendGrid accepts it.
+
+    `batch_ids` are those that SendGrid generated; it rejects others with this message (sendgrid/docs #5053).
+    """
     try:
         wrong = [violation(message, field) for field, message in wrong_types(body, SHAPE)]
     except UndecodableError:
@@ -73,6 +76,8 @@ def violations(body: Any) -> list[Violation]:
         return wrong
     clean = well_typed(body, SHAPE)
     found = [item for rule in envelope.RULES + content.RULES for item in rule(clean)]
+    if "batch_id" in clean and clean["batch_id"] not in batch_ids:
+        found.append(violation("The batch_id must be a string.", "batch_id"))
     return wrong + [item for item in found if not _has_wrong_type(item, wrong)]
 
 

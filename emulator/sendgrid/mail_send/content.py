@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,10 +15,30 @@ MAX_SUBSTITUTIONS = 10_000
 MAX_SCHEDULE_SECONDS = 72 * 3600
 MAX_GROUPS = 25
 POOL_NAME_LENGTHS = range(2, 65)
+# The only content type with a parameter that SendGrid accepts (sendgrid/sendgrid-ruby #298, sendgrid-nodejs #217).
+CALENDAR_INVITE = "text/calendar; method=REQUEST"
+_GUID = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"  # of a legacy template
+_DYNAMIC = "d-[0-9A-Fa-f]{32}"
 RESERVED_HEADERS = frozenset(
     {"x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type", "content-transfer-encoding"}
     | {"to", "from", "subject", "reply-to", "cc", "bcc"}
 )
+
+
+def _has_template(body: Json) -> bool:
+    """Return whether the email has a template; SendGrid treats a malformed ID as none, in addition to rejecting it."""
+    return re.fullmatch(f"{_GUID}|{_DYNAMIC}", body.get("template_id", "")) is not None
+
+
+def _template(body: Json) -> Iterator[Violation]:
+    """Check the form of the ID: SendGrid accepts an email with the ID of a missing template (sendgrid/docs #2616)."""
+    template_id = body.get("template_id", "")
+    if "template_id" in body and not _has_template(body):
+        yield violation(f"The template_id must be a valid GUID, you provided '{template_id}'.", "template_id")
+    for field, personalization in personalizations(body):
+        if personalization.get("substitutions") and re.fullmatch(_DYNAMIC, template_id):
+            text = "Substitutions may not be used with dynamic templating"
+            yield violation(text, f"{field}.substitutions")
 
 
 def _subject(body: Json) -> Iterator[Violation]:
@@ -26,7 +47,7 @@ def _subject(body: Json) -> Iterator[Violation]:
             yield violation("The subject of your email must be a string at least one character in length.", field)
     envelopes = [personalization for _, personalization in personalizations(body)]
     each_has_one = bool(envelopes) and all("subject" in personalization for personalization in envelopes)
-    if "subject" not in body and "template_id" not in body and not each_has_one:
+    if "subject" not in body and not _has_template(body) and not each_has_one:
         yield violation(
             "The subject is required. You can get around this requirement if you use a template with a subject defined "
             "or if every personalization has a subject defined.",
@@ -35,7 +56,7 @@ def _subject(body: Json) -> Iterator[Violation]:
 
 
 def _content(body: Json) -> Iterator[Violation]:
-    if not body.get("content") and "template_id" not in body:
+    if not body.get("content") and not _has_template(body):
         yield violation(
             "Unless a valid template_id is provided, the content parameter is required. There must be at least one "
             "defined content block. We typically suggest both text/plain and text/html blocks are included, but only "
@@ -57,9 +78,9 @@ def _content(body: Json) -> Iterator[Violation]:
 
 def _block(field: str, block: Json) -> Iterator[Violation]:
     if not block.get("type"):
-        yield violation("Your content type must be a string with length of at least one character.", f"{field}.type")
-    if set(block.get("type", "")) & set(";,\r\n"):
-        yield violation("Cannot contain ';', or CRLF characters.", f"{field}.type")
+        yield violation("The content type must be a string at least one character in length.", f"{field}.type")
+    if not _is_type(block.get("type")):
+        yield violation("The content type cannot contain ';', or CRLF characters.", f"{field}.type")
     if not block.get("value"):
         yield violation("The content value must be a string at least one character in length.", f"{field}.value")
 
@@ -79,6 +100,10 @@ def _is_base64(text: str) -> bool:
     return True
 
 
+def _is_type(text: str | None) -> bool:
+    return text == CALENDAR_INVITE or _one_line(text)
+
+
 def _one_line(text: str | None) -> bool:
     return not set(text or "") & set(";,\r\n")
 
@@ -90,7 +115,7 @@ _ATTACHMENT: tuple[tuple[str, str, Callable[[str | None], bool]], ...] = (
     ("filename", "filename is required.", bool),
     ("filename", "The filename of your attachment cannot contain CRLF characters.", _one_line),
     ("type", "The attachment type must be a string and at least one character in length.", lambda text: text != ""),
-    ("type", "The type cannot contain ';', or CRLF characters.", _one_line),
+    ("type", "The attachment type cannot contain ';', or CRLF characters.", _is_type),
     ("content_id", "The content ID of your attachment cannot contain CRLF characters.", _one_line),
     (
         "disposition",
@@ -185,6 +210,7 @@ def _delivery(body: Json) -> Iterator[Violation]:
 
 
 RULES = (
+    _template,
     _subject,
     _content,
     _attachments,

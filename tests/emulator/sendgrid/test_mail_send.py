@@ -30,6 +30,9 @@ def fields(body: Any) -> list[str | None]:
     return [found["field"] for found in violations(body)]
 
 
+DYNAMIC, LEGACY = f"d-{'0123456789abcdef' * 2}", "248f521d-52a2-44a5-a31a-8643b262fd53"
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -38,11 +41,16 @@ def fields(body: Any) -> list[str | None]:
         notice(sandbox=True),
         simple(content=[block(), block("text/html"), block("text/calendar")]),
         simple(content=[block("text/html")]),
-        simple(content=..., subject=..., template_id="d-1"),
+        simple(content=..., subject=..., template_id=DYNAMIC),
+        simple(
+            content=..., subject=..., template_id=LEGACY, personalizations=to("a@b.org", substitutions={"-a-": "b"})
+        ),
+        simple(content=[block("text/plain"), block("text/html"), block("text/calendar; method=REQUEST")]),
+        simple(attachments=attachment(type="text/calendar; method=REQUEST")),
         simple(subject=..., personalizations=to("a@example.org", subject="Hi")),
         simple(reply_to_list=[A, B]),
         simple(attachments=attachment(type="text/plain", disposition="inline", content_id="one")),
-        simple(categories=["a", "b"], send_at=int(time.time()) + 3600, batch_id="x"),
+        simple(categories=["a", "b"], send_at=int(time.time()) + 3600),
         simple(personalizations=[{"to": [A], "cc": [B]}, {"to": [A]}]),
         simple(asm={"group_id": 1, "groups_to_display": [1, 2]}, ip_pool_name="pool"),
         simple(a_future_field={"x": 1}),
@@ -96,10 +104,26 @@ def test_accepts(body: Json) -> None:
         (simple(content=[]), "content", "There must be at least one defined content block."),
         (simple(content=[block(value="")]), "content.0.value", "must be a string at least one character in length."),
         (simple(content=[{"type": "text/plain"}]), "content.0.value", "The content value must be a string"),
-        (simple(content=[{"value": "x"}]), "content.0.type", "Your content type must be a string with length of at"),
-        (simple(content=[block("text/html; charset=utf-8")]), "content.0.type", "Cannot contain ';', or CRLF"),
-        (simple(content=[block("text/html,")]), "content.0.type", "Cannot contain ';', or CRLF"),
-        (simple(content=[block("text/html\r\n")]), "content.0.type", "Cannot contain ';', or CRLF"),
+        (
+            simple(content=[{"value": "x"}]),
+            "content.0.type",
+            "The content type must be a string at least one character",
+        ),
+        (
+            simple(content=[block("text/html; charset=utf-8")]),
+            "content.0.type",
+            "The content type cannot contain ';', or CRLF characters.",
+        ),
+        (
+            simple(content=[block("text/html,")]),
+            "content.0.type",
+            "The content type cannot contain ';', or CRLF characters.",
+        ),
+        (
+            simple(content=[block("text/html\r\n")]),
+            "content.0.type",
+            "The content type cannot contain ';', or CRLF characters.",
+        ),
         (simple(content=[block("text/html"), block()]), "content", "Following RFC 1341, section 7.2"),
         (simple(content=[block(), block()]), "content", "Following RFC 1341, section 7.2"),
         (simple(content=[block("text/calendar"), block()]), "content", "Following RFC 1341, section 7.2"),
@@ -109,7 +133,11 @@ def test_accepts(body: Json) -> None:
         (simple(attachments=attachment(filename=...)), "attachments.0.filename", "filename is required."),
         (simple(attachments=attachment(filename="a\nb")), "attachments.0.filename", "cannot contain CRLF"),
         (simple(attachments=attachment(type="")), "attachments.0.type", "at least one character in length."),
-        (simple(attachments=attachment(type="a;b")), "attachments.0.type", "The type cannot contain ';'"),
+        (
+            simple(attachments=attachment(type="a;b")),
+            "attachments.0.type",
+            "The attachment type cannot contain ';', or CRLF characters.",
+        ),
         (simple(attachments=attachment(content_id="a\r")), "attachments.0.content_id", "cannot contain CRLF"),
         (simple(attachments=attachment(disposition="x")), "attachments.0.disposition", "You provided x."),
         (simple(headers={"X A": "1"}), "headers", "Header keys cannot contain non-ASCII characters or empty spaces."),
@@ -131,6 +159,11 @@ def test_accepts(body: Json) -> None:
             simple(personalizations=to("a@b.org", substitutions={str(number): "" for number in range(10_001)})),
             "personalizations.0.substitutions",
             "You are limited to 10,000 substitutions.",
+        ),
+        (
+            simple(template_id=DYNAMIC, personalizations=to("a@b.org", substitutions={"-a-": "b"})),
+            "personalizations.0.substitutions",
+            "Substitutions may not be used with dynamic templating",
         ),
         (simple(asm={}), "asm.group_id", "The ASM group ID must be an integer."),
         (simple(asm={"group_id": 1, "groups_to_display": [1] * 26}), "asm.groups_to_display", "a limit of 25"),
@@ -207,6 +240,19 @@ def test_a_wrong_type_is_the_only_violation_of_its_field(body: Any, field: str, 
 )
 def test_a_custom_argument_of_the_wrong_type_is_a_bare_bad_request(body: Json) -> None:
     assert violations(body) == [{"message": "Bad Request", "field": None, "help": None}]
+
+
+@pytest.mark.parametrize("template_id", ["", "d-1", f"{{{LEGACY}}}", f"{LEGACY}11", DYNAMIC.upper()])
+def test_a_malformed_template_is_rejected_and_counts_as_none(template_id: str) -> None:
+    found = violations(simple(content=..., subject=..., template_id=template_id))
+    assert [each["field"] for each in found] == ["template_id", "subject", "content"]
+    assert found[0]["message"] == f"The template_id must be a valid GUID, you provided '{template_id}'."
+
+
+def test_a_batch_id_that_sendgrid_did_not_generate_is_rejected() -> None:
+    [found] = violations(simple(batch_id="mine"), {"generated"})
+    assert (found["field"], found["message"]) == ("batch_id", "The batch_id must be a string.")
+    assert violations(simple(batch_id="generated"), {"generated"}) == []
 
 
 def test_all_violations_are_reported_at_once() -> None:

@@ -135,7 +135,34 @@ def test_each_recipient_costs_one_credit(client: Client) -> None:
     assert error_of(client.send(two)) == (401, "Maximum credits exceeded", None)
     assert client.send().status_code == 202
     assert client.sendgrid.credits == 0
+
+
+def test_an_account_without_credits_rejects_every_email(client: Client) -> None:
+    client.sendgrid.credits = 0
+    for request in (simple(), notice(sandbox=True), {}):
+        assert error_of(client.send(request)) == (401, "Maximum credits exceeded", None)
+    client.sendgrid.credits = 1
     assert client.send(notice(sandbox=True)).status_code == 200
+
+
+def test_a_key_with_the_scope_reads_the_credits(client: Client) -> None:
+    assert error_of(client.get("/v3/user/credits")) == (403, "access forbidden", None)
+    key = client.sendgrid.new_key("user.credits.read")
+    client.sendgrid.credits = 7
+    headers = {"Authorization": f"Bearer {key}"}
+    balance = client.session.get(f"{client.sendgrid.url}/v3/user/credits", headers=headers, timeout=20).json()
+    assert (balance["remain"], balance["overage"]) == (7, 0)
+    assert balance["used"] == balance["total"] - 7
+    assert balance["last_reset"] < balance["next_reset"]
+
+
+def test_only_a_generated_batch_id_is_accepted(client: Client) -> None:
+    key = client.sendgrid.new_key("mail.send", "mail.batch.create")
+    headers = {"Authorization": f"Bearer {key}"}
+    created = client.session.post(f"{client.sendgrid.url}/v3/mail/batch", headers=headers, timeout=20)
+    assert created.status_code == 201
+    assert client.send(simple(batch_id=created.json()["batch_id"])).status_code == 202
+    assert error_of(client.send(simple(batch_id="another"))) == (400, "The batch_id must be a string.", "batch_id")
 
 
 def test_a_key_without_the_scope_is_forbidden(client: Client) -> None:
