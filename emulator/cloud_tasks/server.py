@@ -14,12 +14,24 @@ from emulator.cloud_tasks.dispatcher import Dispatcher, QueueClock
 from emulator.cloud_tasks.queue import TaskQueue
 from emulator.cloud_tasks.queue_config import RateLimits, RetryConfig
 from emulator.cloud_tasks.task import parse_task
-from emulator.core.google_api import ApiError, Json, Policies, api, api_faults, body, message_field, page, status_fault
+from emulator.core.google_api import (
+    ApiError,
+    Json,
+    Policies,
+    api,
+    api_faults,
+    body,
+    granted_permissions,
+    message_field,
+    page,
+    status_fault,
+)
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 
 QUEUE_NAME_RESERVED_SECONDS = 7 * 86_400.0  # after the queue is deleted [Cloud Tasks quotas]
 TASKS_PAGE_SIZE, QUEUES_PAGE_SIZE = 1000, 9800
+LOCATIONS = ("asia-northeast1", "europe-west1", "us-central1")  # some of Cloud Tasks' locations; queues can be in any
 
 _NO_QUEUE = "Queue does not exist. If you just created the queue, wait at least a minute for the queue to initialize."
 _IDLE = status_fault("queue asleep", ApiError("NOT_FOUND", _NO_QUEUE), "404: the queue wasn't used for a long time")
@@ -128,9 +140,11 @@ class FakeCloudTasks(Server):
 
     def _app(self) -> Flask:
         app = api("cloud_tasks")
-        queues = "/v2/projects/<project>/locations/<location>/queues"
+        locations = "/v2/projects/<project>/locations"
+        queues = f"{locations}/<location>/queues"
         queue, task = f"{queues}/<id:queue>", f"{queues}/<id:queue>/tasks/<id:task>"
         for method, rule, view in (
+            ("GET", locations, _list_locations),
             ("POST", queues, self._create_queue),
             ("GET", queues, self._list_queues),
             ("GET", queue, self._get_queue),
@@ -141,6 +155,7 @@ class FakeCloudTasks(Server):
             ("POST", f"{queue}:purge", self._purge_queue),
             ("POST", f"{queue}:getIamPolicy", self._get_policy),
             ("POST", f"{queue}:setIamPolicy", self._set_policy),
+            ("POST", f"{queue}:testIamPermissions", self._test_permissions),
             ("POST", f"{queue}/tasks", self._create_task),
             ("GET", f"{queue}/tasks", self._list_tasks),
             ("GET", task, self._get_task),
@@ -220,6 +235,9 @@ class FakeCloudTasks(Server):
     def _set_policy(self, **names: str) -> Json:
         return self._policies.set(self._queue(**names).name, message_field(body(), "policy"))
 
+    def _test_permissions(self, **names: str) -> Json:
+        return granted_permissions(exists=_name(**names) in self._dispatcher.queues)
+
     def _create_task(self, **names: str) -> Json:
         given, queue, now = body(), self._queue(**names), self._clock.now()
         task = parse_task(message_field(given, "task"), queue.name, str(secrets.randbits(63)), now)
@@ -247,6 +265,11 @@ class FakeCloudTasks(Server):
         found = queue.get(f"{queue.name}/tasks/{task}")
         self._dispatcher.run(queue, found)
         return found.resource(full=_is_full(body().get("responseView")))
+
+
+def _list_locations(project: str) -> Response:
+    named = [{"name": f"projects/{project}/locations/{location}", "locationId": location} for location in LOCATIONS]
+    return page(named, "locations", len(named))
 
 
 def _name(project: str, location: str, queue: str = "") -> str:

@@ -3,7 +3,7 @@
 import base64
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -51,10 +51,20 @@ def api(name: str) -> Flask:
     app = Flask(name)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # keep the documented field order
     app.url_map.converters["id"] = _Id
+    app.before_request(_reject_body_of_get)
     app.register_error_handler(ApiError, lambda error: (jsonify(error.body()), STATUSES[error.code]))
     for unknown in (404, 405):
         app.register_error_handler(unknown, lambda _: (jsonify(ApiError("NOT_FOUND", "Method not found.").body()), 404))
     return app
+
+
+def _reject_body_of_get() -> Response | None:
+    """Reject a GET with a body as Google's front end does, before any API sees it."""
+    if request.method != "GET" or not request.get_data():
+        return None
+    text = "Your client has issued a malformed or illegal request."
+    page = f"<!DOCTYPE html>\n<html lang=en>\n<title>Error 400 (Bad Request)!!1</title>\n<p><b>400.</b> {text}\n"
+    return Response(page, 400, mimetype="text/html")
 
 
 class _Id(UnicodeConverter):
@@ -80,6 +90,18 @@ def message_field(owner: Json, name: str) -> Json:
     if not isinstance(value, dict):
         raise ApiError("INVALID_ARGUMENT", f"Invalid value at '{name}'")
     return value
+
+
+def granted_permissions(*, exists: bool, denied: Collection[str] = ()) -> Json:
+    """Return the response of testIamPermissions: the requested permissions that aren't denied.
+
+    A missing resource has none, and isn't NOT_FOUND [google.iam.v1.IAMPolicy.TestIamPermissions].
+    """
+    requested = body().get("permissions") or []
+    if not isinstance(requested, list) or not all(isinstance(each, str) for each in requested):
+        raise ApiError("INVALID_ARGUMENT", "Invalid value at 'permissions'")
+    granted = [permission for permission in requested if exists and permission not in denied]
+    return {"permissions": granted} if granted else {}
 
 
 def from_base64(text: object, path: str) -> bytes:

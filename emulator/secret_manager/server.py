@@ -21,6 +21,7 @@ from emulator.core.google_api import (
     api_faults,
     body,
     from_base64,
+    granted_permissions,
     message_field,
     page,
     project_number,
@@ -30,10 +31,13 @@ from emulator.core.server import Server
 from emulator.secret_manager.model import StoredSecret, crc32c
 
 PAGE_LIMIT = 25_000
+SETTINGS = ("labels", "annotations", "topics", "ttl")  # that can be updated, unlike the replication
+
+_ACCESS = "secretmanager.versions.access"
 
 FAULTS = api_faults(
     "secretmanager.googleapis.com",
-    "secretmanager.versions.access",
+    _ACCESS,
     {
         "permission denied": "403: the service account lost its role; the cached value is dropped at once",
         "not found": "404: the secret or its version doesn't exist",
@@ -121,10 +125,12 @@ class FakeSecretManager(Server):
                 ("POST", f"{parent}/secrets", self._create),
                 ("GET", f"{parent}/secrets", self._list),
                 ("GET", secret, self._get),
+                ("PATCH", secret, self._update),
                 ("DELETE", secret, self._delete),
                 ("POST", f"{secret}:addVersion", self._add_version),
                 ("GET", f"{secret}:getIamPolicy", self._get_policy),
                 ("POST", f"{secret}:setIamPolicy", self._set_policy),
+                ("POST", f"{secret}:testIamPermissions", self._test_permissions),
                 ("GET", f"{secret}/versions", self._list_versions),
                 ("GET", version, self._get_version),
                 ("GET", f"{version}:access", self._access),
@@ -163,6 +169,18 @@ class FakeSecretManager(Server):
     def _get(self, **names: str) -> Response:
         return jsonify(self._secret(_name(**names)).resource())
 
+    def _update(self, **names: str) -> Response:
+        """Replace the fields that the update mask names; a field that the body lacks is cleared."""
+        secret, given = self._secret(_name(**names)), body()
+        paths = [path for path in request.args.get("updateMask", "").split(",") if path]
+        if not paths or set(paths) - set(SETTINGS):
+            raise ApiError(
+                "INVALID_ARGUMENT", f"The update mask must name some of these fields: {', '.join(SETTINGS)}."
+            )
+        kept = {name: value for name, value in secret.settings.items() if name not in paths}
+        secret.settings = kept | {name: given[name] for name in paths if given.get(name)}
+        return jsonify(secret.resource())
+
     def _delete(self, **names: str) -> Response:
         name = self._secret(_name(**names)).name
         del self._secrets[name]
@@ -174,6 +192,8 @@ class FakeSecretManager(Server):
         data, checksum = from_base64(payload.get("data"), "payload.data"), payload.get("dataCrc32c")
         if checksum is not None and str(checksum) != str(crc32c(data)):
             raise ApiError("INVALID_ARGUMENT", "The payload's checksum does not match the given dataCrc32c.")
+        if not data:
+            raise ApiError("INVALID_ARGUMENT", "Secret Payload cannot be empty.")
         return jsonify(self._secret(_name(**names)).add(data, checksum_given=checksum is not None).resource())
 
     def _list_versions(self, **names: str) -> Response:
@@ -201,6 +221,11 @@ class FakeSecretManager(Server):
 
     def _set_policy(self, **names: str) -> Response:
         return jsonify(self._policies.set(self._secret(_name(**names)).name, message_field(body(), "policy")))
+
+    def _test_permissions(self, **names: str) -> Response:
+        secret = self._secrets.get(_name(**names))
+        denied = [_ACCESS] if secret and secret.denied else []
+        return jsonify(granted_permissions(exists=secret is not None, denied=denied))
 
 
 def redact_payload(text: str) -> str:
@@ -230,17 +255,16 @@ def _canonical(name: str) -> str:
 
 def _settings(name: str, given: Json) -> Json:
     """Return the settings that a secret stores; a regional one has no replication."""
-    stored = {key: given[key] for key in ("labels", "annotations", "topics", "ttl") if given.get(key)}
+    stored = {key: given[key] for key in SETTINGS if given.get(key)}
     return stored if "/locations/" in name else {"replication": given.get("replication") or {"automatic": {}}, **stored}
 
 
 def _denied(name: str) -> ApiError:
-    permission = "secretmanager.versions.access"
     return ApiError(
         "PERMISSION_DENIED",
-        f"Permission '{permission}' denied for resource '{name}' (or it may not exist).",
+        f"Permission '{_ACCESS}' denied for resource '{name}' (or it may not exist).",
         "IAM_PERMISSION_DENIED",
         "iam.googleapis.com",
-        permission=permission,
+        permission=_ACCESS,
         resource=name,
     )

@@ -42,8 +42,6 @@ class Google:
         self._repositories: set[str] = set()
         self._server = Server("google_cloud", self._app(), self.journal, redact=lambda text: text[:100_000])
         self._stack = ExitStack()
-        tasks: Any = self.cloud_tasks.app
-        tasks.add_url_rule("/v2/projects/<project>/locations", "locations", _locations)
 
     @property
     def variables(self) -> dict[str, str]:

@@ -472,6 +472,25 @@ def test_an_invalid_value_is_rejected(cloud_tasks: FakeCloudTasks, task: dict[st
     assert (response.status_code, response.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
 
 
+def test_permissions_are_granted_and_a_missing_queue_has_none(client: Any) -> None:
+    requested = ["cloudtasks.tasks.create"]
+    for queue, expected in ((QUEUE, requested), (f"{QUEUE}-2", [])):
+        response = client.test_iam_permissions(request={"resource": queue, "permissions": requested})
+        assert list(response.permissions) == expected
+
+
+def test_locations_are_listed(cloud_tasks: FakeCloudTasks) -> None:
+    listed = requests.get(f"{cloud_tasks.url}/v2/projects/{PROJECT}/locations", timeout=20).json()["locations"]
+    names = {each["locationId"]: each["name"] for each in listed}
+    assert names["europe-west1"] == f"projects/{PROJECT}/locations/europe-west1"
+
+
+def test_a_get_with_a_body_is_rejected_by_the_front_end(cloud_tasks: FakeCloudTasks) -> None:
+    response = requests.get(f"{cloud_tasks.url}/v2/{QUEUE}", data="{}", timeout=20)
+    assert response.status_code == 400
+    assert "malformed or illegal request" in response.text
+
+
 def test_an_iam_policy_is_stored(client: Any) -> None:
     policy = client.get_iam_policy(request={"resource": QUEUE})
     policy.bindings.append(policy_pb2.Binding(role="roles/cloudtasks.enqueuer", members=["user:a@b.example"]))

@@ -85,6 +85,51 @@ def test_a_wrong_checksum_is_rejected(client: Any) -> None:
         add(client, b"value", 1)
 
 
+def test_an_empty_payload_is_rejected(client: Any) -> None:
+    create(client)
+    with pytest.raises(BadRequest, match="Secret Payload cannot be empty"):
+        add(client, b"")
+
+
+def test_an_update_changes_only_the_fields_in_its_mask(client: Any) -> None:
+    create(client)
+    secret = {"name": KEY, "labels": {"team": "identity"}, "annotations": {"ignored": "yes"}}
+    updated = client.update_secret(request={"secret": secret, "update_mask": {"paths": ["labels"]}})
+    assert (dict(updated.labels), dict(updated.annotations)) == ({"team": "identity"}, {})
+    cleared = client.update_secret(request={"secret": {"name": KEY}, "update_mask": {"paths": ["labels"]}})
+    assert dict(cleared.labels) == {}
+    assert cleared.replication.automatic is not None
+
+
+@pytest.mark.parametrize("paths", [[], ["replication"], ["labels", "name"]])
+def test_an_update_of_a_field_that_cannot_change_is_rejected(client: Any, paths: list[str]) -> None:
+    create(client)
+    with pytest.raises(BadRequest, match="update mask"):
+        client.update_secret(request={"secret": {"name": KEY}, "update_mask": {"paths": paths}})
+
+
+def test_permissions_are_granted_unless_denied_and_a_missing_secret_has_none(
+    client: Any, secrets: FakeSecretManager
+) -> None:
+    both = ["secretmanager.versions.access", "secretmanager.versions.add"]
+
+    def granted() -> list[str]:
+        return list(client.test_iam_permissions(request={"resource": KEY, "permissions": both}).permissions)
+
+    assert granted() == []
+    secrets.put(KEY, VALUE)
+    assert granted() == both
+    secrets.deny(KEY)
+    assert granted() == both[1:]
+
+
+def test_a_get_with_a_body_is_rejected_by_the_front_end(secrets: FakeSecretManager) -> None:
+    secrets.put(KEY, VALUE)
+    response = requests.get(f"{secrets.url}/v1/{KEY}", data="{}", timeout=20)
+    assert (response.status_code, response.headers["Content-Type"]) == (400, "text/html; charset=utf-8")
+    assert "malformed or illegal request" in response.text
+
+
 def test_a_version_shows_whether_the_client_sent_a_checksum(client: Any) -> None:
     create(client)
     assert not add(client, b"value").client_specified_payload_checksum
