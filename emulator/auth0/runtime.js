@@ -40,7 +40,8 @@ function load() {
     evaluated = { module, error: null };
     try {
       const names = ['module', 'exports', 'require'];
-      const body = vm.compileFunction(fs.readFileSync(file, 'utf8'), names, { filename: file });
+      const options = { filename: file, importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER };
+      const body = vm.compileFunction(fs.readFileSync(file, 'utf8'), names, options);
       body(module, module.exports, createRequire(file));
     } catch (error) {
       evaluated.error = { thrown: error };

@@ -130,7 +130,7 @@ class _Instance:
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed after the process has exited)
         self._process: Child[bytes] = Child(
-            [node(), RUNTIME, code],
+            [node(), "--disable-warning=ExperimentalWarning", RUNTIME, code],  # of the loader for import()
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

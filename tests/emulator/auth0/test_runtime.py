@@ -515,3 +515,14 @@ def test_runs_the_forwarder_action(journal: Journal, target: Target) -> None:
     assert (execution.status, texts(execution), call["status"]) == ("success", [], 200)
     assert json.loads(call["body"])["event"] == EVENT
     assert {"webhook-id", "webhook-timestamp", "webhook-signature"} <= {name for name, _ in call["headers"]}
+
+
+def test_an_action_can_import_modules_dynamically(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "helper.mjs").write_text("export const name = 'helper';", "utf-8")
+    body = """
+        const { createHmac } = await import('node:crypto');
+        const { name } = await import('./helper.mjs');
+        console.log(typeof createHmac, name);
+    """
+    execution = start(body).run(EVENT)
+    assert (execution.error, execution.kept) == (None, "function helper")
