@@ -9,6 +9,7 @@ import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from auth0.management_api import tenant_name
 from deploy import config
 from doctor.finding import Finding, is_healthy, to_json
 from notice.languages import available
@@ -77,7 +78,8 @@ def _check_services(options: argparse.Namespace, checks: Iterable[str], values: 
     from doctor.context import CheckContext  # noqa: PLC0415
 
     settings = load(config.sending_environment(values, options.project), languages=available())
-    context = CheckContext(values, settings, options.url, os.environ.get("GOOGLE_ACCESS_TOKEN", ""))
+    tenant, token = tenant_name(os.environ.get("AUTH0_DOMAIN", "")), os.environ.get("GOOGLE_ACCESS_TOKEN", "")
+    context = CheckContext(values, settings, options.url, tenant, token)
     if options.resolver:
         context.resolver = options.resolver
     if "key" in checks:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,8 +22,8 @@ CHECK_LOGS = (
 )
 
 FIXES = {
-    "invalid_signature": "the function may use a different signing key than the secret: it picks up a new key within "
-    "five minutes; if the error persists, deploy again: ./deploy.sh",
+    "invalid_signature": "the function may use a different signing key than the secret, or other ALLOWED_TENANTS than "
+    "env.yaml: it picks up a new key within five minutes; if the error persists, deploy again: ./deploy.sh",
     "mail_rejected": "fix what SendGrid reports",
     "mail_unavailable": "SendGrid didn't accept the email in time: check https://status.sendgrid.com and VPC egress",
     "secret_unavailable": "the function can't read a secret: run ./deploy.sh setup, which grants access, and check "
@@ -124,13 +125,23 @@ def _wait_for_task(context: CheckContext, task_url: str, action: str) -> Finding
             return Finding("skipped", "callout", what)
         status = _parse_json(response).get("lastAttempt", {}).get("responseStatus")
         if status:
-            # Delete the sample's task; otherwise Cloud Tasks would retry it for a month.
-            requests.delete(task_url, headers=context.google_headers, timeout=TIMEOUT_SECONDS)
+            _delete_task(context, task_url)
             what = f"queued, but deliver failed to run {action}: {status.get('message')}"
-            return Finding(
-                "error", "callout", what, "no notices are sent until this is fixed", CHECK_LOGS.format("deliver")
-            )
+            fix = f"{CHECK_LOGS.format('deliver')}; if there are none, the task didn't reach it: ./deploy.sh"
+            return Finding("error", "callout", what, "no notices are sent until this is fixed", fix)
         context.clock.sleep(TASK_POLL_SECONDS)
+    _delete_task(context, task_url)
     what = f"queued, but the task for {action} isn't dispatched"
-    fix = "check whether the queue is paused (gcloud tasks queues describe), and resume it (gcloud tasks queues resume)"
+    _, project, _, location, _, queue = context.environment["TASKS_QUEUE"].split("/")
+    flags = f"{queue} --location={location} --project={project}"
+    fix = (
+        f"resume the queue if it is paused: gcloud tasks queues resume {flags}; otherwise, see its state and limits: "
+        f"gcloud tasks queues describe {flags}"
+    )
     return Finding("error", "callout", what, "notices wait in the queue", fix)
+
+
+def _delete_task(context: CheckContext, task_url: str) -> None:
+    """Delete the sample's task; otherwise Cloud Tasks would retry it for a month."""
+    with suppress(requests.RequestException):
+        requests.delete(task_url, headers=context.google_headers, timeout=TIMEOUT_SECONDS)

@@ -16,6 +16,7 @@ class CheckContext:
     environment: Mapping[str, str]
     settings: Settings
     url: str = ""  # of the function; empty: don't call it
+    tenant: str = ""  # its name, by AUTH0_DOMAIN; empty: unknown
     token: str = field(default="", repr=False)  # Google access token of the signed-in account; empty: send none
     resolver: str = "https://dns.google/resolve"  # DNS over HTTPS, JSON API
     clock: Clock = CLOCK
@@ -27,6 +28,11 @@ class CheckContext:
     def now(self) -> float:
         """Return Unix seconds, corrected by the clock skew."""
         return self.clock.now() - (self.clock_skew or 0.0)
+
+    @property
+    def sample_tenant(self) -> str:
+        """Return the tenant of sample events: the real one, if it is known."""
+        return self.tenant or min(self.settings.allowed_tenants, default="doctor")
 
     @property
     def google_headers(self) -> dict[str, str]:

@@ -30,7 +30,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
     try:
         is_signed = any(_is_sendgrid_cname(context, f"{selector}._domainkey.{domain}") for selector in SELECTORS)
         policy = _get_dmarc_policy(context, domain)
-    except (requests.RequestException, ValueError) as error:
+    except (requests.RequestException, ValueError, AttributeError, KeyError, TypeError) as error:
         yield Finding("skipped", "domain", f"couldn't look up {domain} in DNS: {type(error).__name__}")
         return
     if not is_signed:

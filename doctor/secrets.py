@@ -12,6 +12,11 @@ from notice.sendgrid import KEY_PATTERN
 from runtime.signature import parse_signing_key
 
 NO_NOTICES = "without it, the function responds to every callout with 503 and sends no notices"
+CHECK_NETWORK = (
+    "check this machine's internet access: firewall, HTTPS_PROXY, REQUESTS_CA_BUNDLE; the stored value may be fine, so "
+    "don't replace it"
+)
+TRY_LATER = "try again later, and don't replace the stored value: https://status.cloud.google.com"
 FIXES = {
     401: "sign in: gcloud auth login",
     403: "ask for roles/secretmanager.secretAccessor on it, or ask someone who has it to run this check",
@@ -34,13 +39,13 @@ def check(context: CheckContext) -> Iterator[Finding]:
 def _read(context: CheckContext, name: str, source: str) -> tuple[str, list[Finding]]:
     """Return the value without surrounding whitespace, or an empty one with an error if it can't be read."""
     try:
-        text = Path(source).read_text("utf-8") if source.startswith("/") else _access(context, source)
-    except _ApiError as error:
-        fix = FIXES.get(error.status, "try again later").format(name=name)
-        return "", [Finding("error", "secrets", f"{name} can't be read from {source}: {error}", NO_NOTICES, fix)]
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        what = f"{name} can't be read from {source}: {type(error).__name__}"
-        return "", [Finding("error", "secrets", what, NO_NOTICES, f"store it again: ./deploy.sh secret {name}")]
+        text = (_read_file(source, name) if source.startswith("/") else _access(context, source, name)).decode()
+    except _ReadError as error:
+        what = f"{name} can't be read from {source}: {error}"
+        return "", [Finding("error", "secrets", what, NO_NOTICES, error.fix)]
+    except UnicodeDecodeError:
+        what, fix = f"the value of {name} in {source} isn't text", f"store it again: ./deploy.sh secret {name}"
+        return "", [Finding("error", "secrets", what, NO_NOTICES, fix)]
     if text == text.strip():
         return text, []
     return text.strip(), [
@@ -54,21 +59,39 @@ def _read(context: CheckContext, name: str, source: str) -> tuple[str, list[Find
     ]
 
 
-class _ApiError(Exception):
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"{status} {message}")
-        self.status = status
+class _ReadError(Exception):
+    """The value couldn't be read; `fix` says what to do. It doesn't mean that there is none."""
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.fix = fix
 
 
-def _access(context: CheckContext, resource: str) -> str:
-    name = resource if "/versions/" in resource else f"{resource}/versions/latest"
+def _read_file(path: str, name: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        fix = f"check {name}_SECRET; if Cloud Run mounts it there, run ./deploy.sh doctor, which asks Secret Manager"
+        raise _ReadError(type(error).__name__, fix) from error
+
+
+def _access(context: CheckContext, resource: str, name: str) -> bytes:
+    version = resource if "/versions/" in resource else f"{resource}/versions/latest"
     host = f"secretmanager.{resource.split('/')[3]}.rep" if "/locations/" in resource else "secretmanager"
     endpoint = context.settings.secret_manager_endpoint or f"https://{host}.googleapis.com"
-    url = f"{endpoint}/v1/{name}:access"
-    response = requests.get(url, headers=context.google_headers, timeout=TIMEOUT_SECONDS)
+    try:
+        response = requests.get(
+            f"{endpoint}/v1/{version}:access", headers=context.google_headers, timeout=TIMEOUT_SECONDS
+        )
+    except requests.RequestException as error:
+        raise _ReadError(f"no response ({type(error).__name__})", CHECK_NETWORK) from error
     if response.status_code != 200:
-        raise _ApiError(response.status_code, _error_message(response))
-    return base64.b64decode(response.json()["payload"]["data"]).decode()
+        fix = FIXES.get(response.status_code, TRY_LATER).format(name=name)
+        raise _ReadError(f"{response.status_code} {_error_message(response)}", fix)
+    try:
+        return base64.b64decode(response.json()["payload"]["data"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _ReadError("the response isn't Secret Manager's", CHECK_NETWORK) from error
 
 
 def _error_message(response: requests.Response) -> str:

@@ -1,5 +1,6 @@
 """SendGrid: the key and its permissions, the region it belongs to, and the sender."""
 
+import os
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ from doctor import clock
 from doctor.context import TIMEOUT_SECONDS, CheckContext
 from doctor.finding import Finding
 from notice.compose import password_changed
-from notice.sendgrid import SendGrid, parse_errors
+from notice.sendgrid import OUT_OF_CREDITS, SendGrid, parse_errors
 from runtime import event as events
 from runtime.callout import Callout
 from runtime.errors import NoticeError, Rejected
@@ -34,6 +35,7 @@ REJECTION_FIX = (
     "check SendGrid's IP Access Management and whether the account is allowed to send; if the key is wrong or revoked, "
     + REPLACE_KEY
 )
+CREDITS_FIX = "upgrade the plan, or wait until the credits are reset: https://app.sendgrid.com/account/billing"
 SEND_TIMEOUT_SECONDS = 15.0
 
 
@@ -48,8 +50,9 @@ def check(context: CheckContext) -> Iterator[Finding]:
         return
     yield from clock.check(context, response)
     if response.status_code == 200:
-        can_send = yield from _check_scopes(response)
+        can_send = yield from _check_scopes(context, response)
         if can_send:
+            yield from _check_credits(context)
             yield from _check_sender(context)
     else:
         yield from _explain_rejection(context, response)
@@ -57,16 +60,25 @@ def check(context: CheckContext) -> Iterator[Finding]:
 
 def _get_scopes(context: CheckContext, host: str) -> requests.Response | None:
     """Return SendGrid's response, or None if there is none."""
+    return _get(f"{host}/v3/scopes", context.sendgrid_key)
+
+
+def _get(url: str, key: str) -> requests.Response | None:
     try:
-        headers = {"Authorization": f"Bearer {context.sendgrid_key}"}
-        return requests.get(f"{host}/v3/scopes", headers=headers, timeout=TIMEOUT_SECONDS)
+        return requests.get(url, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_SECONDS)
     except requests.RequestException:
         return None
 
 
-def _check_scopes(response: requests.Response) -> Generator[Finding, None, bool]:
+def _check_scopes(context: CheckContext, response: requests.Response) -> Generator[Finding, None, bool]:
     """Yield a finding, and return whether the key can send email."""
-    scopes = set(response.json().get("scopes", []))
+    try:
+        scopes = set(response.json()["scopes"])
+    except (ValueError, KeyError, TypeError):
+        what = f"{context.settings.sendgrid_url} didn't respond as SendGrid does"
+        fix = "check SENDGRID_URL, and whether a proxy or firewall responds instead of SendGrid: HTTPS_PROXY"
+        yield Finding("error", "sendgrid", what, "emails can't be handed to SendGrid", fix)
+        return False
     extra = sorted(scopes - DEFAULT_SCOPES - {REQUIRED_SCOPE})
     if REQUIRED_SCOPE not in scopes:
         what, why = f"the key lacks the permission {REQUIRED_SCOPE}", "SendGrid rejects every email with 403"
@@ -82,10 +94,31 @@ def _check_scopes(response: requests.Response) -> Generator[Finding, None, bool]
     return REQUIRED_SCOPE in scopes
 
 
+def _check_credits(context: CheckContext) -> Iterator[Finding]:
+    """Check the account's credits, if one of the keys has the permission user.credits.read."""
+    for key in (context.sendgrid_key, os.environ.get("SENDGRID_LOGS_KEY", "").strip()):
+        response = _get(f"{context.settings.sendgrid_url}/v3/user/credits", key) if key else None
+        if response is None or response.status_code != 200:
+            continue
+        try:
+            balance = response.json()
+            used_up, next_reset = balance["remain"] <= 0 and balance["overage"] <= 0, balance["next_reset"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        if used_up:
+            what = f"the SendGrid account has no credits left; they are reset on {next_reset}"
+            yield Finding("error", "sendgrid", what, "SendGrid rejects every email until then", CREDITS_FIX)
+        return
+
+
 def _explain_rejection(context: CheckContext, response: requests.Response) -> Iterator[Finding]:
     host = context.settings.sendgrid_url
     other_host = OTHER_HOST.get(host, "")
-    what = f"SendGrid responded {response.status_code}: {parse_errors(response.content)[0]}"
+    reason = parse_errors(response.content)[0]
+    what = f"SendGrid responded {response.status_code}: {reason}"
+    if "credits" in reason:
+        yield Finding("error", "sendgrid", what, "SendGrid rejects every email", CREDITS_FIX)
+        return
     if response.status_code not in (401, 403):
         why = "SendGrid may not be accepting email at the moment"
         yield Finding("error", "sendgrid", what, why, "check https://status.sendgrid.com, and try again later")
@@ -108,15 +141,21 @@ def _check_sender(context: CheckContext) -> Iterator[Finding]:
         client = SendGrid(context.settings, clock=context.clock)
         client.send(message, key=key, callout=_build_callout(context))
     except Rejected as error:
-        reason, _, advice = error.message.partition("). ")
-        fix = advice or "fix what SendGrid reports"
-        yield Finding("error", "sender", f"{reason})", "SendGrid would reject every notice the same way", fix)
+        yield _explain_sender(error.message)
     except NoticeError as error:
         why = "SendGrid may not be accepting email at the moment"
         yield Finding("error", "sender", f"{error.message}: {error.cause}", why, "try again later")
     else:
         what = f"SendGrid accepts the notice from {context.settings.sender_email} (sandbox mode)"
         yield Finding("ok", "sender", what)
+
+
+def _explain_sender(message: str) -> Finding:
+    """Split the client's message, `WHAT (STATUS: REASON). ADVICE`, of which the advice can be missing."""
+    rejection, separator, advice = message.rpartition("). ")
+    what = f"{rejection})" if separator else message.rstrip(".")
+    fix = CREDITS_FIX if advice == OUT_OF_CREDITS else advice if separator else "fix what SendGrid reports"
+    return Finding("error", "sender", what, "SendGrid would reject every notice the same way", fix)
 
 
 def _fail_refresh() -> Secret:
@@ -138,7 +177,7 @@ def _build_event(context: CheckContext) -> events.Event:
 def sample_event(context: CheckContext) -> dict[str, object]:
     """Return an event like Auth0's. Its user is the sender, in case an email ever leaves the sandbox."""
     return {
-        "tenant": {"id": min(context.settings.allowed_tenants, default="doctor")},
+        "tenant": {"id": context.sample_tenant},
         "connection": {"name": "Username-Password-Authentication"},
         "request": {
             "ip": "192.0.2.44",

@@ -1,6 +1,7 @@
-"""Fixtures of the doctor's tests: an emulated deployment, a fake FakeManagementApi API, and a fake DNS resolver."""
+"""Fixtures of the doctor's tests: an emulated deployment, a fake Management API, and a fake DNS resolver."""
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from doctor.__main__ import main
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 from emulator.emulator import QUEUE_NAME, SENDGRID_KEY, SIGNING_KEY, Emulator
-from tests.auth0.management_api import TOKEN, FakeManagementApi
+from tests.auth0.management_api import CLIENT_SECRET, TENANT_DOMAIN, TOKEN, FakeManagementApi
 
 Finding = dict[str, str]
 RunDoctor = Callable[..., list[Finding]]
@@ -31,8 +32,13 @@ class Deployment:
     emulator: Emulator
     tenant: FakeManagementApi
     records: dict[str, list[str]]
+    patch: pytest.MonkeyPatch
     settings: dict[str, str] = field(default_factory=dict)
     url: str = ""
+
+    @property
+    def action(self) -> dict[str, Any]:
+        return self.tenant.actions[0]
 
     def put_sendgrid_key(self, key: str) -> str:
         self.emulator.secret_manager.put(SENDGRID_KEY, key)
@@ -62,11 +68,14 @@ def deployment(running: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return str(error["message"]) if error else ""
 
     with FakeManagementApi(tmp_path, run) as tenant:
-        monkeypatch.setenv("AUTH0_DOMAIN", tenant.domain)
+        _resolve_to_loopback(monkeypatch, TENANT_DOMAIN)
+        monkeypatch.setenv("AUTH0_DOMAIN", tenant.domain.replace("localhost", TENANT_DOMAIN))
         monkeypatch.setenv("AUTH0_TOKEN", TOKEN)
+        for name in ("AUTH0_ACTION", "AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET", "SENDGRID_LOGS_KEY"):
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tenant.ca_certificate))
         settings = {**running.settings, "TASKS_QUEUE": QUEUE_NAME, "CLOUD_TASKS_ENDPOINT": running.cloud_tasks.url}
-        healthy = Deployment(running, tenant, dict(VALID_DNS), settings, running.function.url)
+        healthy = Deployment(running, tenant, dict(VALID_DNS), monkeypatch, settings, running.function.url)
         tenant.deploy("password-notice", dict(running.auth0.secrets))
         tenant.bind("password-notice")
         yield healthy
@@ -94,6 +103,15 @@ def run_doctor(deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFix
         yield run
 
 
+def _resolve_to_loopback(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    resolve = socket.getaddrinfo
+
+    def patched(host: Any, *arguments: Any, **options: Any) -> Any:
+        return resolve("127.0.0.1" if host == name else host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", patched)
+
+
 def secrets(deployment: Deployment) -> list[str]:
     values = [
         version.data.decode()
@@ -101,7 +119,7 @@ def secrets(deployment: Deployment) -> list[str]:
         for version in secret.versions
         if version.data
     ]
-    return [part for value in [*values, TOKEN] for part in value.split() if len(part) > 12]
+    return [part for value in [*values, TOKEN, CLIENT_SECRET] for part in value.split() if len(part) > 12]
 
 
 def _create_dns_app(records: dict[str, list[str]]) -> Flask:

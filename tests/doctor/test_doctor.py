@@ -1,6 +1,7 @@
 """The doctor against the emulator: it reports each injected problem, with its fix."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from doctor.context import CheckContext
 from emulator.core.faults import Fault
 from emulator.core.journal import Journal
 from emulator.core.server import Server
-from emulator.emulator import SENDGRID_KEY, Emulator, new_signing_key
+from emulator.emulator import Emulator
 from emulator.sendgrid.faults import fault as sendgrid_fault
 from emulator.sendgrid.server import FakeSendGrid
 from notice.languages import available
 from runtime.clock import Clock
 from settings import load
+from tests.auth0.management_api import CLIENT_ID, CLIENT_SECRET
 from tests.doctor.conftest import Deployment, Finding, RunDoctor
 
 SECRETS = "./deploy.sh secret"
@@ -51,7 +53,10 @@ def test_a_healthy_deployment_passes_every_check(run_doctor: RunDoctor) -> None:
     assert checks == {"settings", "secrets", "sendgrid", "clock", "sender", "domain", "callout", "tenant"}
 
 
-def test_a_proxy_is_not_used_for_loopback(run_doctor: RunDoctor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_not_used_for_loopback(
+    run_doctor: RunDoctor, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTH0_DOMAIN", deployment.tenant.domain)
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.setenv(name, "" if name == "no_proxy" else "http://127.0.0.1:1")
     assert lines(run_doctor(), "skipped", "warning", "error") == []
@@ -81,10 +86,6 @@ def revoked_key(deployment: Deployment) -> None:
     deployment.emulator.sendgrid.revoke(deployment.put_sendgrid_key(deployment.emulator.sendgrid.new_key()))
 
 
-def key_without_scope(deployment: Deployment) -> None:
-    deployment.put_sendgrid_key(deployment.emulator.sendgrid.new_key("stats.read"))
-
-
 def ip_address_not_allowed(deployment: Deployment) -> None:
     reject(deployment, 401, "The requestor's IP Address is not whitelisted")
 
@@ -106,14 +107,6 @@ def unverified_sender(deployment: Deployment) -> None:
     deployment.emulator.sendgrid.unverify("security@example.com")
 
 
-def disabled_version(deployment: Deployment) -> None:
-    deployment.emulator.secret_manager.disable(SENDGRID_KEY)
-
-
-def no_permission_for_a_secret(deployment: Deployment) -> None:
-    deployment.emulator.secret_manager.deny(SENDGRID_KEY)
-
-
 def sendgrid_down(deployment: Deployment) -> None:
     deployment.emulator.sendgrid.faults.add(sendgrid_fault("unavailable", count=None))
 
@@ -125,28 +118,11 @@ def no_signing_key(deployment: Deployment) -> None:
     deployment.put_signing_key("secret")
 
 
-def different_key_in_the_action(deployment: Deployment) -> None:
-    [action] = deployment.tenant.actions
-    deployment.tenant.secrets[action["id"]]["CALLOUT_SIGNING_KEY"] = new_signing_key()
-
-
 # ---- the tenant ----
 
 
 def no_action(deployment: Deployment) -> None:
     deployment.tenant.actions.clear()
-
-
-def not_bound(deployment: Deployment) -> None:
-    deployment.tenant.bindings.clear()
-
-
-def not_deployed(deployment: Deployment) -> None:
-    del deployment.tenant.actions[0]["deployed_version"]
-
-
-def no_secrets_in_the_action(deployment: Deployment) -> None:
-    deployment.tenant.actions[0]["secrets"] = [{"name": "FUNCTION_URL"}]
 
 
 def wrong_url_in_the_action(deployment: Deployment) -> None:
@@ -156,6 +132,20 @@ def wrong_url_in_the_action(deployment: Deployment) -> None:
 
 def revoked_token(deployment: Deployment) -> None:
     deployment.tenant.revoke_token()
+
+
+def wrong_client_secret(deployment: Deployment) -> None:
+    deployment.patch.setenv("AUTH0_TOKEN", "")
+    deployment.patch.setenv("AUTH0_CLIENT_ID", CLIENT_ID)
+    deployment.patch.setenv("AUTH0_CLIENT_SECRET", "another")
+
+
+def malformed_domain(deployment: Deployment) -> None:
+    deployment.patch.setenv("AUTH0_DOMAIN", "http://acme.eu.auth0.com")
+
+
+def another_api(deployment: Deployment) -> None:
+    deployment.patch.setenv("AUTH0_DOMAIN", deployment.emulator.sendgrid.url)
 
 
 def unreachable_function(deployment: Deployment) -> None:
@@ -169,20 +159,16 @@ def unreachable_function(deployment: Deployment) -> None:
         (revoked_key, "SendGrid responded 401: The provided authorization grant is invalid", ROTATE),
         (ip_address_not_allowed, "401: The requestor's IP Address is not whitelisted", "IP Access Management"),
         (forbidden, "SendGrid responded 403: access forbidden", "whether the account is allowed to send"),
-        (key_without_scope, "the key lacks the permission mail.send", ROTATE),
         (truncated_key, "SENDGRID_API_KEY is malformed", f"{SECRETS} SENDGRID_API_KEY"),
         (unverified_sender, "does not match a verified Sender Identity", "SENDER_EMAIL"),
-        (disabled_version, "SENDGRID_API_KEY can't be read", "gcloud secrets versions enable"),
-        (no_permission_for_a_secret, "SENDGRID_API_KEY can't be read", "roles/secretmanager.secretAccessor"),
         (sendgrid_down, "SendGrid responded 503: service unavailable", "https://status.sendgrid.com"),
         (no_signing_key, "key 1 of CALLOUT_SIGNING_KEY", f"{SECRETS} CALLOUT_SIGNING_KEY"),
-        (different_key_in_the_action, "the function rejected the Action's callout", "CALLOUT_SIGNING_KEY"),
         (no_action, "the tenant has no Action password-notice", "docs/deploy.md"),
-        (not_bound, "isn't bound to post-change-password", "auth0/bind.py"),
-        (not_deployed, "has never been deployed", "click Deploy"),
-        (no_secrets_in_the_action, "the Action is missing the secret CALLOUT_SIGNING_KEY", "docs/deploy.md"),
         (wrong_url_in_the_action, "Auth0 ran the Action, and it failed", "FUNCTION_URL"),
-        (revoked_token, "401 Invalid token", "docs/deploy.md"),
+        (revoked_token, "401 Invalid token", "get a new token: docs/deploy.md"),
+        (wrong_client_secret, "401 Unauthorized", "check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET"),
+        (malformed_domain, "AUTH0_DOMAIN isn't a domain or an https URL", "TENANT.eu.auth0.com"),
+        (another_api, "the Auth0 tenant couldn't be checked: 404", "TENANT.eu.auth0.com"),
         (unreachable_function, "no response from http://127.0.0.1:1", "curl"),
     ],
 )
@@ -204,15 +190,6 @@ def test_a_failure_of_deliver_is_reported_and_the_sample_task_is_deleted(
     assert deployment.emulator.cloud_tasks.tasks() == []
 
 
-def test_a_paused_queue_is_reported(
-    run_doctor: RunDoctor, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(callout, "MAX_TASK_POLLS", 2)
-    assert deployment.emulator.cloud_tasks is not None
-    deployment.emulator.cloud_tasks.paused = True
-    only_finding(run_doctor("callout"), "error", "isn't dispatched", "gcloud tasks queues")
-
-
 # ---- warnings ----
 
 
@@ -220,16 +197,8 @@ def full_access(deployment: Deployment) -> None:
     deployment.put_sendgrid_key(deployment.emulator.sendgrid.new_key("mail.send", "api_keys.create", "mail.batch.read"))
 
 
-def trailing_newline(deployment: Deployment) -> None:
-    deployment.put_sendgrid_key(deployment.emulator.sendgrid.new_key() + "\n")
-
-
 def rotation(deployment: Deployment) -> None:
     deployment.emulator.keys.rotate_signing_key()
-
-
-def changed_action(deployment: Deployment) -> None:
-    deployment.tenant.actions[0]["all_changes_deployed"] = False
 
 
 def single_sender(deployment: Deployment) -> None:
@@ -240,21 +209,13 @@ def no_dmarc_policy(deployment: Deployment) -> None:
     del deployment.records["_dmarc.example.com"]
 
 
-def email_providers_address(deployment: Deployment) -> None:
-    deployment.settings["SENDER_EMAIL"] = "team@gmail.com"
-    deployment.emulator.sendgrid.verify("team@gmail.com")
-
-
 @pytest.mark.parametrize(
     ("break_it", "what", "fix"),
     [
         (full_access, "2 more permissions than mail.send", ROTATE),
-        (trailing_newline, "surrounded by whitespace", f"{SECRETS} SENDGRID_API_KEY"),
         (rotation, "a rotation of the signing key is in progress", "rotate-signing-key finish"),
-        (changed_action, "has undeployed changes", "click Deploy"),
         (single_sender, "example.com has no SendGrid DKIM record", "Authenticate Your Domain"),
         (no_dmarc_policy, "example.com has no DMARC policy", "v=DMARC1"),
-        (email_providers_address, "an address at an email provider", "Authenticate Your Domain"),
     ],
 )
 def test_a_warning_is_reported_with_its_fix(
@@ -299,6 +260,55 @@ def test_a_skewed_clock_is_reported_and_the_callout_is_signed_with_the_corrected
     assert "ahead" in first.what if seconds > 0 else "behind" in first.what
     assert "timedatectl" in first.fix
     assert [finding.level for finding in rest] == ["ok"]
+
+
+# ---- access to the tenant ----
+
+
+@pytest.mark.parametrize("form", ["https://{}", "https://{}/"])
+def test_the_tenants_url_and_client_credentials_are_accepted(
+    run_doctor: RunDoctor, deployment: Deployment, form: str
+) -> None:
+    deployment.patch.setenv("AUTH0_DOMAIN", form.format(os.environ["AUTH0_DOMAIN"]))
+    deployment.patch.setenv("AUTH0_TOKEN", "")
+    deployment.patch.setenv("AUTH0_CLIENT_ID", CLIENT_ID)
+    deployment.patch.setenv("AUTH0_CLIENT_SECRET", CLIENT_SECRET)
+    findings = run_doctor("tenant")
+    assert lines(findings, "skipped", "warning", "error") == []
+    assert "Auth0 ran the Action" in " ".join(lines(findings, "ok"))
+
+
+def test_an_unknown_tenant_is_not_compared_with_the_allowed_ones(run_doctor: RunDoctor, deployment: Deployment) -> None:
+    deployment.settings["ALLOWED_TENANTS"] = "acme"
+    deployment.patch.setenv("AUTH0_DOMAIN", deployment.tenant.domain)
+    [skipped] = lines(run_doctor("tenant"), "skipped")
+    assert "ALLOWED_TENANTS wasn't compared with the tenant" in skipped
+
+
+# ---- SendGrid's responses ----
+
+
+@pytest.mark.parametrize(
+    ("message", "what", "fix"),
+    [
+        ("SendGrid rejected the email (404: gone).", "SendGrid rejected the email (404: gone)", "fix what SendGrid"),
+        ("SendGrid rejected the email (400: a). b). Fix it.", "SendGrid rejected the email (400: a). b)", "Fix it."),
+    ],
+)
+def test_a_rejection_is_split_into_what_and_fix(message: str, what: str, fix: str) -> None:
+    finding = sendgrid._explain_sender(message)
+    assert finding.what == what
+    assert finding.fix.startswith(fix)
+
+
+@pytest.mark.parametrize("remain", [0, 5])
+def test_the_credits_are_read_with_the_key_for_the_logs(
+    run_doctor: RunDoctor, deployment: Deployment, remain: int
+) -> None:
+    deployment.patch.setenv("SENDGRID_LOGS_KEY", deployment.emulator.sendgrid.new_key("user.credits.read"))
+    deployment.emulator.sendgrid.credits = remain
+    errors = " ".join(lines(run_doctor("mail"), "error"))
+    assert ("the SendGrid account has no credits left" in errors) == (remain == 0)
 
 
 # ---- the function's URL ----
