@@ -1,6 +1,8 @@
 """The command line and env.yaml: nothing is dropped, and everything is validated before anything is changed."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,12 @@ def test_the_settings_are_those_that_the_function_reads() -> None:
 
 def test_the_example_has_every_setting_of_the_deployment() -> None:
     assert set(config.DEPLOYMENT_SETTINGS) <= set(config.read(SOURCE / "env.yaml.example"))
+
+
+def test_an_environment_of_an_older_checkout_is_reported_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "yaml.py").write_text("raise ModuleNotFoundError(__name__)")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [str(SOURCE / "deploy.sh"), "plan"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "PyYAML isn't installed: update .venv with the command make .venv/emulator\n"
