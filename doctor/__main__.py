@@ -15,7 +15,7 @@ from doctor.finding import Finding, is_healthy, to_json
 from notice.languages import available
 from settings import SettingError, SettingsError, exempt_loopback_from_proxies, load
 
-DEFAULT_CHECKS = ("settings", "secrets", "mail", "domain", "callout", "tenant")
+DEFAULT_CHECKS = ("settings", "secrets", "mail", "domain", "callout", "tenant", "logs")
 CHECKS = (*DEFAULT_CHECKS, "key")
 
 
@@ -74,7 +74,7 @@ def _check_settings(options: argparse.Namespace, *, report_ok: bool) -> Generato
 
 
 def _check_services(options: argparse.Namespace, checks: Iterable[str], values: Mapping[str, str]) -> Iterator[Finding]:
-    from doctor import auth0, callout, dns, secrets, sendgrid  # noqa: PLC0415
+    from doctor import auth0, callout, dns, logs, secrets, sendgrid  # noqa: PLC0415
     from doctor.context import CheckContext  # noqa: PLC0415
 
     settings = load(config.sending_environment(values, options.project), languages=available())
@@ -88,7 +88,8 @@ def _check_services(options: argparse.Namespace, checks: Iterable[str], values: 
         return
     findings = list(secrets.check(context))  # the other checks need the secrets' values
     yield from findings if "secrets" in checks else [finding for finding in findings if finding.level == "error"]
-    for name, check in (("mail", sendgrid), ("domain", dns), ("callout", callout), ("tenant", auth0)):
+    others = (("mail", sendgrid), ("domain", dns), ("callout", callout), ("tenant", auth0), ("logs", logs))
+    for name, check in others:
         if name in checks:
             yield from check.check(context)
 

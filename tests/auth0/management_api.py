@@ -153,6 +153,7 @@ class FakeManagementApi:
             (f"{base}/modules", "GET", lambda: jsonify({"modules": [], "total": 0, "page": 0, "per_page": 50})),
             (f"{base}/triggers/<trigger>/bindings", "GET", self._get_bindings),
             (f"{base}/triggers/<trigger>/bindings", "PATCH", self._put_bindings),
+            ("/api/v2/logs", "GET", lambda: jsonify([])),
             ("/oauth/token", "POST", self._get_token),
         ):
             app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])

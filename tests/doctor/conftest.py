@@ -1,6 +1,7 @@
 """Fixtures of the doctor's tests: an emulated deployment, a fake Management API, and a fake DNS resolver."""
 
 import json
+import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from doctor.__main__ import main
 from emulator.core.journal import Journal
 from emulator.core.server import Server
 from emulator.emulator import QUEUE_NAME, SENDGRID_KEY, SIGNING_KEY, Emulator
+from emulator.sendgrid.email_log import SCOPE
 from tests.auth0.management_api import CLIENT_SECRET, TENANT_DOMAIN, TOKEN, FakeManagementApi
 
 Finding = dict[str, str]
@@ -71,8 +73,9 @@ def deployment(running: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         _resolve_to_loopback(monkeypatch, TENANT_DOMAIN)
         monkeypatch.setenv("AUTH0_DOMAIN", tenant.domain.replace("localhost", TENANT_DOMAIN))
         monkeypatch.setenv("AUTH0_TOKEN", TOKEN)
-        for name in ("AUTH0_ACTION", "AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET", "SENDGRID_LOGS_KEY"):
+        for name in ("AUTH0_ACTION", "AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"):
             monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("SENDGRID_LOGS_KEY", running.sendgrid.new_key(SCOPE))
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tenant.ca_certificate))
         settings = {**running.settings, "TASKS_QUEUE": QUEUE_NAME, "CLOUD_TASKS_ENDPOINT": running.cloud_tasks.url}
         healthy = Deployment(running, tenant, dict(VALID_DNS), monkeypatch, settings, running.function.url)
@@ -119,7 +122,12 @@ def secrets(deployment: Deployment) -> list[str]:
         for version in secret.versions
         if version.data
     ]
-    return [part for value in [*values, TOKEN, CLIENT_SECRET] for part in value.split() if len(part) > 12]
+    return [
+        part
+        for value in [*values, TOKEN, CLIENT_SECRET, os.environ["SENDGRID_LOGS_KEY"]]
+        for part in value.split()
+        if len(part) > 12
+    ]
 
 
 def _create_dns_app(records: dict[str, list[str]]) -> Flask:

@@ -12,6 +12,7 @@ from deploy import config
 from doctor import callout, sendgrid
 from doctor.__main__ import main
 from doctor.context import CheckContext
+from emulator.auth0.tenant_log import FakeTenantLog
 from emulator.core.faults import Fault
 from emulator.core.journal import Journal
 from emulator.core.server import Server
@@ -50,7 +51,7 @@ def test_a_healthy_deployment_passes_every_check(run_doctor: RunDoctor) -> None:
     findings = run_doctor()
     assert lines(findings, "skipped", "warning", "error") == []
     checks = {finding["check"] for finding in findings}
-    assert checks == {"settings", "secrets", "sendgrid", "clock", "sender", "domain", "callout", "tenant"}
+    assert checks == {"settings", "secrets", "sendgrid", "clock", "sender", "domain", "callout", "tenant", "logs"}
 
 
 def test_a_proxy_is_not_used_for_loopback(
@@ -285,6 +286,26 @@ def test_an_unknown_tenant_is_not_compared_with_the_allowed_ones(run_doctor: Run
     assert "ALLOWED_TENANTS wasn't compared with the tenant" in skipped
 
 
+# ---- the logs of the audit ----
+
+
+def test_logs_that_a_scope_keeps_unread_are_reported(run_doctor: RunDoctor, deployment: Deployment) -> None:
+    with FakeTenantLog(Journal()) as log:
+        deployment.patch.setenv("AUTH0_DOMAIN", log.url)
+        deployment.patch.setenv("AUTH0_TOKEN", log.new_token("read:actions"))
+        deployment.patch.setenv("SENDGRID_LOGS_KEY", deployment.emulator.sendgrid.new_key("mail.send"))
+        findings = run_doctor("logs")
+    only_finding(findings, "warning", "Auth0's log can't be read: Auth0 responded 403", "read:logs")
+    only_finding(findings, "warning", "SendGrid's log can't be read: SendGrid responded 403", "SENDGRID_LOGS_KEY: give")
+
+
+def test_logs_without_access_are_skipped(run_doctor: RunDoctor, deployment: Deployment) -> None:
+    deployment.patch.delenv("AUTH0_TOKEN")
+    deployment.patch.setenv("SENDGRID_LOGS_KEY", "")
+    skipped = lines(run_doctor("logs"), "skipped")
+    assert ["AUTH0_TOKEN" in skipped[0], "SENDGRID_LOGS_KEY" in skipped[1]] == [True, True]
+
+
 # ---- SendGrid's responses ----
 
 
@@ -390,4 +411,4 @@ def test_an_unknown_check_is_rejected_with_the_list_of_checks(capsys: pytest.Cap
     with pytest.raises(SystemExit) as exit_error:
         main(["weather"])
     assert exit_error.value.code == 2
-    assert "settings, secrets, mail, domain, callout, tenant" in capsys.readouterr().err
+    assert "settings, secrets, mail, domain, callout, tenant, logs" in capsys.readouterr().err

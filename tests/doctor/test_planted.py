@@ -158,12 +158,15 @@ def another_tenant_allowed(deployment: Deployment) -> Iterator[Fix]:
         yield deploy
 
 
+def _save_and_deploy(deployment: Deployment, code: str = FORWARDER, **secrets: str) -> None:
+    deployment.tenant.save(deployment.action, code, **secrets)
+    deployment.tenant.deploy_draft(deployment.action)
+
+
 def _deploy_secret(deployment: Deployment, name: str, value: str) -> Iterator[Fix]:
-    tenant, action = deployment.tenant, deployment.action
-    correct = tenant.secrets[action["id"]][name]
-    tenant.save(action, **{name: value})
-    tenant.deploy_draft(action)
-    yield lambda: (tenant.save(action, **{name: correct}), tenant.deploy_draft(action))
+    correct = deployment.tenant.secrets[deployment.action["id"]][name]
+    _save_and_deploy(deployment, **{name: value})
+    yield lambda: _save_and_deploy(deployment, **{name: correct})
 
 
 def url_without_https(deployment: Deployment) -> Iterator[Fix]:
@@ -175,10 +178,10 @@ def wrong_signing_key(deployment: Deployment) -> Iterator[Fix]:
 
 
 def missing_action_secret(deployment: Deployment) -> Iterator[Fix]:
-    tenant, action = deployment.tenant, deployment.action
-    secrets = dict(tenant.secrets[action["id"]])
+    action = deployment.action
+    secrets = dict(deployment.tenant.secrets[action["id"]])
     action["secrets"] = [each for each in action["secrets"] if each["name"] == "FUNCTION_URL"]
-    yield lambda: (tenant.save(action, **secrets), tenant.deploy_draft(action))
+    yield lambda: _save_and_deploy(deployment, **secrets)
 
 
 def unbound_action(deployment: Deployment) -> Iterator[Fix]:
@@ -192,18 +195,14 @@ def action_never_deployed(deployment: Deployment) -> Iterator[Fix]:
 
 
 def another_action_code(deployment: Deployment) -> Iterator[Fix]:
-    tenant, action = deployment.tenant, deployment.action
-    tenant.save(action, code=SAMPLE_ACTION)
-    tenant.deploy_draft(action)
-    yield lambda: (tenant.save(action, code=FORWARDER), tenant.deploy_draft(action))
+    _save_and_deploy(deployment, SAMPLE_ACTION)
+    yield lambda: _save_and_deploy(deployment)
 
 
 def code_saved_but_not_deployed(deployment: Deployment) -> Iterator[Fix]:
-    tenant, action = deployment.tenant, deployment.action
-    tenant.save(action, code=SAMPLE_ACTION)
-    tenant.deploy_draft(action)
-    tenant.save(action, code=FORWARDER)
-    yield lambda: tenant.deploy_draft(action)
+    _save_and_deploy(deployment, SAMPLE_ACTION)
+    deployment.tenant.save(deployment.action, FORWARDER)
+    yield lambda: deployment.tenant.deploy_draft(deployment.action)
 
 
 def secret_saved_but_not_deployed(deployment: Deployment) -> Iterator[Fix]:
