@@ -47,7 +47,7 @@ def rotate_signing_key(gcloud: Gcloud, deployment: Deployment, *, finish: bool) 
         "The function accepts the old key and a new one from now on. Next:",
         "1. Put the new key into the Action's secret CALLOUT_SIGNING_KEY, and deploy the Action. This prints the key:",
         f"   {print_key} --project={gcloud.project} | head -n 1",
-        "2. ./deploy.sh doctor    (with AUTH0_DOMAIN and AUTH0_TOKEN set, the Action itself calls the function)",
+        "2. ./deploy.sh doctor    (with access to Auth0, the Action itself calls the function: docs/deploy.md)",
         "3. ./deploy.sh rotate-signing-key finish",
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from auth0.management_api import tenant_name
 from deploy import config
-from doctor.finding import Finding, is_healthy, to_json
+from doctor.finding import Finding, is_healthy, summarize, to_json
 from notice.languages import available
 from settings import SettingError, SettingsError, exempt_loopback_from_proxies, load
 
@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(finding, file=sys.stderr if options.quiet else sys.stdout, flush=True)
     if options.json:
         print(to_json(findings))
+    elif not options.quiet and not options.checks:
+        print(summarize(findings))
     return 0 if is_healthy(findings) else 1
 
 
@@ -90,7 +92,9 @@ def _check_services(options: argparse.Namespace, checks: Iterable[str], values: 
     yield from findings if "secrets" in checks else [finding for finding in findings if finding.level == "error"]
     others = (("mail", sendgrid), ("domain", dns), ("callout", callout), ("tenant", auth0), ("logs", logs))
     for name, check in others:
-        if name in checks:
+        if name == "callout" and options.deployed and not options.url:
+            yield Finding("error", "callout", "the function isn't deployed", "no notices are sent", "./deploy.sh")
+        elif name in checks:
             yield from check.check(context)
 
 

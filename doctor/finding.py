@@ -31,3 +31,15 @@ def to_json(findings: Iterable[Finding]) -> str:
 
 def is_healthy(findings: Iterable[Finding]) -> bool:
     return all(finding.level != "error" for finding in findings)
+
+
+def summarize(findings: Iterable[Finding]) -> str:
+    """Return what all checks together show. What the audit can't read doesn't affect notices."""
+    listed = list(findings)
+    errors = sum(finding.level == "error" for finding in listed)
+    skipped = sum(finding.level == "skipped" and finding.check != "logs" for finding in listed)
+    if errors:
+        return f"{errors} error{'s' * (errors > 1)}: fix {'them' if errors > 1 else 'it'}, and run the doctor again"
+    if skipped:
+        return "no errors, but whether a password change sends an email wasn't checked completely: see what was skipped"
+    return "healthy: a password change sends an email"

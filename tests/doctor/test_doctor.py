@@ -12,6 +12,7 @@ from deploy import config
 from doctor import callout, sendgrid
 from doctor.__main__ import main
 from doctor.context import CheckContext
+from doctor.finding import Finding, Level, summarize
 from emulator.auth0.tenant_log import FakeTenantLog
 from emulator.core.faults import Fault
 from emulator.core.journal import Journal
@@ -23,14 +24,15 @@ from notice.languages import available
 from runtime.clock import Clock
 from settings import load
 from tests.auth0.management_api import CLIENT_ID, CLIENT_SECRET
-from tests.doctor.conftest import Deployment, Finding, RunDoctor
+from tests.doctor.conftest import Deployment, RunDoctor
+from tests.doctor.conftest import Finding as JsonFinding
 
 SECRETS = "./deploy.sh secret"
 ROTATE = "./deploy.sh rotate-sendgrid-key"
 Break = Callable[[Deployment], object]
 
 
-def lines(findings: list[Finding], *levels: str) -> list[str]:
+def lines(findings: list[JsonFinding], *levels: str) -> list[str]:
     return [
         f"{finding['check']}: {finding['what']} | {finding['fix']}"
         for finding in findings
@@ -38,7 +40,7 @@ def lines(findings: list[Finding], *levels: str) -> list[str]:
     ]
 
 
-def only_finding(findings: list[Finding], level: str, *texts: str) -> Finding:
+def only_finding(findings: list[JsonFinding], level: str, *texts: str) -> JsonFinding:
     """Return the only finding of this level that contains all of the texts."""
     matching = [each for each in findings if all(text in " ".join(each.values()) for text in texts)]
     [found] = [each for each in matching if each["level"] == level]
@@ -366,10 +368,26 @@ def test_a_check_without_its_options_is_skipped(
     run_doctor: RunDoctor, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AUTH0_TOKEN")
+    assert "the Auth0 tenant wasn't checked" in " ".join(lines(run_doctor("tenant"), "skipped"))
+    context = CheckContext(deployment.settings, load(deployment.settings))
+    assert [finding.level for finding in callout.check(context)] == ["skipped"]
+
+
+def test_a_function_that_is_not_deployed_is_an_error(run_doctor: RunDoctor, deployment: Deployment) -> None:
     deployment.url = ""
-    output = " ".join(lines(run_doctor(), "skipped"))
-    assert "the function wasn't called" in output
-    assert "the Auth0 tenant wasn't checked" in output
+    only_finding(run_doctor(), "error", "the function isn't deployed", "./deploy.sh")
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        (["ok", "warning"], "healthy: a password change sends an email"),
+        (["ok", "skipped"], "no errors, but whether a password change sends an email wasn't checked completely"),
+        (["error", "skipped", "error"], "2 errors: fix them"),
+    ],
+)
+def test_the_summary_claims_no_more_than_was_checked(levels: list[Level], expected: str) -> None:
+    assert summarize([Finding(level, "any", "what") for level in levels]).startswith(expected)
 
 
 def test_a_new_sendgrid_key_is_read_from_standard_input(
