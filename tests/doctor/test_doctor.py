@@ -13,7 +13,6 @@ from doctor import callout, sendgrid
 from doctor.__main__ import main
 from doctor.context import CheckContext
 from doctor.finding import Finding, Level, summarize
-from emulator.auth0.tenant_log import FakeTenantLog
 from emulator.core.faults import Fault
 from emulator.core.journal import Journal
 from emulator.core.server import Server
@@ -292,11 +291,11 @@ def test_an_unknown_tenant_is_not_compared_with_the_allowed_ones(run_doctor: Run
 
 
 def test_logs_that_a_scope_keeps_unread_are_reported(run_doctor: RunDoctor, deployment: Deployment) -> None:
-    with FakeTenantLog(Journal()) as log:
-        deployment.patch.setenv("AUTH0_DOMAIN", log.url)
-        deployment.patch.setenv("AUTH0_TOKEN", log.new_token("read:actions"))
-        deployment.patch.setenv("SENDGRID_LOGS_KEY", deployment.emulator.sendgrid.new_key("mail.send"))
-        findings = run_doctor("logs")
+    log = deployment.emulator.tenant_log
+    deployment.patch.setenv("AUTH0_DOMAIN", log.url)
+    deployment.patch.setenv("AUTH0_TOKEN", log.new_token("read:actions"))
+    deployment.patch.setenv("SENDGRID_LOGS_KEY", deployment.emulator.sendgrid.new_key("mail.send"))
+    findings = run_doctor("logs")
     only_finding(findings, "warning", "Auth0's log can't be read: Auth0 responded 403", "read:logs")
     only_finding(findings, "warning", "SendGrid's log can't be read: SendGrid responded 403", "SENDGRID_LOGS_KEY: give")
 
