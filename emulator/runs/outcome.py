@@ -127,9 +127,10 @@ def _sent_title(run: Run, emails: list[Entry], state: Outcome) -> str:
 
 def _queue_state(run: Run) -> str:
     attempts = [entry.data for entry in run.entries if entry.kind == "cloud_tasks.attempt"]
-    if not attempts:
+    failed = [attempt for attempt in attempts if not 200 <= attempt["status"] < 300]
+    if not failed:
         return "the task is in the queue"
-    last = attempts[-1]
+    last = failed[-1]
     number = f"attempt {last['attempt']} failed ({last['status'] or last['problem']})"
     retry = last["next_retry_s"]
     return f"{number}, the next one follows in {retry:.0f} s" if retry is not None else number

@@ -56,6 +56,12 @@ def test_the_configurations_commands_set_everything_that_is_required() -> None:
     assert f"--target {PUBLIC_TARGET}\n" in page
 
 
+def test_the_index_lists_every_document_once() -> None:
+    linked = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "README.md").read_text("utf-8"))
+
+    assert sorted(linked) == sorted(file.name for file in ROOT.glob("docs/*.md") if file.name != "README.md")
+
+
 @for_each_document()
 def test_linked_files_and_headings_exist(document: Path) -> None:
     missing = []

@@ -33,6 +33,15 @@ def test_a_task_that_is_retried_says_when(queue_web_harness: WebHarness) -> None
     assert re.fullmatch(r"Notice sent to j\+smith@example\.com in [\d.]+ m?s", summarize(run).title)
 
 
+def test_the_success_of_one_actions_task_is_no_failure_of_anothers(queue_web_harness: WebHarness) -> None:
+    """A second Action's task can wait after the first one's has been delivered."""
+    queue_web_harness.queue.paused = True
+    run = queue_web_harness.emulator.run(example())
+    delivered = {"attempt": 1, "status": 200, "problem": "", "next_retry_s": None, "webhook_id": run.callout_id}
+    queue_web_harness.emulator.journal.record("cloud_tasks.attempt", **delivered)
+    assert summarize(run).title == "No notice sent yet: the task is in the queue"
+
+
 def test_a_task_that_is_abandoned_failed(queue_web_harness: WebHarness) -> None:
     event = example()
     event["user"]["email"] = "a b@example"

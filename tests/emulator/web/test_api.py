@@ -117,7 +117,7 @@ def test_get_requests_change_nothing(web_harness: WebHarness) -> None:
 def test_the_documentation_lists_every_method_with_its_docstring(web_harness: WebHarness) -> None:
     _, index = call(web_harness, "GET", "/api")
     rows = [f"| `{row['method']} {row['path']}` | {row['what']} |" for row in index["api"]]
-    text = (PROJECT_ROOT / "docs" / "emulator.md").read_text("utf-8")
+    text = (PROJECT_ROOT / "docs" / "emulator-api.md").read_text("utf-8")
     documented = re.findall(r"^\| `(?:GET|POST) /api.*$", text, re.MULTILINE)
     assert documented == rows
 
