@@ -35,7 +35,7 @@ def _store_value(gcloud: Gcloud, deployment: Deployment, name: str, value: str) 
 
 
 def rotate_signing_key(gcloud: Gcloud, deployment: Deployment, *, finish: bool) -> None:
-    """First the function accepts both keys, then Auth0 signs with the new one, and then the old one is forgotten."""
+    """First the function accepts both keys, then Auth0 signs with the new one, and then the old one is removed."""
     stored = _signing_keys(gcloud, deployment)
     if finish:
         _finish_signing_key(gcloud, deployment, stored)

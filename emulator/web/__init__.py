@@ -1,1 +1,1 @@
-"""The emulator's page: plain HTML, written by the server; its scripts use the API that everybody may use."""
+"""The emulator's page: plain HTML, written by the server; its scripts use the same API as other programs."""

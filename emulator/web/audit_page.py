@@ -22,7 +22,7 @@ LABELS = {"no_email": "no address"}
 
 @dataclass(frozen=True)
 class Row:
-    """A change: `run` and `email` are numbers of pages, 0 if the emulator has them no longer."""
+    """A change: `run` and `email` are numbers of pages, 0 if the emulator no longer has them."""
 
     changed_at: str  # ISO 8601, as are the other times
     user: str  # the address, which the audit itself doesn't print

@@ -57,7 +57,7 @@ function showConnection(isLost) {
   if (element.classList.contains('lost') === isLost && element.textContent) return;
   element.classList.toggle('lost', isLost);
   element.textContent = isLost ? 'Emulator stopped' : 'Live';
-  element.title = isLost ? 'Start it with “make run”. This page reconnects by itself.' : 'This page updates by itself.';
+  element.title = isLost ? 'Start it with “make run”. This page reconnects automatically.' : 'This page updates automatically.';
 }
 
 function handleHello({ data }) {
@@ -84,7 +84,7 @@ function connect() {
   });
   source.addEventListener('error', () => {
     showConnection(true);
-    if (source?.readyState !== EventSource.CLOSED) return; // the browser reconnects by itself
+    if (source?.readyState !== EventSource.CLOSED) return; // the browser reconnects automatically
     disconnect();
     setTimeout(connect, 1000);
   });
