@@ -93,6 +93,8 @@ def format_milliseconds(milliseconds: float) -> str:
 
 def format_tick(seconds: float) -> str:
     """Return a mark on the time axis, without trailing zeros."""
+    if not seconds:
+        return "0"
     return f"{seconds * 1000:.6g} ms" if seconds < 1 else f"{seconds:.6g} s"
 
 

@@ -20,7 +20,7 @@ PARENTS: dict[str, tuple[str, ...]] = {
 }
 LATE = (" log", " console")  # their lines are read after the response has been sent
 MIN_WIDTH = 0.7  # percent, so that the shortest call is visible
-MAX_TICKS = 3
+MAX_TICKS = 2
 
 
 @dataclass(frozen=True)
