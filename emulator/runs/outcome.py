@@ -122,7 +122,8 @@ def _sent_title(run: Run, emails: list[Entry], state: Outcome) -> str:
     if state == "queued":
         return f"{sent}, but {_queue_state(run)}"
     found = error(run) if state == "failed" else None
-    return f"{sent}, but Auth0 reports a failure: {found.cause}" if found else sent
+    failure = "the callout failed" if run.is_outside else "Auth0 reports a failure"
+    return f"{sent}, but {failure}: {found.cause}" if found else sent
 
 
 def _queue_state(run: Run) -> str:

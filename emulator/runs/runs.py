@@ -14,7 +14,8 @@ from emulator.runs.attribution import callout_id
 from emulator.runs.run import Run, event_of
 
 KEPT_RUNS = 500
-ENTRIES_PER_RUN = 10  # in the journal; each run keeps its own in any case
+# In the journal, for those who wait for new ones; each run keeps its own in any case.
+ENTRIES_PER_RUN, MIN_ENTRIES = 10, 1000
 MAX_CALLOUT_SECONDS = 180.0  # a callout that hasn't ended by then has no response
 
 
@@ -35,7 +36,7 @@ class Runs:
 
     def __init__(self, keep: int = KEPT_RUNS) -> None:
         self._keep = keep
-        self.journal = Journal(keep * ENTRIES_PER_RUN, self._assign)
+        self.journal = Journal(max(keep * ENTRIES_PER_RUN, MIN_ENTRIES), self._assign)
         self._runs: dict[int, Run] = {}  # oldest first
         self._by_execution: dict[str, Run] = {}
         self._by_callout: dict[str, Run] = {}  # by webhook-id, and by the trace that stands for it

@@ -147,6 +147,14 @@ def test_a_failed_run_says_what_failed(emulator: Emulator, part: str, name: str,
     assert (summary.outcome, summary.title) == ("failed", title)
 
 
+def test_a_notice_that_was_sent_although_the_callout_failed_says_both(emulator: Emulator) -> None:
+    emulator.fault_toggles.turn_on("Function", "answer lost", None)
+    summary = summarize(emulator.run(example()))
+    sent, _, failure = summary.title.partition(", but ")
+    assert (summary.outcome, sent.startswith("Notice sent to j+smith@example.com in ")) == ("failed", True)
+    assert failure.startswith("Auth0 reports a failure: can't reach the function: ")
+
+
 def test_a_fault_without_a_failed_request_causes_no_retry(emulator: Emulator) -> None:
     emulator.fault_toggles.turn_on("Callout", "same callout twice")
     assert summarize(emulator.run(example())).outcome == "sent"
