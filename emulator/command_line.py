@@ -97,8 +97,8 @@ def _start(options: argparse.Namespace) -> int:
             run = _first_run(emulator, CHECK_TIMEOUT_SECONDS)
             print(_report(run))
             return 0 if _is_delivered(run) else 1
-        with _server(emulator, options) as server:
-            return _serve(emulator, server, options)
+        server = _server(emulator, options)  # before the first run, so that a taken port is reported at once
+        return _serve(emulator, server, _first_run(emulator, DELIVERY_TIMEOUT_SECONDS), options)
 
 
 def _first_run(emulator: Emulator, timeout: float) -> Run:
@@ -108,12 +108,11 @@ def _first_run(emulator: Emulator, timeout: float) -> Run:
     return run
 
 
-def _serve(emulator: Emulator, server: Server, options: argparse.Namespace) -> int:
-    """Serve the page until Ctrl-C or SIGTERM."""
-    run = _first_run(emulator, DELIVERY_TIMEOUT_SECONDS)
+def _serve(emulator: Emulator, server: Server, run: Run, options: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C or SIGTERM; `run` is the first run."""
     stopped = _on_stop()
     lines = nullcontext() if options.quiet else printing_runs(emulator, server.url, sys.stdout)
-    with watching(emulator.refresh), lines:
+    with lines, server, watching(emulator.refresh):
         details = "" if options.quiet else f"\n{_report(run)}\n{_listening_on(emulator, server)}"
         print(f"Open {server.url}/\n{details}", flush=True)
         os.read(stopped, 1)
