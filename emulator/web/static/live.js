@@ -8,7 +8,8 @@ let after = document.body.dataset.after;
 let instance = document.body.dataset.instance;
 let source = null;
 let running = false;
-let refreshTimer;
+let refreshing = false;
+let changedMeanwhile = false;
 let releaseHiddenTab = () => {};
 
 /** Calls `listener` with every journal entry: {kind, steps, run, email}. */
@@ -39,15 +40,23 @@ function appendStep({ who, what, state, on_purpose: fault }) {
   list.scrollTop = list.scrollHeight;
 }
 
-function scheduleRefresh() {
-  clearTimeout(refreshTimer);
-  refreshTimer = setTimeout(() => refresh(['#banners', '#count', '[data-live]']), 120);
+/** Refreshes what is live, once for all changes in a short time, and again for those during a refresh. */
+async function refreshSoon() {
+  changedMeanwhile = true;
+  if (refreshing) return;
+  refreshing = true;
+  while (changedMeanwhile) {
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    changedMeanwhile = false;
+    await refresh(['#banners', '#count', '[data-live]']);
+  }
+  refreshing = false;
 }
 
 function handleEntry(entry) {
   if (running) entry.steps.forEach(appendStep);
   const isShown = entry.run && $('#main [data-live]');
-  if (CHANGES.test(entry.kind) || isShown || entry.steps.some((step) => step.on_purpose)) scheduleRefresh();
+  if (CHANGES.test(entry.kind) || isShown || entry.steps.some((step) => step.on_purpose)) refreshSoon();
   if (entry.kind === 'run.ended' && !running && !$('#notice')) toast(`Run ${entry.number}: ${entry.run?.title ?? 'finished'}.`, `/runs/${entry.number}`);
   listeners.forEach((listener) => listener(entry));
 }
