@@ -1,5 +1,5 @@
 // The list on the left: search as you type, filter, load more, and the selected item in view.
-import { $, refresh } from './page.js';
+import { $, $$, refresh } from './page.js';
 
 const form = $('.list-filter');
 let typingTimer;
@@ -33,11 +33,12 @@ if (form) {
   $('.list-items [aria-current]')?.scrollIntoView({ block: 'nearest' });
 }
 
-$('.views [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' }); // on narrow screens
+// On narrow screens, the navigation and the tabs scroll.
+for (const each of $$('.views [aria-current], .tabs [aria-current]')) each.scrollIntoView({ block: 'nearest', inline: 'nearest' });
 
 /** Returns the link `step` items below (1) or above (-1) the selected one, or the first one. */
 export function neighbor(step) {
-  const links = [...document.querySelectorAll('.list-items li a')];
+  const links = $$('.list-items li a');
   const current = links.findIndex((link) => link.ariaCurrent);
   return links[current < 0 ? 0 : current + step];
 }
