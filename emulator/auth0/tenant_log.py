@@ -1,7 +1,7 @@
 """The tenant's log: what Auth0 records about each password change."""
 
 import time
-from collections import deque
+from bisect import insort
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ class TenantLog:
     """The latest KEPT_RECORDS records, each with its date. `clock` returns Unix time in seconds. Thread-safe."""
 
     clock: Callable[[], float] = time.time
-    _records: deque[tuple[datetime, Json]] = field(default_factory=lambda: deque(maxlen=KEPT_RECORDS))
+    _records: list[tuple[datetime, Json]] = field(default_factory=list)  # sorted by date, then by ID
     _next_number: int = 1
     _lock: Lock = field(default_factory=Lock)
 
@@ -31,11 +31,12 @@ class TenantLog:
             log_id = f"900{date:%Y%m%d%H%M%S}{date.microsecond // 1000:03}{self._next_number:033}"
             self._next_number += 1
             logged = {"log_id": log_id, "date": _format(date), **record}
-            self._records.append((date, logged))
+            insort(self._records, (date, logged), key=lambda row: (row[0], row[1]["log_id"]))
+            del self._records[:-KEPT_RECORDS]
             return logged
 
     def dated(self) -> list[tuple[datetime, Json]]:
-        """Return all records with their dates, in the order in which they were added."""
+        """Return all records with their dates, oldest first."""
         with self._lock:
             return list(self._records)
 

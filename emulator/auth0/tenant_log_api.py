@@ -7,8 +7,9 @@ understand is an error, so that no client takes an empty page for an answer.
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from threading import Lock
 from typing import Any
 
@@ -125,7 +126,7 @@ class FakeTenantLog(Server):
         if start >= SEARCH_LIMIT:
             raise TenantLogError(400, f"You can only page through the first {SEARCH_LIMIT} records.", "invalid_paging")
         found = self._search(request.args.get("q", ""), request.args.get("sort", "date:-1"))
-        return _json_response(found[:SEARCH_LIMIT][start : start + size])
+        return _json_response(list(islice(found, start, min(start + size, SEARCH_LIMIT))))
 
     def _list_after(self, log_id: str) -> Response:
         """Return the page after a checkpoint, ordered by ID; the search's parameters are ignored."""
@@ -144,13 +145,12 @@ class FakeTenantLog(Server):
                 return _json_response(record)
         raise TenantLogError(404, "Log event not found", "inexistent_log")
 
-    def _search(self, query: str, sort: str) -> list[Json]:
+    def _search(self, query: str, sort: str) -> Iterable[Json]:
         if sort not in ("date:1", "date:-1"):
             raise TenantLogError(400, f"Query validation error: sort={sort!r} isn't date:1 or date:-1")
         matches = [_clause(text) for text in query.split(" AND ")] if query else []
-        found = [row for row in self.log.dated() if all(match(*row) for match in matches)]
-        found.sort(key=lambda row: (row[0], row[1]["log_id"]), reverse=sort == "date:-1")
-        return [record for _, record in found]
+        rows = self.log.dated() if sort == "date:1" else reversed(self.log.dated())
+        return (record for date, record in rows if all(match(date, record) for match in matches))
 
     def _check_access(self) -> None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
