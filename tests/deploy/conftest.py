@@ -22,13 +22,13 @@ ENV_YAML = 'SENDER_EMAIL: "security@example.com"\nSUPPORT_CONTACT: "help@example
 
 @dataclass
 class Bench:
-    """deploy.sh with its env.yaml, and what it finds around it."""
+    """deploy.sh with its env.yaml and its environment."""
 
     folder: Path
     gcloud: Gcloud
-    rights: str  # the Resource Manager's address
-    missing: set[str] = field(default_factory=set)  # rights that the account has not
-    variables: dict[str, str] = field(default_factory=dict)  # of deploy.sh's environment, beside the usual ones
+    permissions_url: str  # the Resource Manager's address
+    missing: set[str] = field(default_factory=set)  # permissions that the account lacks
+    variables: dict[str, str] = field(default_factory=dict)  # of deploy.sh's environment, in addition to the usual ones
     program: Path = SOURCE / "deploy.sh"
 
     def env_yaml(self, text: str) -> None:
@@ -37,8 +37,8 @@ class Bench:
     def __call__(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """Run it to its end; `given` is its standard input. The caller checks the return code."""
         process = self.start(*words)
-        said, complained = process.communicate(given, timeout=60)
-        return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
+        output, errors = process.communicate(given, timeout=60)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     def set_up(self, *words: str) -> list[Command]:
         """Return all changes of a first run, with SendGrid's key stored before it; they are cached."""
@@ -46,8 +46,8 @@ class Bench:
         key = ((self.folder / "env.yaml").read_text("utf-8"), words)
         fresh = (
             not self.gcloud.commands
-            and not self.gcloud.refused
-            and not self.gcloud.refused_once
+            and not self.gcloud.failures
+            and not self.gcloud.failures_once
             and self.cloud == Cloud()
         )
         if fresh and key in _FIRST_RUNS:
@@ -79,7 +79,7 @@ class Bench:
             "PATH": f"{self.folder}:{os.environ['PATH']}",
             "PAUSE": "0",
             "GCLOUD_STAND_IN": str(self.gcloud.port),
-            "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER": f"{self.rights}/",
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER": f"{self.permissions_url}/",
             **self.variables,
         }
 
@@ -112,13 +112,13 @@ def new_bench(tmp_path: Path) -> Iterator[NewBench]:
     """Make a bench in a folder of its own, with a new project or with a given one."""
     made: list[Gcloud] = []
     missing: set[str] = set()
-    with Server("resource_manager", _resource_manager(missing), Journal()) as rights:
+    with Server("resource_manager", _resource_manager(missing), Journal()) as resource_manager:
 
         def make(cloud: Cloud | None = None) -> Bench:
             folder = tmp_path / str(len(made))
             folder.mkdir()
             made.append(Gcloud(folder, cloud).__enter__())
-            bench = Bench(folder, made[-1], rights.url, missing)
+            bench = Bench(folder, made[-1], resource_manager.url, missing)
             bench.env_yaml(ENV_YAML)
             return bench
 

@@ -1,4 +1,4 @@
-"""A program named gcloud that keeps what it is told in memory, for the tests of deploy.sh.
+"""A program named gcloud that keeps its state in memory, for the tests of deploy.sh.
 
 It knows the commands that deploy.sh uses and prints each read's JSON and each error as the real gcloud does, against
 which test_real_gcloud.py checks them. The program is a few lines of bash, so that a whole deployment takes seconds; the
@@ -20,7 +20,7 @@ from typing import Any, Self
 
 PROJECT = "demo-proj"
 PROGRAM = r"""#!/usr/bin/env bash
-# Hands the arguments (and, where they ask for it, the input) to the test, and prints what comes back.
+# Passes the arguments (and the input, if they ask for it) to the test, and prints the response.
 set -euo pipefail
 input=
 [[ " $* " != *" --data-file=- "* ]] || { input=$(cat && echo .) && input=${input%.}; }
@@ -29,19 +29,19 @@ printf '%s\n' "$#" "${#input}" >&3
 printf '%s\0' "$@" >&3
 printf '%s' "$input" >&3
 read -r status <&3
-IFS= read -rd '' said <&3 || true
-if ((status)); then printf '%s' "$said" >&2; else printf '%s' "$said"; fi
+IFS= read -rd '' output <&3 || true
+if ((status)); then printf '%s' "$output" >&2; else printf '%s' "$output"; fi
 exit "$status"
 """
 
 
-class Refused(Exception):
-    """gcloud ends with 1 and this message."""
+class CommandError(Exception):
+    """gcloud exits with status 1 and this message."""
 
 
 @dataclass
 class Service:
-    """A Cloud Run service: its revisions, the newest last, and what serves."""
+    """A Cloud Run service: its revisions, the newest last, and the one that receives traffic."""
 
     revisions: list[dict[str, Any]] = field(default_factory=list)
     serving: str = ""  # a revision; empty: the newest
@@ -93,13 +93,13 @@ READS = {"list", "describe", "get-iam-policy", "access", "get", "print-access-to
 
 
 class Gcloud:
-    """A context manager; `folder` has the program then. `victim` is killed after its `deadly`th change."""
+    """A context manager; inside, `folder` has the program. `victim` is killed after its `deadly`th change."""
 
     def __init__(self, folder: Path, cloud: Cloud | None = None) -> None:
         self.cloud = cloud or Cloud()
         self.commands: list[Command] = []
-        self.refused: dict[str, str] = {}  # the words of a command: why it fails
-        self.refused_once: dict[str, str] = {}
+        self.failures: dict[str, str] = {}  # the words of a command: why it fails
+        self.failures_once: dict[str, str] = {}
         self.broken = (0, 0, "")  # the number of a read, its exit status, and what it prints instead
         self.deadly, self.victim, self.signal = 0, 0, signal.SIGKILL
         self._lock = threading.Lock()
@@ -136,23 +136,23 @@ class Gcloud:
             if READS & set(command.words) and len(self.reads) == self.broken[0]:
                 return self.broken[1:]
             try:
-                said = self._answer(command)
-            except Refused as refused:
-                return 1, f"ERROR: (gcloud.{'.'.join(command.words[:-1])}) {refused}\n"
+                output = self._answer(command)
+            except CommandError as error:
+                return 1, f"ERROR: (gcloud.{'.'.join(command.words[:-1])}) {error}\n"
             if self.deadly and command in self.changes and len(self.changes) == self.deadly:
                 os.killpg(self.victim, self.signal)
-            return 0, said
+            return 0, output
 
     def _answer(self, command: Command) -> str:
         text = " ".join(command.words)
-        why = self.refused_once.pop(text, "") or self.refused.get(text, "")
+        why = self.failures_once.pop(text, "") or self.failures.get(text, "")
         if why:
-            raise Refused(why)
+            raise CommandError(why)
         for pattern, method in COMMANDS:
             if re.fullmatch(pattern, text):
                 found = method(self.cloud, command)
                 return f"{json.dumps(found)}\n" if READS & set(command.words) else ""
-        raise Refused(f"the fake does not know: {text}")
+        raise CommandError(f"the fake does not know: {text}")
 
 
 def _command(line: list[str], given: str) -> Command:
@@ -168,8 +168,8 @@ def _handler(gcloud: Gcloud) -> type[socketserver.StreamRequestHandler]:
         def handle(self) -> None:
             count, size = int(self.rfile.readline()), int(self.rfile.readline())
             line = [self._word() for _ in range(count)]
-            status, said = gcloud.run(line, self.rfile.read(size).decode())
-            self.wfile.write(f"{status}\n{said}".encode())
+            status, output = gcloud.run(line, self.rfile.read(size).decode())
+            self.wfile.write(f"{status}\n{output}".encode())
 
         def _word(self) -> str:
             return b"".join(iter(lambda: self.rfile.read(1), b"\0")).decode()
@@ -179,12 +179,12 @@ def _handler(gcloud: Gcloud) -> type[socketserver.StreamRequestHandler]:
 
 def _need(found: bool, what: str) -> None:
     if not found:
-        raise Refused(f"NOT_FOUND: {what}")
+        raise CommandError(f"NOT_FOUND: {what}")
 
 
 def _new(found: bool, what: str) -> None:
     if found:
-        raise Refused(f"ALREADY_EXISTS: {what}")
+        raise CommandError(f"ALREADY_EXISTS: {what}")
 
 
 # ---- project, accounts, policies ----
@@ -192,13 +192,13 @@ def _new(found: bool, what: str) -> None:
 
 def _describe_project(cloud: Cloud, command: Command) -> Any:
     if command.last != PROJECT:
-        raise Refused(f"[None] does not have permission to access projects instance [{command.last}]")
+        raise CommandError(f"[None] does not have permission to access projects instance [{command.last}]")
     return {"projectId": PROJECT, "lifecycleState": "ACTIVE"}
 
 
 def _print_token(cloud: Cloud, command: Command) -> Any:
     if not cloud.signed_in:
-        raise Refused("You do not currently have an active account selected.")
+        raise CommandError("You do not currently have an active account selected.")
     return {"token": "a-token"}
 
 
@@ -348,7 +348,7 @@ def _delete_queue(cloud: Cloud, command: Command) -> None:
 
 def _service(cloud: Cloud, name: str) -> Service:
     if name not in cloud.services:
-        raise Refused(f"Cannot find service [{name}]")
+        raise CommandError(f"Cannot find service [{name}]")
     return cloud.services[name]
 
 
@@ -364,7 +364,7 @@ def _deploy(cloud: Cloud, command: Command) -> None:
         _need(not secret or bool(cloud.secrets.get(secret)), f"Secret {secret}")
         _need(not secret or reader in cloud.grants, f"Permission denied on secret {secret}")
     if "no-traffic" in flags and name not in cloud.services:
-        raise Refused("--no-traffic not supported when creating a new service.")
+        raise CommandError("--no-traffic not supported when creating a new service.")
     service = cloud.services.setdefault(name, Service())
     if "no-traffic" in flags:
         service.serving = service.serves
@@ -427,7 +427,7 @@ def _revision(revision: dict[str, Any]) -> dict[str, Any]:
 def _describe_revision(cloud: Cloud, command: Command) -> Any:
     found = [r for service in cloud.services.values() for r in service.revisions if r["name"] == command.last]
     if not found:
-        raise Refused(f"Cannot find revision [{command.last}]")
+        raise CommandError(f"Cannot find revision [{command.last}]")
     return _revision(found[0])
 
 

@@ -23,7 +23,7 @@ from tests.deploy.fake_gcloud import Cloud, Command, Gcloud
 @dataclass
 class Outcome:
     status: int
-    said: str
+    output: str
     gcloud: Gcloud
 
     def changes_after(self, number: int) -> list[Command]:
@@ -55,12 +55,12 @@ class Inside:
         *words: str,
         given: str = "",
         broken: tuple[int, int, str] = (0, 0, ""),
-        refused: dict[str, str] | None = None,
-        refused_once: dict[str, str] | None = None,
+        failures: dict[str, str] | None = None,
+        failures_once: dict[str, str] | None = None,
     ) -> Outcome:
         fake = Gcloud(self._folder, copy.deepcopy(cloud))
-        fake.close()  # no process asks it
-        fake.broken, fake.refused, fake.refused_once = broken, refused or {}, refused_once or {}
+        fake.close()  # no process connects to it
+        fake.broken, fake.failures, fake.failures_once = broken, failures or {}, failures_once or {}
         self._patch.setattr(gcloud, "_run_read", lambda words: _read(fake, words))
         self._patch.setattr(gcloud, "_run_write", lambda words, value: _write(fake, words, value))
         self._patch.setattr(sys, "stdin", io.StringIO(given))
@@ -74,7 +74,7 @@ class Inside:
 
     def succeed(self, cloud: Cloud, *words: str, given: str = "") -> Cloud:
         outcome = self.run(cloud, *words, given=given)
-        assert outcome.status == 0, outcome.said
+        assert outcome.status == 0, outcome.output
         return outcome.gcloud.cloud
 
     def _post(self, url: str, **given: Any) -> Any:
@@ -89,10 +89,10 @@ class Inside:
 
 
 def _read(fake: Gcloud, words: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    status, said = fake.run([*words, "--format=json"], "")
-    return subprocess.CompletedProcess(words, status, "" if status else said, said if status else "")
+    status, output = fake.run([*words, "--format=json"], "")
+    return subprocess.CompletedProcess(words, status, "" if status else output, output if status else "")
 
 
 def _write(fake: Gcloud, words: tuple[str, ...], value: str | None) -> str | None:
-    status, said = fake.run(list(words), value or "")
-    return said if status else None
+    status, output = fake.run(list(words), value or "")
+    return output if status else None

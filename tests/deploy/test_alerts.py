@@ -1,4 +1,4 @@
-"""`./deploy.sh alerts CHANNEL`: what Cloud Logging and Cloud Monitoring are told."""
+"""`./deploy.sh alerts CHANNEL`: what it creates in Cloud Logging and Cloud Monitoring."""
 
 from tests.deploy.conftest import ENV_YAML, Bench
 from tests.deploy.fake_gcloud import PROJECT

@@ -60,7 +60,7 @@ def test_a_variable_takes_precedence(started: dict[str, Any], monkeypatch: pytes
 def test_to_send_the_function_must_be_deployed(started: dict[str, Any]) -> None:
     outcome = started["inside"].run(Cloud(), "audit", "--send")
     assert (outcome.status, "command" in started) == (2, False)
-    assert "password-notice isn't deployed: ./deploy.sh" in outcome.said
+    assert "password-notice isn't deployed: ./deploy.sh" in outcome.output
 
 
 def test_an_unknown_option_is_rejected(started: dict[str, Any]) -> None:

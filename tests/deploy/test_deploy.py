@@ -1,4 +1,4 @@
-"""deploy.sh with a gcloud that only keeps what it is told: what it sets up, and with which rights."""
+"""deploy.sh with a gcloud that only records what it is asked to do: what it sets up, and with which permissions."""
 
 import re
 import shlex
@@ -28,9 +28,9 @@ def environment(command: Command) -> dict[str, str]:
 
 
 def test_help_names_every_command(bench: Bench) -> None:
-    said = bench("help").stdout
+    output = bench("help").stdout
     assert len(COMMANDS) > 10
-    assert [name for name in COMMANDS if not re.search(rf"^    {name}(?= |$)", said, re.MULTILINE)] == []
+    assert [name for name in COMMANDS if not re.search(rf"^    {name}(?= |$)", output, re.MULTILINE)] == []
 
 
 def test_an_unknown_command_shows_the_known_ones(bench: Bench) -> None:
@@ -55,7 +55,7 @@ def plain(line: str) -> str:
     return re.sub(r"/tmp/\S+?/|deployment=[0-9-]+", "", line)
 
 
-def test_queue_mode_grants_the_least_and_nothing_else(bench: Bench) -> None:
+def test_queue_mode_grants_only_what_is_needed(bench: Bench) -> None:
     bench.set_up()
     assert bench.cloud.grants == {
         ("secrets/callout-signing-key", READS_SECRETS, who(PUBLIC)),
@@ -92,7 +92,7 @@ def test_direct_mode_is_one_service_with_one_account(bench: Bench) -> None:
     assert "TASKS_QUEUE" not in settings
 
 
-def test_going_from_direct_to_queue_takes_the_key_from_the_public_side(bench: Bench) -> None:
+def test_changing_from_direct_to_queue_revokes_the_public_services_access_to_the_key(bench: Bench) -> None:
     bench.env_yaml(ENV_YAML + "DELIVERY: direct\n")
     bench.set_up()
     bench.env_yaml(ENV_YAML)
@@ -110,7 +110,7 @@ def test_only_deliver_knows_where_sendgrids_key_is(bench: Bench) -> None:
     assert environment(private)["SENDGRID_API_KEY_SECRET"] == "/secrets/sendgrid-api-key/value"
 
 
-def test_the_public_side_hands_over_to_deliver_as_the_invoker(bench: Bench) -> None:
+def test_the_public_service_enqueues_tasks_for_deliver_as_the_invoker(bench: Bench) -> None:
     settings = environment(deployment(bench.set_up(), PUBLIC))
     assert settings["DELIVERY"] == "queue"
     assert settings["TASKS_QUEUE"] == "projects/demo-proj/locations/europe-west1/queues/password-notice"
@@ -119,7 +119,7 @@ def test_the_public_side_hands_over_to_deliver_as_the_invoker(bench: Bench) -> N
     assert settings["GOOGLE_CLOUD_PROJECT"] == "demo-proj"
 
 
-def test_each_side_is_the_same_source_under_its_own_name_and_account(bench: Bench) -> None:
+def test_both_services_have_the_same_source_and_their_own_names_and_accounts(bench: Bench) -> None:
     changes = bench.set_up()
     public, private = deployment(changes, PUBLIC), deployment(changes, DELIVER)
     assert (public.flags["function"], private.flags["function"]) == ("on_execute_post_change_password", "deliver")
@@ -130,7 +130,7 @@ def test_each_side_is_the_same_source_under_its_own_name_and_account(bench: Benc
     assert public.flags["build-service-account"] == private.flags["build-service-account"] == builder
 
 
-def test_deliver_is_private_twice_over(bench: Bench) -> None:
+def test_deliver_is_private_by_iam_and_by_ingress(bench: Bench) -> None:
     private = deployment(bench.set_up(), DELIVER)
     assert {"no-allow-unauthenticated", "invoker-iam-check"} <= set(private.flags)
     assert private.flags["ingress"] == "internal"
@@ -143,7 +143,7 @@ def test_the_concurrency_is_the_number_of_threads(bench: Bench) -> None:
         assert command.flags["concurrency"] == environment(command)["THREADS"] == "24"
 
 
-def test_a_deployment_says_how_many_instances_and_how_long(bench: Bench) -> None:
+def test_a_deployment_sets_the_number_of_instances_and_the_timeout(bench: Bench) -> None:
     bench.env_yaml(ENV_YAML + "MIN_INSTANCES: 1\nMAX_INSTANCES: 3\n")
     changes = bench.set_up()
     public, private = deployment(changes, PUBLIC).flags, deployment(changes, DELIVER).flags
@@ -153,7 +153,7 @@ def test_a_deployment_says_how_many_instances_and_how_long(bench: Bench) -> None
     assert public["labels"].startswith("app=password-notice,deployment=")
 
 
-def test_what_is_deploy_shs_own_stays_out_of_the_functions_environment(bench: Bench) -> None:
+def test_deploy_shs_own_settings_are_not_in_the_functions_environment(bench: Bench) -> None:
     own = "SERVICE: password-notice\nREGION: europe-west1\nSECRETS: mounted\nMIN_INSTANCES: 0\nMAX_INSTANCES: 5\n"
     bench.env_yaml(ENV_YAML + own)
     assert not {"SERVICE", "REGION", "SECRETS", "MIN_INSTANCES", "MAX_INSTANCES"} & set(
@@ -161,7 +161,7 @@ def test_what_is_deploy_shs_own_stays_out_of_the_functions_environment(bench: Be
     )
 
 
-def test_the_client_may_read_the_secrets_instead(bench: Bench) -> None:
+def test_the_client_can_read_the_secrets_instead(bench: Bench) -> None:
     bench.env_yaml(ENV_YAML + "SECRETS: client\n")
     private = deployment(bench.set_up(), DELIVER)
     assert "clear-secrets" in private.flags
@@ -169,7 +169,7 @@ def test_the_client_may_read_the_secrets_instead(bench: Bench) -> None:
     assert environment(private)["SENDGRID_API_KEY_SECRET"] == expected
 
 
-def test_a_further_secret_is_mounted_where_actions_run(bench: Bench) -> None:
+def test_an_additional_secret_is_mounted_where_actions_run(bench: Bench) -> None:
     bench.env_yaml(ENV_YAML + 'CHAT_TOKEN_SECRET: "projects/demo-proj/secrets/chat-token/versions/1"\n')
     bench.succeed("secret", "CHAT_TOKEN", given="a-chat-token")
     changes = bench.set_up()
@@ -181,7 +181,7 @@ def test_a_further_secret_is_mounted_where_actions_run(bench: Bench) -> None:
     assert ("secrets/chat-token", READS_SECRETS, who(PUBLIC)) not in bench.cloud.grants
 
 
-def test_the_queue_never_gives_up(bench: Bench) -> None:
+def test_the_queue_retries_without_a_limit(bench: Bench) -> None:
     bench.set_up()
     assert bench.cloud.queues["password-notice"] == {
         "max-attempts": "unlimited",
@@ -192,20 +192,20 @@ def test_the_queue_never_gives_up(bench: Bench) -> None:
     }
 
 
-def test_a_queue_with_other_settings_is_mended(bench: Bench) -> None:
+def test_a_queue_with_other_settings_is_updated(bench: Bench) -> None:
     bench.set_up()
     bench.cloud.queues["password-notice"]["max-attempts"] = "100"
     assert [change.words[:3] for change in bench.succeed("setup")] == [("tasks", "queues", "update")]
     assert bench.cloud.queues["password-notice"]["max-attempts"] == "unlimited"
 
 
-def test_a_paused_queue_is_told(bench: Bench) -> None:
+def test_a_paused_queue_is_reported(bench: Bench) -> None:
     bench.set_up()
     bench.cloud.queues["password-notice"]["state"] = "PAUSED"
     assert "gcloud tasks queues resume password-notice" in bench("setup").stderr
 
 
-def test_a_second_set_up_changes_nothing(bench: Bench) -> None:
+def test_a_second_setup_changes_nothing(bench: Bench) -> None:
     bench.set_up()
     assert bench.succeed("setup") == []
 
@@ -221,18 +221,18 @@ def test_a_second_run_only_deploys(bench: Bench) -> None:
     ]
 
 
-def test_a_deployment_leaves_the_public_door_open(bench: Bench) -> None:
+def test_a_deployment_keeps_the_public_service_public(bench: Bench) -> None:
     bench.set_up()
     assert not {"allow-unauthenticated", "no-allow-unauthenticated"} & set(deployment(bench.succeed(), PUBLIC).flags)
 
 
-def test_no_secret_stands_in_an_argument_or_in_what_is_said(bench: Bench) -> None:
-    said = bench("secret", "SENDGRID_API_KEY", given=SENDGRID_KEY)
+def test_no_secret_is_in_an_argument_or_in_the_output(bench: Bench) -> None:
+    output = bench("secret", "SENDGRID_API_KEY", given=SENDGRID_KEY)
     first, rotation = bench(), bench("rotate-signing-key")
     keys = " ".join(bench.cloud.secrets["callout-signing-key"]).split()
     finished = bench("rotate-signing-key", "finish")
     assert len(set(keys)) == 2
-    written = "".join(done.stdout + done.stderr for done in (said, first, rotation, finished))
+    written = "".join(done.stdout + done.stderr for done in (output, first, rotation, finished))
     written += " ".join(word for command in bench.gcloud.commands for word in command.line)
     written += "".join(command.environment for command in bench.gcloud.commands)
     assert [secret for secret in (SENDGRID_KEY, *keys) if secret in written] == []
@@ -243,7 +243,7 @@ def test_a_value_is_stored_without_its_line_break(bench: Bench) -> None:
     assert bench.cloud.secrets["sendgrid-api-key"] == [SENDGRID_KEY]
 
 
-def test_the_signing_key_is_made_once(bench: Bench) -> None:
+def test_the_signing_key_is_generated_once(bench: Bench) -> None:
     bench.set_up()
     bench.succeed()
     [key] = bench.cloud.secrets["callout-signing-key"]
@@ -265,7 +265,7 @@ def test_another_env_yaml_is_another_deployment(bench: Bench) -> None:
     assert environment(public)["PRODUCT_NAME"] == "Stage"
 
 
-def test_further_flags_are_gclouds(bench: Bench) -> None:
+def test_additional_flags_are_passed_to_gcloud(bench: Bench) -> None:
     changes = bench.set_up("--", "--vpc-egress=all-traffic", "--update-labels=team=identity")
     for service in (PUBLIC, DELIVER):
         assert deployment(changes, service).flags["vpc-egress"] == "all-traffic"
@@ -277,16 +277,16 @@ def test_the_example_of_env_yaml_deploys(bench: Bench) -> None:
     assert set(bench.cloud.services) == {PUBLIC, DELIVER}
 
 
-def test_where_a_policy_forbids_all_users_the_check_is_switched_off(bench: Bench) -> None:
+def test_if_a_policy_forbids_all_users_the_invoker_check_is_disabled(bench: Bench) -> None:
     bench.cloud.policies["iam.allowedPolicyMemberDomains"] = DOMAINS
     bench.set_up()
     assert bench.cloud.services[PUBLIC].check_off
     assert "allUsers" not in {member for _, _, member in bench.cloud.grants}
 
 
-def test_where_all_users_is_refused_the_check_is_switched_off(bench: Bench) -> None:
-    """A policy that the account may not read shows only when the binding is refused."""
-    bench.gcloud.refused["run services add-iam-policy-binding password-notice"] = (
+def test_if_all_users_is_rejected_the_invoker_check_is_disabled(bench: Bench) -> None:
+    """A policy that the account can't read is noticed only when the binding is rejected."""
+    bench.gcloud.failures["run services add-iam-policy-binding password-notice"] = (
         "FAILED_PRECONDITION: One or more users named in the policy do not belong to a permitted customer."
     )
     bench.set_up()
@@ -294,15 +294,15 @@ def test_where_all_users_is_refused_the_check_is_switched_off(bench: Bench) -> N
     assert bench.succeed("setup") == []
 
 
-def test_remove_lists_and_asks_before_it_deletes(bench: Bench) -> None:
+def test_remove_lists_the_resources_and_asks_before_it_deletes_them(bench: Bench) -> None:
     bench.set_up()
-    said = bench.fail("remove", given="yes\n")
-    assert "service password-notice-deliver" in said
-    assert "secret sendgrid-api-key" in said
-    assert "Notices that wait in the queue are lost" in said
+    output = bench.fail("remove", given="yes\n")
+    assert "service password-notice-deliver" in output
+    assert "secret sendgrid-api-key" in output
+    assert "Notices that wait in the queue are lost" in output
 
 
-def test_remove_deletes_all_that_was_set_up(bench: Bench) -> None:
+def test_remove_deletes_everything_that_was_set_up(bench: Bench) -> None:
     bench.set_up()
     bench.succeed("remove", given="password-notice\n")
     cloud = bench.cloud
@@ -310,7 +310,7 @@ def test_remove_deletes_all_that_was_set_up(bench: Bench) -> None:
     assert not [role for resource, role, _ in cloud.grants if resource.startswith("projects/")]
 
 
-def test_remove_leaves_secrets_that_others_made(bench: Bench) -> None:
+def test_remove_keeps_secrets_that_others_created(bench: Bench) -> None:
     bench.set_up()
     bench.cloud.secrets["database"] = ["x"]
     bench.cloud.labels["database"] = "app=shop"
@@ -318,8 +318,8 @@ def test_remove_leaves_secrets_that_others_made(bench: Bench) -> None:
     assert set(bench.cloud.secrets) == {"database"}
 
 
-def test_a_new_account_that_google_does_not_know_everywhere_is_waited_for(bench: Bench) -> None:
-    bench.gcloud.refused_once["projects add-iam-policy-binding demo-proj"] = "Service account does not exist."
+def test_a_new_account_that_google_does_not_know_yet_is_retried(bench: Bench) -> None:
+    bench.gcloud.failures_once["projects add-iam-policy-binding demo-proj"] = "Service account does not exist."
     bench.set_up()
-    assert bench.gcloud.refused_once == {}
+    assert bench.gcloud.failures_once == {}
     assert ("projects/demo-proj", "roles/run.builder", who("password-notice-builder")) in bench.cloud.grants

@@ -1,4 +1,4 @@
-"""docs/deploy.md, and whatever else names a command of deploy.sh: it is there."""
+"""The commands and settings that docs/deploy.md and other files name exist."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def test_the_page_names_every_command_of_deploy_sh() -> None:
 NOT_IN_THE_EXAMPLE = {"FUNCTION_URL", "CALLOUT_SIGNING_KEY", "SENDGRID_LOGS_KEY", "NAME"}
 
 
-def test_every_setting_that_the_page_quotes_stands_in_the_example() -> None:
+def test_every_setting_that_the_page_quotes_is_in_the_example() -> None:
     example = config.read(SOURCE / "env.yaml.example")
     quoted = set(re.findall(r"`([A-Z][A-Z_]+)(?:: [^`]*)?`", PAGE)) - NOT_IN_THE_EXAMPLE
     assert quoted >= {"DELIVERY", "SERVICE", "MIN_INSTANCES"}
@@ -70,13 +70,13 @@ def test_gcloud_knows_the_pages_commands(tmp_path: Path) -> None:
     listed = tmp_path / "commands.json"
     listed.write_text(json.dumps([{"command_string": line, "id": number} for number, line in enumerate(commands)]))
     done = gcloud(environment(tmp_path), "meta", "lint-gcloud-commands", f"--commands-file={listed}")
-    told = json.loads(done.stdout)
-    assert len(told) == len(commands) >= 3
-    assert [f"{each['command_string']}: {each['error_message']}" for each in told if not each["success"]] == []
+    results = json.loads(done.stdout)
+    assert len(results) == len(commands) >= 3
+    assert [f"{each['command_string']}: {each['error_message']}" for each in results if not each["success"]] == []
 
 
 def test_the_sums_of_the_monthly_costs_are_right() -> None:
     sums = re.findall(r"\| ([0-9(][0-9(), \u00d7\u2212.]+) = ([0-9.]+) \|", PAGE)
     assert len(sums) == 2
-    for terms, told in sums:
-        assert round(eval(terms.replace(",", "").replace("\u00d7", "*").replace("\u2212", "-")), 2) == float(told)
+    for terms, total in sums:
+        assert round(eval(terms.replace(",", "").replace("\u00d7", "*").replace("\u2212", "-")), 2) == float(total)

@@ -1,4 +1,4 @@
-"""Draft, promote, versions, revert: which revisions serve, on both sides."""
+"""Draft, promote, versions, revert: which revisions of both services receive traffic."""
 
 from tests.deploy.conftest import ENV_YAML, Bench
 from tests.deploy.fake_gcloud import Service
@@ -19,7 +19,7 @@ def direct(bench: Bench) -> Bench:
     return bench
 
 
-def test_a_draft_has_no_traffic_on_either_side(bench: Bench) -> None:
+def test_a_draft_has_no_traffic_on_either_service(bench: Bench) -> None:
     bench.set_up()
     changes = bench.succeed("draft")
     for side in (PUBLIC, DELIVER):
@@ -29,7 +29,7 @@ def test_a_draft_has_no_traffic_on_either_side(bench: Bench) -> None:
 
 
 def test_a_drafts_tasks_go_to_the_drafts_deliver(bench: Bench) -> None:
-    """And Cloud Tasks' token, made out for the draft's address, is one that the service takes."""
+    """The service accepts Cloud Tasks' token, whose audience is the draft's address."""
     bench.set_up()
     changes = bench.succeed("draft")
     address = "https://draft---password-notice-deliver-x.a.run.app"
@@ -37,7 +37,7 @@ def test_a_drafts_tasks_go_to_the_drafts_deliver(bench: Bench) -> None:
     assert deployment(changes, DELIVER).flags["add-custom-audiences"] == address
 
 
-def test_a_draft_leaves_all_rights_as_they_are(bench: Bench) -> None:
+def test_a_draft_changes_no_permissions(bench: Bench) -> None:
     bench.set_up()
     before = set(bench.cloud.grants)
     bench.succeed("draft")
@@ -48,7 +48,7 @@ def test_there_is_no_draft_before_a_first_deployment(bench: Bench) -> None:
     assert "a first revision always receives traffic" in bench.fail("draft")
 
 
-def test_promote_lets_the_very_revision_serve_in_direct_mode(bench: Bench) -> None:
+def test_promote_routes_traffic_to_the_drafts_revision_in_direct_mode(bench: Bench) -> None:
     direct(bench).set_up()
     bench.succeed("draft")
     changes = bench.succeed("promote")
@@ -56,11 +56,11 @@ def test_promote_lets_the_very_revision_serve_in_direct_mode(bench: Bench) -> No
     assert serving(bench) == ("2",)
 
 
-def test_promote_lets_both_sides_serve_and_nothing_depends_on_the_next_draft(bench: Bench) -> None:
+def test_promote_routes_traffic_to_both_services_independently_of_the_next_draft(bench: Bench) -> None:
     bench.set_up()
     bench.succeed("draft")
     bench.succeed("promote")
-    assert serving(bench) == ("3", "2")  # the public side's copy, and the draft's deliver
+    assert serving(bench) == ("3", "2")  # the public service's copy, and the draft's deliver
     assert "draft---" not in newest(bench.cloud.services[PUBLIC])["DELIVER_URL"]
 
 
@@ -72,7 +72,7 @@ def test_promote_twice_says_that_there_is_no_draft(bench: Bench) -> None:
     assert "there is no draft" in bench.fail("promote")
 
 
-def test_promote_refuses_a_draft_that_a_deployment_has_overtaken(bench: Bench) -> None:
+def test_promote_rejects_a_draft_that_is_older_than_the_deployment(bench: Bench) -> None:
     bench.set_up()
     bench.succeed("draft")
     bench.cloud.services[PUBLIC].revisions[-1]["labels"]["deployment"] = "20200101-000000"
@@ -82,7 +82,7 @@ def test_promote_refuses_a_draft_that_a_deployment_has_overtaken(bench: Bench) -
     assert "something was deployed after the draft" in bench.fail("promote")
 
 
-def test_a_deployment_serves_whatever_was_pinned_before(bench: Bench) -> None:
+def test_a_deployment_receives_traffic_even_if_another_revision_was_pinned(bench: Bench) -> None:
     bench.set_up()
     bench.succeed("draft")
     bench.succeed()
@@ -90,7 +90,7 @@ def test_a_deployment_serves_whatever_was_pinned_before(bench: Bench) -> None:
     assert bench.cloud.services[PUBLIC].tags == {}
 
 
-def test_revert_goes_back_by_one_deployment_on_both_sides(bench: Bench) -> None:
+def test_revert_rolls_both_services_back_by_one_deployment(bench: Bench) -> None:
     deploy_thrice(bench)
     bench.succeed("revert")
     assert serving(bench) == ("2", "2")
@@ -118,20 +118,20 @@ def test_revert_goes_to_any_revision_and_forward_again(bench: Bench) -> None:
     assert serving(bench) == ("3", "3")
 
 
-def test_revert_to_a_revision_that_is_none_is_refused(bench: Bench) -> None:
+def test_revert_to_an_unknown_revision_is_rejected(bench: Bench) -> None:
     bench.set_up()
     assert "there is no revision password-notice-00009" in bench.fail("revert", "password-notice-00009")
 
 
-def test_revert_never_lets_a_drafts_public_side_serve(bench: Bench) -> None:
+def test_revert_never_routes_traffic_to_a_drafts_public_revision(bench: Bench) -> None:
     """Its tasks go wherever the draft is."""
     deploy_thrice(bench)
     bench.succeed("draft")
-    said = bench.fail("revert", "password-notice-00004")
-    assert "no working revision" in said
+    output = bench.fail("revert", "password-notice-00004")
+    assert "no working revision" in output
 
 
-def test_after_a_promotion_revert_goes_to_what_served_before(bench: Bench) -> None:
+def test_after_a_promotion_revert_restores_the_previous_deployment(bench: Bench) -> None:
     deploy_thrice(bench)
     bench.succeed("draft")
     bench.succeed("promote")
@@ -140,10 +140,10 @@ def test_after_a_promotion_revert_goes_to_what_served_before(bench: Bench) -> No
     assert serving(bench) == ("3", "3")
 
 
-def test_versions_lists_both_sides_and_what_serves(bench: Bench) -> None:
+def test_versions_lists_both_services_and_what_receives_traffic(bench: Bench) -> None:
     bench.set_up()
     bench.succeed("draft")
-    said = bench("versions").stdout
-    assert "FUNCTION_URL: https://password-notice-x.a.run.app" in said
-    assert "password-notice, receiving traffic: password-notice-00001" in said
-    assert "password-notice-deliver-00002" in said
+    output = bench("versions").stdout
+    assert "FUNCTION_URL: https://password-notice-x.a.run.app" in output
+    assert "password-notice, receiving traffic: password-notice-00001" in output
+    assert "password-notice-deliver-00002" in output

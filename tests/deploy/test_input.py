@@ -24,7 +24,7 @@ def rejected(inside: Inside, line: str, *words: str) -> str:
     inside.env_yaml = f"{ENV_YAML}{line}\n"
     outcome = inside.run(Cloud(), *words)
     assert (outcome.status, outcome.gcloud.commands) == (1, [])
-    return outcome.said
+    return outcome.output
 
 
 def test_a_file_that_is_named_after_the_command_is_read(
@@ -93,15 +93,15 @@ def test_an_unknown_setting_is_rejected_with_the_nearest_one(inside: Inside) -> 
 )
 def test_a_secrets_value_is_rejected_without_being_shown(inside: Inside, line: str) -> None:
     name, _, value = line.partition(": ")
-    said = rejected(inside, line)
-    assert f"{name} is a secret's value" in said
-    assert not any(word in said for word in re.findall(r"\w{12,}", value.replace(name, "")))
+    output = rejected(inside, line)
+    assert f"{name} is a secret's value" in output
+    assert not any(word in output for word in re.findall(r"\w{12,}", value.replace(name, "")))
 
 
 def test_a_syntax_error_is_reported_with_its_line_and_without_its_text(inside: Inside) -> None:
-    said = rejected(inside, f'SENDGRID_API_KEY: "{SENDGRID_KEY}')
-    assert "line 4 isn't YAML" in said or "line 3 isn't YAML" in said
-    assert SENDGRID_KEY not in said
+    output = rejected(inside, f'SENDGRID_API_KEY: "{SENDGRID_KEY}')
+    assert "line 4 isn't YAML" in output or "line 3 isn't YAML" in output
+    assert SENDGRID_KEY not in output
 
 
 @pytest.mark.parametrize("name", config.DEBUGGERS)
@@ -118,9 +118,9 @@ def test_what_deploy_sh_sets_is_rejected(inside: Inside, name: str) -> None:
     "value", ["projects/demo-proj/secrets/", "projects/demo-proj/secrets/a b", "chat-token", "/", "xoxb-123"]
 )
 def test_a_malformed_secret_is_rejected_before_anything_is_changed(inside: Inside, value: str) -> None:
-    said = rejected(inside, f'CHAT_TOKEN_SECRET: "{value}"')
-    assert "CHAT_TOKEN_SECRET isn't the name of a secret" in said
-    assert value == "/" or value not in said.replace("projects/P/secrets/S", "")
+    output = rejected(inside, f'CHAT_TOKEN_SECRET: "{value}"')
+    assert "CHAT_TOKEN_SECRET isn't the name of a secret" in output
+    assert value == "/" or value not in output.replace("projects/P/secrets/S", "")
 
 
 @pytest.mark.parametrize(("name", "value"), [("SERVICE", "x; rm"), ("REGION", "Belgium")])
@@ -128,14 +128,14 @@ def test_what_comes_from_the_environment_is_validated_too(
     inside: Inside, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    said = rejected(inside, "")
-    assert f"{name} is {value!r}" in said
-    assert f"{name} came from the environment" in said
+    output = rejected(inside, "")
+    assert f"{name} is {value!r}" in output
+    assert f"{name} came from the environment" in output
 
 
 def test_a_setting_from_the_environment_is_reported(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE", "notice-stage")
-    assert "notice-stage-deliver" in inside.run(Cloud(), "plan").said
+    assert "notice-stage-deliver" in inside.run(Cloud(), "plan").output
 
 
 @pytest.mark.parametrize("name", ["REPLICATION", "INGRESS"])
@@ -145,7 +145,7 @@ def test_a_setting_of_the_deployment_has_a_closed_vocabulary(inside: Inside, nam
 
 def test_a_value_may_have_quotation_marks(inside: Inside) -> None:
     inside.env_yaml = f"{ENV_YAML}PRODUCT_NAME: 'The \"Acme\" \\ shop'\n"
-    assert '# PRODUCT_NAME: "The \\"Acme\\" \\\\ shop"' in inside.run(Cloud(), "plan").said
+    assert '# PRODUCT_NAME: "The \\"Acme\\" \\\\ shop"' in inside.run(Cloud(), "plan").output
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_value_may_have_quotation_marks(inside: Inside) -> None:
 def test_a_signing_key_that_the_function_would_reject_is_not_stored(inside: Inside, value: str) -> None:
     outcome = inside.run(Cloud(), "secret", "CALLOUT_SIGNING_KEY", given=value)
     assert (outcome.status, outcome.gcloud.changes) == (1, [])
-    assert value not in outcome.said
+    assert value not in outcome.output
 
 
 def test_the_settings_are_those_that_the_function_reads() -> None:

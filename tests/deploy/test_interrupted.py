@@ -12,11 +12,11 @@ from tests.deploy.conftest import SENDGRID_KEY, SOURCE, Bench, NewBench
 from tests.deploy.fake_gcloud import Cloud
 
 STEPS_OF_KEY, STEPS_OF_SETUP, STEPS_OF_DEPLOY, STEPS_OF_PROMOTE = 3, 13, 6, 3
-SOME = (9, 16)  # in the set-up, with half of its grants; between the two sides of the deployment
+SOME = (9, 16)  # in the setup, with half of its grants; between the deployments of the two services
 
 
 def state(cloud: Cloud) -> dict[str, Any]:
-    """All of it, but for what cannot be the same: random keys, times, and how often something was deployed."""
+    """Return everything except what can't be the same: random keys, times, and the number of deployments."""
     return {
         "apis": cloud.apis,
         "accounts": cloud.accounts,
@@ -52,8 +52,8 @@ def with_key(bench: Bench) -> Bench:
 
 
 @pytest.mark.slow
-def test_a_set_up_that_dies_after_each_step_gets_there(new_bench: NewBench) -> None:
-    """Every run makes one more step, and dies of it."""
+def test_a_setup_that_is_killed_after_each_step_is_completed(new_bench: NewBench) -> None:
+    """Every run completes one more step, and is killed after it."""
     whole, broken = with_key(new_bench()), with_key(new_bench())
     steps = len(whole.succeed("setup"))
     for _ in range(steps):
@@ -63,20 +63,20 @@ def test_a_set_up_that_dies_after_each_step_gets_there(new_bench: NewBench) -> N
 
 
 @pytest.mark.slow
-def test_a_deployment_that_dies_after_any_step_is_completed_by_the_next(new_bench: NewBench) -> None:
+def test_a_deployment_that_is_killed_after_any_step_is_completed_by_the_next(new_bench: NewBench) -> None:
     whole = with_key(new_bench())
     whole.succeed("setup")
     steps = len(whole.succeed("deploy"))
     broken = with_key(new_bench())
     broken.succeed("setup")
     assert steps == STEPS_OF_DEPLOY
-    for step in (1, 2, 3, 3, 4):  # a service that is there takes two steps less
+    for step in (1, 2, 3, 3, 4):  # an existing service takes two fewer steps
         kill(broken, step, "deploy")
     broken.succeed("deploy")
     assert state(broken.cloud) == state(whole.cloud)
 
 
-def test_a_promotion_that_dies_after_any_step_is_completed_by_the_next(new_bench: NewBench) -> None:
+def test_a_promotion_that_is_killed_after_any_step_is_completed_by_the_next(new_bench: NewBench) -> None:
     whole, broken = new_bench(), new_bench()
     for bench in (whole, broken):
         bench.set_up()
@@ -88,7 +88,7 @@ def test_a_promotion_that_dies_after_any_step_is_completed_by_the_next(new_bench
     assert state(broken.cloud) == state(whole.cloud)
 
 
-def test_a_removal_that_dies_after_each_step_gets_there(bench: Bench) -> None:
+def test_a_removal_that_is_killed_after_each_step_is_completed(bench: Bench) -> None:
     bench.set_up()
     left = (
         len(bench.cloud.services) + len(bench.cloud.queues) + len(bench.cloud.secrets) + len(bench.cloud.accounts) + 1
@@ -99,7 +99,7 @@ def test_a_removal_that_dies_after_each_step_gets_there(bench: Bench) -> None:
     assert (bench.cloud.services, bench.cloud.secrets, bench.cloud.accounts) == ({}, {}, set())
 
 
-def test_a_rotation_that_dies_after_its_step_is_the_same_rotation(bench: Bench) -> None:
+def test_a_rotation_that_is_killed_after_its_step_continues(bench: Bench) -> None:
     bench.set_up()
     kill(bench, 1, "rotate-signing-key")
     assert bench.succeed("rotate-signing-key") == []
@@ -108,8 +108,8 @@ def test_a_rotation_that_dies_after_its_step_is_the_same_rotation(bench: Bench) 
     assert both == f"{new}\n{old}"
 
 
-def test_a_deploy_sh_that_is_edited_while_it_runs_ends_all_the_same(bench: Bench, tmp_path: Path) -> None:
-    """A pull, say: bash reads a script while it runs it."""
+def test_a_deploy_sh_that_is_edited_while_it_runs_finishes(bench: Bench, tmp_path: Path) -> None:
+    """By a pull, for example: bash reads a script while it runs it."""
     copy, python = tmp_path / "deploy.sh", tmp_path / ".venv" / "bin" / "python"
     shutil.copy(SOURCE / "deploy.sh", copy)
     python.parent.mkdir(parents=True)
@@ -129,7 +129,7 @@ def test_a_deploy_sh_that_is_edited_while_it_runs_ends_all_the_same(bench: Bench
         for step in range(1, STEPS_OF_SETUP + STEPS_OF_DEPLOY + 1)
     ],
 )
-def test_a_first_run_that_dies_after_any_step_is_completed_by_the_next(new_bench: NewBench, step: int) -> None:
+def test_a_first_run_that_is_killed_after_any_step_is_completed_by_the_next(new_bench: NewBench, step: int) -> None:
     whole, broken = new_bench(), with_key(new_bench())
     assert len(whole.set_up()) == STEPS_OF_KEY + STEPS_OF_SETUP + STEPS_OF_DEPLOY
     kill(broken, step)

@@ -24,7 +24,7 @@ def test_limited_locations_are_found_before_anything_is_created(inside: Inside) 
     cloud = Cloud(policies={"gcp.resourceLocations": {"allowedValues": ["in:eu-locations"]}})
     outcome = inside.run(cloud, "setup")
     assert (outcome.status, outcome.gcloud.changes) == (1, [])
-    assert 'REPLICATION: "user-managed"' in outcome.said
+    assert 'REPLICATION: "user-managed"' in outcome.output
 
 
 def test_limited_locations_stop_the_first_secret_too(inside: Inside) -> None:
@@ -41,7 +41,7 @@ def test_secrets_can_be_in_the_region_only(inside: Inside) -> None:
     assert (made.flags["replication-policy"], made.flags["locations"]) == ("user-managed", "europe-west1")
 
 
-def test_a_managed_policy_without_all_users_switches_the_invoker_check_off(inside: Inside) -> None:
+def test_a_managed_policy_without_all_users_disables_the_invoker_check(inside: Inside) -> None:
     cloud = with_key(inside)
     cloud.policies["iam.managed.allowedPolicyMembers"] = {"enforce": True, "parameters": {"allowedPrincipalSets": []}}
     after = inside.succeed(cloud)
@@ -62,12 +62,12 @@ def test_a_managed_policy_and_the_invoker_check_forbid_a_public_service(inside: 
     cloud.policies["run.managed.requireInvokerIam"] = {"enforce": True}
     outcome = inside.run(cloud)
     assert (outcome.status, outcome.gcloud.changes) == (1, [])
-    assert "iam.managed.allowedPolicyMembers" in outcome.said
+    assert "iam.managed.allowedPolicyMembers" in outcome.output
 
 
-def test_a_binding_that_fails_for_another_reason_does_not_switch_the_check_off(inside: Inside) -> None:
+def test_a_binding_that_fails_for_another_reason_does_not_disable_the_check(inside: Inside) -> None:
     cloud = with_key(inside)
-    outcome = inside.run(cloud, refused={"run services add-iam-policy-binding password-notice": "ABORTED: try again"})
+    outcome = inside.run(cloud, failures={"run services add-iam-policy-binding password-notice": "ABORTED: try again"})
     assert outcome.status == 1
     assert not outcome.gcloud.cloud.services["password-notice"].check_off
 
@@ -82,26 +82,26 @@ def test_a_binding_that_fails_for_another_reason_does_not_switch_the_check_off(i
     ],
 )
 def test_a_build_whose_grant_is_not_known_yet_is_retried(inside: Inside, message: str) -> None:
-    outcome = inside.run(with_key(inside), refused_once={"run deploy password-notice-deliver": message})
-    assert outcome.status == 0, outcome.said
-    assert "retrying" in outcome.said
+    outcome = inside.run(with_key(inside), failures_once={"run deploy password-notice-deliver": message})
+    assert outcome.status == 0, outcome.output
+    assert "retrying" in outcome.output
 
 
 def test_a_build_that_fails_for_another_reason_is_not_retried(inside: Inside) -> None:
-    outcome = inside.run(with_key(inside), refused={"run deploy password-notice-deliver": "Build failed; check logs"})
+    outcome = inside.run(with_key(inside), failures={"run deploy password-notice-deliver": "Build failed; check logs"})
     assert outcome.status == 1
     assert sum(command.words[:2] == ("run", "deploy") for command in outcome.gcloud.commands) == 1
 
 
 def test_retries_are_bounded(inside: Inside) -> None:
-    outcome = inside.run(with_key(inside), refused={"run deploy password-notice-deliver": "PERMISSION_DENIED: no"})
+    outcome = inside.run(with_key(inside), failures={"run deploy password-notice-deliver": "PERMISSION_DENIED: no"})
     assert outcome.status == 1
     assert sum(command.words[:2] == ("run", "deploy") for command in outcome.gcloud.commands) == 5
 
 
-def test_an_api_that_was_just_enabled_is_waited_for(inside: Inside) -> None:
-    outcome = inside.run(Cloud(), "setup", refused_once={"run regions list": DISABLED})
-    assert "the secret SENDGRID_API_KEY has no value yet" in outcome.said
+def test_an_api_that_was_just_enabled_is_retried(inside: Inside) -> None:
+    outcome = inside.run(Cloud(), "setup", failures_once={"run regions list": DISABLED})
+    assert "the secret SENDGRID_API_KEY has no value yet" in outcome.output
 
 
 def test_the_resource_manager_is_enabled_for_service_accounts(inside: Inside) -> None:
@@ -114,7 +114,8 @@ def test_a_service_account_is_asked_for_as_one(inside: Inside) -> None:
     outcome = inside.run(cloud, "draft")
     assert outcome.status == 1
     assert (
-        f"--member=serviceAccount:ci@{PROJECT}.iam.gserviceaccount.com --role=roles/run.sourceDeveloper" in outcome.said
+        f"--member=serviceAccount:ci@{PROJECT}.iam.gserviceaccount.com --role=roles/run.sourceDeveloper"
+        in outcome.output
     )
 
 
@@ -130,7 +131,7 @@ def test_acting_as_an_account_may_be_granted_on_the_accounts(inside: Inside) -> 
     inside.missing_in_project = {"iam.serviceAccounts.actAs"}
     inside.succeed(cloud, "deploy")
     inside.missing = {"iam.serviceAccounts.actAs"}
-    assert "roles/iam.serviceAccountUser" in inside.run(cloud, "deploy").said
+    assert "roles/iam.serviceAccountUser" in inside.run(cloud, "deploy").output
 
 
 def test_direct_mode_needs_no_permission_for_a_queue(inside: Inside) -> None:

@@ -1,4 +1,4 @@
-"""Every read of every command, as it runs: where its answer isn't known, nothing is changed any more."""
+"""Every read of every command, as it runs: if its result isn't known, nothing more is changed."""
 
 import json
 from collections.abc import Callable
@@ -115,7 +115,7 @@ CASES: list[tuple[str, Callable[[Inside], Cloud], list[str], str]] = [
     CASES,
     ids=[f"{' '.join(w) or 'all'}-{s.__name__}-{d}" for d, s, w, _ in CASES],
 )
-def test_a_read_without_a_known_answer_stops_the_command(
+def test_a_read_without_a_known_result_stops_the_command(
     inside: Inside, delivery: str, state: Callable[[Inside], Cloud], words: list[str], given: str
 ) -> None:
     inside.env_yaml = f"{ENV_YAML}DELIVERY: {delivery}\n"
@@ -127,10 +127,10 @@ def test_a_read_without_a_known_answer_stops_the_command(
         for failure, answer in FAILURES.items():
             outcome = inside.run(cloud, *words, given=given, broken=(number, *answer))
             goes_on = failure == "permission denied" and any(word in read.words for word in REPORTED)
-            named = (read.last if goes_on else " ".join(read.words)) in outcome.said
+            named = (read.last if goes_on else " ".join(read.words)) in outcome.output
             stopped = outcome.status == (2 if "audit" in words else 1) and not outcome.changes_after(number)
             if not named or stopped == goes_on:
-                wrong.append(f"{failure}: {' '.join(read.line)}: {outcome.status} {outcome.said[-400:]}")
+                wrong.append(f"{failure}: {' '.join(read.line)}: {outcome.status} {outcome.output[-400:]}")
     assert wrong == []
 
 
@@ -159,11 +159,13 @@ def test_permissions_that_are_not_known_stop_the_command(inside: Inside, words: 
     inside.http = answer
     outcome = inside.run(cloud, *words)
     assert (outcome.status, outcome.gcloud.changes) == (1, [])
-    assert f"POST https://cloudresourcemanager.googleapis.com/v1/projects/{PROJECT}:testIamPermissions" in outcome.said
+    assert (
+        f"POST https://cloudresourcemanager.googleapis.com/v1/projects/{PROJECT}:testIamPermissions" in outcome.output
+    )
 
 
 def test_no_read_changes_anything_and_no_change_is_a_read(inside: Inside) -> None:
-    """So that what counts as a change above is all of it."""
+    """So what counts as a change above is complete."""
     commands: list[Command] = []
     for _, state, words, given in CASES:
         commands += inside.run(state(inside), *words, given=given).gcloud.commands

@@ -39,10 +39,10 @@ def google() -> Iterator[Google]:
 
 
 class Operator:
-    """Runs deploy.sh with the real gcloud; what it says is kept."""
+    """Runs deploy.sh with the real gcloud, and keeps its output."""
 
     def __init__(self, google: Google, folder: Path, env_yaml: str = ENV_YAML) -> None:
-        self.google, self.said, self._settings = google, "", folder / "env.yaml"
+        self.google, self.output, self._settings = google, "", folder / "env.yaml"
         self._settings.write_text(env_yaml, "utf-8")
         self._environment = {**environment(folder), **google.variables, "PAUSE": "0", "TMPDIR": str(folder)}
         self._environment |= {name: os.environ[name] for name in ("CLOUDSDK_PYTHON",) if name in os.environ}
@@ -54,14 +54,14 @@ class Operator:
         done = subprocess.run(
             command, env=self._environment, input=given, capture_output=True, text=True, timeout=1800, check=False
         )
-        self.said += done.stdout + done.stderr
+        self.output += done.stdout + done.stderr
         assert done.returncode == 0, done.stderr
         return self.google.changes[before:]
 
 
 @pytest.mark.slow
 @needs_gcloud
-def test_gcloud_goes_the_whole_way_and_back_in_queue_mode(google: Google, tmp_path: Path) -> None:
+def test_gcloud_sets_up_deploys_and_removes_queue_mode(google: Google, tmp_path: Path) -> None:
     operator = Operator(google, tmp_path)
     operator("secret", "SENDGRID_API_KEY", given=SENDGRID_KEY)
 
@@ -85,7 +85,7 @@ def test_gcloud_goes_the_whole_way_and_back_in_queue_mode(google: Google, tmp_pa
     assert "draft---" not in variables(google, second[0])["DELIVER_URL"]
 
     operator("versions")
-    assert f"{PUBLIC}, receiving traffic: {second[0]}" in operator.said
+    assert f"{PUBLIC}, receiving traffic: {second[0]}" in operator.output
     operator("revert")
     assert (google.serving(PUBLIC), google.serving(DELIVER)) == first
     operator("revert", second[1])
@@ -97,7 +97,7 @@ def test_gcloud_goes_the_whole_way_and_back_in_queue_mode(google: Google, tmp_pa
     assert [version.state for version in signing.versions] == ["DISABLED", "DISABLED", "ENABLED"]
     keys = b" ".join(version.data or b"" for version in (*mail.versions, *signing.versions)).decode().split()
     assert SENDGRID_KEY in keys
-    assert [key for key in keys if key in operator.said] == []
+    assert [key for key in keys if key in operator.output] == []
 
     operator("remove", given="password-notice\n")
     assert (google.services, google.accounts, google.secret_manager.secrets()) == ({}, {}, [])
@@ -149,14 +149,14 @@ def test_gcloud_sets_up_and_deploys_direct_mode(google: Google, tmp_path: Path) 
 @pytest.mark.slow
 @needs_gcloud
 def test_gcloud_knows_every_command_with_its_flags(new_bench: NewBench, tmp_path: Path) -> None:
-    """All that deploy.sh says to a gcloud that only keeps it, in every mode."""
+    """Every command that deploy.sh gives to the fake gcloud, in every mode."""
     lines = {line: None for bench in (all_of(new_bench(), "queue"), all_of(new_bench(), "direct")) for line in bench}
     listed = tmp_path / "commands.json"
     listed.write_text(json.dumps([{"command_string": line, "id": number} for number, line in enumerate(lines)]))
     done = gcloud(environment(tmp_path), "meta", "lint-gcloud-commands", f"--commands-file={listed}")
-    told = json.loads(done.stdout)
-    assert len(told) == len(lines) > 60
-    assert [f"{each['command_string']}: {each['error_message']}" for each in told if not each["success"]] == []
+    results = json.loads(done.stdout)
+    assert len(results) == len(lines) > 60
+    assert [f"{each['command_string']}: {each['error_message']}" for each in results if not each["success"]] == []
 
 
 def all_of(bench: Bench, delivery: str) -> list[str]:

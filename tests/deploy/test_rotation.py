@@ -11,8 +11,8 @@ NEW_KEY = f"SG.{'c' * 22}.{'d' * 43}"
 SIGNING, MAIL = "callout-signing-key", "sendgrid-api-key"
 
 
-def test_the_signing_key_gets_a_new_one_beside_it(bench: Bench) -> None:
-    """The new one first: it is what an Action that is given both signs with."""
+def test_a_new_signing_key_is_added_to_the_old_one(bench: Bench) -> None:
+    """The new one comes first, because an Action that has both signs with the first."""
     bench.set_up()
     [old] = bench.cloud.secrets[SIGNING]
     done = bench("rotate-signing-key")
@@ -21,13 +21,13 @@ def test_the_signing_key_gets_a_new_one_beside_it(bench: Bench) -> None:
     assert "gcloud secrets versions access latest --secret=callout-signing-key" in done.stderr
 
 
-def test_a_rotation_under_way_is_not_begun_again(bench: Bench) -> None:
+def test_a_rotation_in_progress_is_not_started_again(bench: Bench) -> None:
     bench.set_up()
     bench.succeed("rotate-signing-key")
     assert bench.succeed("rotate-signing-key") == []
 
 
-def test_the_end_of_a_rotation_leaves_the_new_key_alone(bench: Bench) -> None:
+def test_finishing_a_rotation_keeps_only_the_new_key(bench: Bench) -> None:
     bench.set_up()
     bench.succeed("rotate-signing-key")
     new = bench.cloud.secrets[SIGNING][-1].split("\n")[0]
@@ -35,17 +35,17 @@ def test_the_end_of_a_rotation_leaves_the_new_key_alone(bench: Bench) -> None:
     assert bench.cloud.secrets[SIGNING] == ["", "", new]
 
 
-def test_the_old_signing_key_stays_while_the_queue_holds_anything(bench: Bench) -> None:
+def test_the_old_signing_key_stays_while_the_queue_has_tasks(bench: Bench) -> None:
     bench.set_up()
     bench.succeed("rotate-signing-key")
     bench.cloud.tasks = ["a-notice"]
     assert "the queue still holds notices" in bench.fail("rotate-signing-key", "finish")
 
 
-def test_the_old_signing_key_stays_where_the_queue_cannot_be_read(bench: Bench) -> None:
+def test_the_old_signing_key_stays_if_the_queue_cannot_be_read(bench: Bench) -> None:
     bench.set_up()
     bench.succeed("rotate-signing-key")
-    bench.gcloud.refused["tasks list"] = "PERMISSION_DENIED"
+    bench.gcloud.failures["tasks list"] = "PERMISSION_DENIED"
     assert "can't read the current state: gcloud tasks list" in bench.fail("rotate-signing-key", "finish")
 
 
@@ -56,7 +56,7 @@ def test_there_is_nothing_to_finish_without_a_rotation(bench: Bench) -> None:
 
 @pytest.fixture
 def checked(bench: Bench, tmp_path: Path) -> Path:
-    """SendGrid's result on a new key, as the doctor would bring it: what stands in the file is its exit status."""
+    """SendGrid's result on a new key, as the doctor would report it: the file contains its exit status."""
     result, program = tmp_path / "result", tmp_path / "python"
     real = SOURCE / ".venv" / "bin" / "python"
     program.write_text(
@@ -70,7 +70,7 @@ def checked(bench: Bench, tmp_path: Path) -> Path:
     return result
 
 
-def test_a_new_sendgrid_key_is_tried_before_it_is_stored(bench: Bench, checked: Path) -> None:
+def test_a_new_sendgrid_key_is_checked_before_it_is_stored(bench: Bench, checked: Path) -> None:
     bench.set_up()
     checked.write_text("1")
     assert "nothing was stored" in bench.fail("rotate-sendgrid-key", given=NEW_KEY)
@@ -81,7 +81,7 @@ def test_a_new_sendgrid_key_is_tried_before_it_is_stored(bench: Bench, checked: 
     assert "Delete the old key in SendGrid" in done.stderr
 
 
-def test_the_end_of_a_sendgrid_rotation_disables_the_old_versions(bench: Bench, checked: Path) -> None:
+def test_finishing_a_sendgrid_rotation_disables_the_old_versions(bench: Bench, checked: Path) -> None:
     bench.set_up()
     checked.write_text("0")
     bench.succeed("rotate-sendgrid-key", given=NEW_KEY)
