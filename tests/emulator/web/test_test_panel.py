@@ -104,6 +104,14 @@ def test_an_edited_event_is_saved_and_listed(browser_page: BrowserPage) -> None:
     file.unlink()
 
 
+@pytest.mark.parametrize("width", [1440, 700, 360])
+def test_the_form_to_save_an_event_is_within_the_window(browser_page: BrowserPage, width: int) -> None:
+    browser_page.page.set_viewport_size({"width": width, "height": 800})
+    page = browser_page.open("/test?example=full")
+    page.get_by_text("Save event").click()
+    expect(page.locator("#save > div")).to_be_in_viewport(ratio=1)
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (360, 640)])
 def test_run_is_visible_without_scrolling(browser_page: BrowserPage, width: int, height: int) -> None:
     browser_page.page.set_viewport_size({"width": width, "height": height})
