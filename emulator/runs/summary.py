@@ -25,6 +25,7 @@ class Summary:
     error: RunError | None
     duration_ms: int
     webhook_id: str
+    reference: str
     actions: tuple[str, ...]
     outside: bool
     emails: tuple[int, ...]
@@ -48,8 +49,8 @@ def summarize(run: Run) -> Summary:
 def select(runs: Iterable[Run], query: str = "", outcomes: Iterable[str] = ()) -> Iterator[Summary]:
     """Yield the summaries, newest first, of the runs that match.
 
-    `query` is text, in any case, in the recipient, the webhook-id, the connection, an Action's name, or the error;
-    `outcomes` are the allowed outcomes (none: all).
+    `query` is text, in any case, in the recipient, the webhook-id, the email's reference, the connection, an Action's
+    name, or the error, or a run's number, such as #1; `outcomes` are the allowed outcomes (none: all).
     """
     words, allowed = query.casefold().split(), set(outcomes)
     for run in sorted(runs, key=lambda each: each.number, reverse=True):
@@ -57,13 +58,14 @@ def select(runs: Iterable[Run], query: str = "", outcomes: Iterable[str] = ()) -
         if allowed and summary.outcome not in allowed:
             continue
         text = _searchable(summary)
-        if all(word in text for word in words):
+        if all(word in text or word == f"#{summary.number}" for word in words):
             yield summary
 
 
 def _searchable(summary: Summary) -> str:
     message = f"{summary.error.cause} {summary.error.message}" if summary.error else ""
-    parts = (summary.recipient, summary.webhook_id, summary.connection, *summary.actions, summary.title, message)
+    ids = (summary.webhook_id, summary.reference)
+    parts = (summary.recipient, *ids, summary.connection, *summary.actions, summary.title, message)
     return " ".join(parts).casefold()
 
 
@@ -78,17 +80,18 @@ def _summarize(run: Run, changes: int) -> Summary:
         error=error(run),
         duration_ms=round(duration(run) * 1000),
         webhook_id=run.callout_id,
-        actions=_actions(run),
+        reference=next(iter(_logged(run, "reference")), ""),
+        actions=_logged(run, "action"),
         outside=run.is_outside,
         emails=tuple(entry.data["number"] for entry in run.emails),
         changes=changes,
     )
 
 
-def _actions(run: Run) -> tuple[str, ...]:
-    """Return the names of the function's Actions that the run's log lines mention."""
-    logs = (entry.data["fields"].get("action") for entry in run.entries if entry.kind == "function.log")
-    return tuple(dict.fromkeys(name for name in logs if isinstance(name, str)))
+def _logged(run: Run, field: str) -> tuple[str, ...]:
+    """Return the distinct texts of a field in the run's log lines, in the order in which they were logged."""
+    logs = (entry.data["fields"].get(field) for entry in run.entries if entry.kind == "function.log")
+    return tuple(dict.fromkeys(value for value in logs if isinstance(value, str)))
 
 
 def _text(value: Any, *path: str) -> str:

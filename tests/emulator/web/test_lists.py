@@ -65,6 +65,15 @@ def test_runs_are_found_by_recipient_webhook_id_and_error(web_harness: WebHarnes
     assert numbers(web_harness, f"q={webhook_id}") == [1]
 
 
+def test_runs_are_found_by_number_and_by_the_emails_reference(web_harness: WebHarness) -> None:
+    for _ in range(12):
+        run_for(web_harness, "ada")
+    assert numbers(web_harness, "q=%231") == [1]
+    run = get(web_harness, "/api/runs")["runs"][0]
+    assert run["reference"] in web_harness.emulator.sendgrid.inbox()[-1].request["content"][0]["value"]
+    assert numbers(web_harness, f"q={run['reference']}") == [run["number"]]
+
+
 def test_runs_are_found_by_outcome(web_harness: WebHarness) -> None:
     web_harness.emulator.run(example("no-email"))
     web_harness.emulator.fault_toggles.turn_on("Callout", "bad signature")
