@@ -83,9 +83,11 @@ def _missing_credentials(environment: Mapping[str, str]) -> list[str]:
 def _audit(environment: Mapping[str, str], period: Period, now: datetime, clock: Clock) -> report.Report:
     auth0 = auth0_log.open_log(environment, clock=clock, on_progress=_show_progress)
     sendgrid = sendgrid_log.open_log(environment, clock=clock, on_progress=_show_progress)
-    changes = auth0_log.read_changes(auth0, period)
-    emails = sendgrid_log.read_emails(sendgrid, (period[0], now))
-    found = report.build(period, changes, pairing.pair(changes, emails))
+    until_now = (period[0], now)  # so that the notice of a change after the period isn't paired with one before
+    changes = auth0_log.read_changes(auth0, until_now)
+    emails = sendgrid_log.read_emails(sendgrid, until_now)
+    audited = [change for change in changes if change.at < period[1]]
+    found = report.build(period, audited, pairing.pair(changes, emails))
     if found.missing:
         times = [row.change.at for row in found.missing]
         span = (min(times) - pairing.MAX_CLOCK_SKEW, max(times) + pairing.MAX_EXECUTION)

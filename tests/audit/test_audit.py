@@ -82,6 +82,15 @@ def test_a_user_without_an_address_needs_no_notice(logs: Logs, run_audit: RunAud
     assert (found.status, found.statuses) == (0, ["no_email"])
 
 
+def test_the_notice_of_a_change_after_the_period_does_not_hide_a_loss(logs: Logs, run_audit: RunAudit) -> None:
+    lost = logs.change(NOW - timedelta(minutes=20))
+    logs.change(NOW - timedelta(minutes=10))
+    logs.email(NOW - timedelta(minutes=10) + SECOND)
+    found = run_audit()
+    assert (found.status, found.statuses) == (1, ["missing"])
+    assert found.json["rows"][0]["log_id"] == lost["log_id"]
+
+
 def test_a_missing_notice_states_what_auth0_reports(logs: Logs, run_audit: RunAudit) -> None:
     logs.change(START, "ann@example.com")
     error = {"name": "Error", "message": "The notice for ann@example.com may not have been sent: HTTP 500"}
