@@ -107,17 +107,29 @@ def _search(log: LogClient, kind: str, period: Period, what: str) -> list[Json]:
     while unread:
         part = unread.pop()
         records: list[Json] = []
+        page: list[Json] = []
+        ids: set[str] = set()
+        is_stable = True  # or else the order changed between two pages, and a record may be on neither
         for page in _pages(log, kind, part):
+            new_ids = {_log_id(log, record) for record in page}
+            is_stable = is_stable and ids.isdisjoint(new_ids)
+            ids |= new_ids
             records += page
-            log.report_count(len(found) + len(records), what)
+            if page:
+                log.report_count(len(found) + len(records), what)
         found |= {_log_id(log, record): record for record in records if record.get("type") == kind}
-        if len(records) >= SEARCH_LIMIT:
+        if not is_stable:
+            unread += _split(log, part)
+        elif page:  # not even the last page that a search can return was empty
             unread += _rest(log, part, [_at(log, record) for record in records])
     return list(found.values())
 
 
 def _pages(log: LogClient, kind: str, period: Period) -> Iterator[list[Json]]:
-    """Yield the pages of one search, newest first: a record that expires meanwhile is the last one."""
+    """Yield the pages of one search up to an empty one, newest first: a record that expires meanwhile is the last one.
+
+    A page that isn't full may have a successor.
+    """
     start, end = (time.strftime("%Y-%m-%dT%H:%M:%S") for time in period)
     query = f"type:{kind} AND date:[{start} TO {end}}}"
     for number in range(SEARCH_LIMIT // PAGE_SIZE):
@@ -126,8 +138,16 @@ def _pages(log: LogClient, kind: str, period: Period) -> Iterator[list[Json]]:
         if not isinstance(page, list) or not all(isinstance(record, dict) for record in page):
             raise log.failure("responded 200, but not with a list of log records", FIXES[404])
         yield page
-        if len(page) < PAGE_SIZE:
+        if not page:
             return
+
+
+def _split(log: LogClient, period: Period) -> list[Period]:
+    """Return the halves of a period whose records moved from one page to another while they were read."""
+    parts = halves(period)
+    if parts == [period]:
+        raise log.failure(f"changed while {format_time(period[0])} was read", "run the audit again")
+    return parts
 
 
 def _rest(log: LogClient, period: Period, times: list[datetime]) -> list[Period]:

@@ -58,13 +58,13 @@ def open_log(
 
 def read_emails(log: LogClient, period: Period) -> list[Email]:
     """Return every email with the category in the period, in any order. Raise Unreadable unless that's certain."""
-    found: list[Email] = []
+    found: dict[str, Email] = {}  # by ID: an email that is listed twice must not stand for two notices
     unread = [whole_seconds(period)]
     while unread:
         part = unread.pop()
         emails = _read(log, part)
         if len(emails) < LIMIT:
-            found += emails
+            found |= {email.message_id: email for email in emails}
             log.report_count(len(found), "emails")
             continue
         parts = halves(part)
@@ -73,7 +73,7 @@ def read_emails(log: LogClient, period: Period) -> list[Email]:
                 f"has {LIMIT:,} emails or more in one second, {format_time(part[0])}", "audit another period"
             )
         unread += parts
-    return found
+    return list(found.values())
 
 
 def _read(log: LogClient, period: Period) -> list[Email]:

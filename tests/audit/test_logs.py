@@ -1,5 +1,6 @@
 """Reading both logs: completely, or not at all."""
 
+import itertools
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from audit import auth0_log, sendgrid_log
-from audit.log_client import Unreadable, halves, whole_seconds
+from audit.log_client import SECOND, LogClient, Unreadable, halves, whole_seconds
 from emulator.auth0.tenant_log_api import FAULTS as AUTH0_FAULTS
 from emulator.auth0.tenant_log_api import SEARCH_LIMIT
 from emulator.core.faults import Fault
@@ -42,11 +43,11 @@ def test_every_change_of_the_period_is_read_past_the_search_limit(logs: Logs) ->
     assert {change.log_id for change in read_changes(logs)} == expected
 
 
-def test_only_as_many_pages_are_read_as_needed(logs: Logs) -> None:
+def test_a_search_ends_with_an_empty_page(logs: Logs) -> None:
     for number in range(SEARCH_LIMIT + 50):
         logs.change(START + timedelta(seconds=number))
     assert len(read_changes(logs)) == SEARCH_LIMIT + 50
-    assert len(logs.auth0.journal.entries(kind="tenant_log.exchange")) == 11
+    assert len(logs.auth0.journal.entries(kind="tenant_log.exchange")) == 12
 
 
 def test_more_changes_in_one_second_than_a_search_returns_are_an_error(logs: Logs) -> None:
@@ -75,6 +76,47 @@ def test_as_many_emails_in_one_second_as_a_response_holds_are_an_error(logs: Log
     for _ in range(1000):
         logs.email(START)
     assert "in one second" in str(problem(read_emails, logs))
+
+
+@pytest.mark.parametrize("size", [1, 99])
+def test_a_page_that_is_not_full_is_not_taken_for_the_last_one(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    number_of_changes = 12 * size + 13
+    expected = {logs.change(START + number * SECOND)["log_id"] for number in range(number_of_changes)}
+    read = LogClient.read
+
+    def read_less(client: LogClient, method: str, path: str, **parts: Any) -> Any:
+        return read(client, method, path, params={**parts["params"], "per_page": size})
+
+    monkeypatch.setattr(LogClient, "read", read_less)
+    assert {change.log_id for change in read_changes(logs)} == expected
+
+
+@pytest.mark.parametrize("is_one_second", [False, True])
+def test_records_of_equal_times_whose_order_changes_between_pages_are_read_or_an_error(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch, is_one_second: bool
+) -> None:
+    times = [START] * 80 + [START if is_one_second else START + timedelta(seconds=10)] * 60
+    expected = {logs.change(time)["log_id"] for time in times}
+    search, requests = logs.auth0._search, itertools.count()
+
+    def search_without_order(query: str, sort: str) -> list[dict[str, Any]]:
+        step = -1 if next(requests) % 2 else 1
+        return sorted(list(search(query, sort))[::step], key=lambda record: str(record["date"]), reverse=True)
+
+    monkeypatch.setattr(logs.auth0, "_search", search_without_order)
+    if is_one_second:
+        assert "changed while 2026-11-22T12:00:00Z was read" in str(problem(read_changes, logs))
+    else:
+        assert {change.log_id for change in read_changes(logs)} == expected
+
+
+def test_an_email_that_is_listed_twice_counts_once(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.email(START)
+    search = logs.sendgrid.log.search
+    monkeypatch.setattr(logs.sendgrid.log, "search", lambda body: {"messages": 2 * search(body)["messages"]})
+    assert len(read_emails(logs)) == 1
 
 
 # ---- records ----
