@@ -99,7 +99,9 @@ def reason(failure: Failure | None) -> str:
 def _row(change: Change, email: Email | None) -> Row:
     if email:
         return Row(change, email.status, email.reason, format_time(email.at))
-    return Row(change, "missing") if change.address else Row(change, "no_email", "the user has no email address")
+    if change.address:
+        return Row(change, "missing")
+    return Row(change, "no_email", "Auth0's record names no email address")
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
