@@ -1,4 +1,4 @@
-"""`python -m audit`: prove that every password change was notified and delivered, or list what wasn't.
+"""`python -m audit`: prove that every password change led to a delivered notice, or list those that didn't.
 
 It reads Auth0's tenant log (AUTH0_DOMAIN, AUTH0_TOKEN or AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET) and SendGrid's email
 log (SENDGRID_LOGS_KEY, SENDGRID_URL), both completely. docs/audit.md explains the variables and each status.

@@ -54,7 +54,7 @@ class Traffic:
             return self.changed.wait_for(lambda: condition() or self.is_over, seconds)
 
     def wait_for_start(self, count: int) -> None:
-        """Wait until `count` callouts have started, or all."""
+        """Wait until `count` callouts have started, or all of them."""
         with self.changed:
             self.changed.wait_for(lambda: self.started >= count or self.is_over)
 

@@ -1,4 +1,4 @@
-"""The metrics and alerts of the files in alerts/: created, or updated where they differ."""
+"""Create the metrics and alerts of the files in alerts/, or update those that differ."""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""The doctor, run with the settings that a deployment gives the service that sends email."""
+"""Run the doctor with the settings that a deployment gives the service that sends email."""
 
 import os
 import subprocess

@@ -10,7 +10,7 @@ CONSOLE = "https://console.cloud.google.com/billing/linkedaccount?project="
 
 
 def default_project() -> str:
-    """Return gcloud's own project; empty if there is none."""
+    """Return the project that gcloud is configured to use; empty if there is none."""
     return read_local("config", "get", "project", parse=_property)
 
 
@@ -38,7 +38,7 @@ def access_token() -> str:
 
 
 def check(gcloud: Gcloud, account: str) -> None:
-    """Raise DeployError if the project can't be seen, is being deleted, or has no billing."""
+    """Raise DeployError if the project isn't visible, is being deleted, or has no billing."""
     state = _lifecycle(gcloud, account)
     if state != "ACTIVE":
         raise DeployError(f"the project {gcloud.project} isn't active: its state is {state}")

@@ -67,7 +67,7 @@ class FaultToggles:
         return {group: toggles for group, toggles in groups.items() if toggles}
 
     def turn_on(self, part: str, name: str, count: int | None = 1) -> None:
-        """Inject a fault into the next `count` requests (None: until cleared), instead of its previous count.
+        """Inject a fault into the next `count` requests (None: until cleared), replacing its previous count.
 
         Faults with a count apply before the one for every request. Raise ValueError for invalid arguments.
         """

@@ -1,4 +1,4 @@
-"""The pytest fixture to test your own actions with the real function and the real action.js; see docs/add-an-action.md.
+"""The pytest fixture to test your own Actions with the real function and the real action.js; see docs/add-an-action.md.
 
 In conftest.py, add `from emulator.testing import emulator`. A test with the parameter `emulator` then gets a running
 emulator with an empty inbox and without faults. All tests with the same options share one emulator.

@@ -11,8 +11,8 @@ from emulator.core.source import PARTS
 def take_snapshot(source: Path) -> Path:
     """Return a new folder with copies of main.py (`source`) and the product, and links to what else is next to main.py.
 
-    What main.py's folder lacks of the product is this project's. Raise OSError if a file can't be copied, for example
-    because an editor is replacing it.
+    Product files that main.py's folder lacks come from this project. Raise OSError if a file can't be copied, for
+    example because an editor is replacing it.
     """
     folder = Path(tempfile.mkdtemp(prefix="revision-")).resolve()
     try:

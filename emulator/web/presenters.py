@@ -33,7 +33,7 @@ STATE_ICONS = {"ok": "check", "warn": "alert", "fail": "cross", "info": "dash"}
 
 @dataclass(frozen=True)
 class Listed:
-    """What a list shows: `items`, newest first, how many `more` match, and the search that the links keep."""
+    """What a list shows: `items`, newest first, how many `more` match, and the search that links preserve."""
 
     items: list[Any]
     more: int
@@ -68,7 +68,7 @@ def headline(summary: Summary) -> str:
 
 
 def reason(summary: Summary) -> str:
-    """Return why no notice was sent, as far as the title says so."""
+    """Return why no notice was sent, if the title says so."""
     return headline(summary).partition(": ")[2] if summary.outcome in ("failed", "not_sent") else ""
 
 

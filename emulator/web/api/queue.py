@@ -1,4 +1,4 @@
-"""The Cloud Tasks queue, if the function delivers through one: its tasks, pausing, and running them."""
+"""The Cloud Tasks queue, if the function delivers through one: list, run, and duplicate its tasks, and pause it."""
 
 from typing import Any
 

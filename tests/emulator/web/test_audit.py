@@ -88,7 +88,7 @@ def test_a_log_that_cannot_be_read_is_shown_instead_of_a_result(web_harness: Web
 def test_without_changes_the_page_says_so(web_harness: WebHarness) -> None:
     web_harness.emulator.reset()
     with urllib.request.urlopen(f"{web_harness.url}/audit", timeout=60) as response:
-        assert "No password was changed yet." in response.read().decode()
+        assert "No password has been changed yet." in response.read().decode()
 
 
 def test_the_api_returns_the_audits_json_and_sends(web_harness: WebHarness) -> None:
