@@ -198,7 +198,7 @@ def test_a_taken_port_is_reported_with_how_to_choose_another() -> None:
 
 
 def test_make_run_passes_the_port_on() -> None:
-    result = run("make", "--dry-run", "run", "PORT=8911", f"VENV={sys.prefix}")
+    result = run("make", "--no-print-directory", "--dry-run", "run", "PORT=8911", f"VENV={sys.prefix}")
     assert result.stdout.splitlines()[-1].endswith("-m emulator --port 8911"), result
 
 
