@@ -58,7 +58,7 @@ def test_the_json_has_the_period_the_counts_and_every_change(logs: Logs, run_aud
         ("dropped", "dropped", 1),
     ],
 )
-def test_what_is_on_its_way_is_no_failure(
+def test_the_exit_status_is_1_unless_each_notice_is_delivered_or_on_its_way(
     logs: Logs, run_audit: RunAudit, outcome: str, status: str, exit_status: int
 ) -> None:
     logs.change(NOW - 40 * SECOND)

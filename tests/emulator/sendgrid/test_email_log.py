@@ -93,8 +93,10 @@ def test_an_address_that_bounced_is_dropped_from_then_on_unless_bypassed(sendgri
     assert statuses(sendgrid) == ["bounced", "dropped", "delivered"]
     assert search(sendgrid, "reason = 'Bounced Address'").json()["messages"][0]["status"] == "dropped"
     sendgrid.log.clear()
+    send(sendgrid, "Other@example.com", outcome="bounced")
+    send(sendgrid, "other@example.com")
     send(sendgrid)
-    assert statuses(sendgrid) == ["delivered"]
+    assert statuses(sendgrid) == ["bounced", "dropped", "delivered"]
 
 
 def test_an_address_that_blocked_once_gets_the_next_email(sendgrid: FakeSendGrid) -> None:
