@@ -50,7 +50,7 @@ class Sender:
             response = within(TIMEOUT_SECONDS, post)
         except (TimeoutError, requests.RequestException) as error:
             raise NotSent(f"no response from {self.url}: {type(error).__name__}", is_general=True) from error
-        body = _parse(response)
+        body = json_object(response)
         if response.status_code in (200, 202) and body.get("id") == callout.id:
             return redact(str(body.get("status")))
         raise _not_sent(self.url, response.status_code, body.get("error"))
@@ -83,7 +83,7 @@ def build_callout(change: Change) -> OutgoingCallout:
     return OutgoingCallout(body, f"audit_{hashlib.sha256(change.log_id.encode()).hexdigest()}")
 
 
-def _parse(response: requests.Response) -> dict[str, Any]:
+def json_object(response: requests.Response) -> dict[str, Any]:
     """Return the response's JSON object, or an empty one if it has none."""
     try:
         value = response.json()

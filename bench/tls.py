@@ -26,17 +26,6 @@ CA_KEY_USAGE = x509.KeyUsage(  # Python 3.13 requires it of a CA
     encipher_only=False,
     decipher_only=False,
 )
-CA_KEY_USAGE = x509.KeyUsage(  # required of a CA since Python 3.13
-    key_cert_sign=True,
-    crl_sign=False,
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    encipher_only=False,
-    decipher_only=False,
-)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 
+from audit.callouts import json_object
 from auth0.callout import OutgoingCallout
 from doctor import clock
 from doctor.context import TIMEOUT_SECONDS, CheckContext
@@ -51,7 +52,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
         what = f"no response from {context.url}: {type(error).__name__}"
         yield Finding("error", "callout", what, NO_NOTICES, fix)
         return
-    body = _parse_json(response)
+    body = json_object(response)
     if response.status_code == 200 and body.get("id") == callout.id:
         yield Finding("ok", "callout", f"{context.url} responded {body.get('status')}; no email was sent")
     elif response.status_code == 202 and body.get("id") == callout.id:
@@ -62,15 +63,6 @@ def check(context: CheckContext) -> Iterator[Finding]:
 
 def _post(context: CheckContext, body: bytes, headers: dict[str, str]) -> requests.Response:
     return requests.post(context.url, body, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False)
-
-
-def _parse_json(response: requests.Response) -> dict[str, Any]:
-    """Return the response's JSON object, or an empty one if it has none."""
-    try:
-        value = response.json()
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _check_unsigned(context: CheckContext) -> Iterator[Finding]:
@@ -123,7 +115,7 @@ def _wait_for_task(context: CheckContext, task_url: str, action: str) -> Finding
         if response.status_code != 200:
             what = f"queued, but Cloud Tasks responded {response.status_code} when asked for the task"
             return Finding("skipped", "callout", what)
-        status = _parse_json(response).get("lastAttempt", {}).get("responseStatus")
+        status = json_object(response).get("lastAttempt", {}).get("responseStatus")
         if status:
             _delete_task(context, task_url)
             what = f"queued, but deliver failed to run {action}: {status.get('message')}"
