@@ -12,7 +12,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 T = TypeVar("T")
 
-# The entry points in main.py, one of which FUNCTION_TARGET names.
+# The entry points in main.py; FUNCTION_TARGET names one of them.
 PUBLIC_TARGET, PRIVATE_TARGET = "on_execute_post_change_password", "deliver"
 CLOUD_TASKS_URL = "https://cloudtasks.googleapis.com"
 
@@ -87,7 +87,7 @@ def load(environment: Mapping[str, str] | None = None, *, languages: Collection[
 
 
 class _Reader:
-    """Reads one variable after the other and collects the errors. An empty value counts as absent."""
+    """Reads variables one by one, and collects the errors. An empty value counts as absent."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
@@ -129,7 +129,7 @@ def _read(reader: _Reader, languages: Collection[str] | None) -> Settings:
     return Settings(
         sender_email=need("SENDER_EMAIL", _address, "set it to your verified sender, such as security@example.com"),
         sender_name=reader.get("SENDER_NAME", "", _label, "set it to one line of at most 100 characters"),
-        support_contact=need("SUPPORT_CONTACT", _contact, "set it to an email address or an https URL of your support"),
+        support_contact=need("SUPPORT_CONTACT", _contact, "set it to the email address or https URL of your support"),
         product_name=reader.get("PRODUCT_NAME", "", _label, "set it to one line of at most 100 characters"),
         default_language=reader.get(
             "DEFAULT_LANGUAGE", "en", _language(languages), "use the tag of a file in notice/translations, such as en"
@@ -142,7 +142,9 @@ def _read(reader: _Reader, languages: Collection[str] | None) -> Settings:
         secrets=_secrets(reader, need) if sends_email else {},
         signing_key_secret=reader.require("CALLOUT_SIGNING_KEY_SECRET", _secret, SECRET_FIX),
         sendgrid_url=sendgrid_url,
-        secret_max_age_seconds=reader.get("SECRET_MAX_AGE_SECONDS", 300, _integer(0, 86_400), "use 0 to 86400"),
+        secret_max_age_seconds=reader.get(
+            "SECRET_MAX_AGE_SECONDS", 300, _integer(0, 86_400), "use a number from 0 to 86400"
+        ),
         delivery=delivery,
         tasks_queue=need_queue("TASKS_QUEUE", _queue, "use the form projects/P/locations/L/queues/Q"),
         deliver_url=need_queue("DELIVER_URL", _origin, "set it to the private service's https URL"),
@@ -164,12 +166,12 @@ SECRET_FIX = "use the form projects/P/secrets/S, or the path where the secret is
 
 def _secrets(reader: _Reader, need: Callable[[str, Callable[[str], str], str], str]) -> dict[str, str]:
     """Return the Action secrets that NAME_SECRET variables declare. A value that has no known form is ignored."""
-    found = {"SENDGRID_API_KEY": need("SENDGRID_API_KEY_SECRET", _secret, SECRET_FIX)}
+    sources = {"SENDGRID_API_KEY": need("SENDGRID_API_KEY_SECRET", _secret, SECRET_FIX)}
     for variable, value in reader.environment.items():
         name = variable.removesuffix("_SECRET")
         if name not in (variable, "", "CALLOUT_SIGNING_KEY", "SENDGRID_API_KEY") and _is_secret(value.strip()):
-            found[name] = value.strip()
-    return found
+            sources[name] = value.strip()
+    return sources
 
 
 def _is_secret(value: str) -> bool:
@@ -246,10 +248,10 @@ def _networks(text: str) -> tuple[IpNetwork, ...]:
 
 def _origin(text: str) -> str:
     """Return an https URL of only scheme, host, and port; plain http is allowed for loopback."""
-    found = ORIGIN.fullmatch(text)
-    if not found or not 0 < int(found["port"] or 443) < 65_536:
+    match = ORIGIN.fullmatch(text)
+    if not match or not 0 < int(match["port"] or 443) < 65_536:
         raise ValueError("isn't a URL of the form https://HOST")
-    if found["scheme"] == "https" or _is_loopback(found["host"].strip("[]")):
+    if match["scheme"] == "https" or _is_loopback(match["host"].strip("[]")):
         return text.rstrip("/")
     raise ValueError("isn't https (plain http is only for loopback)")
 
@@ -280,7 +282,7 @@ def _ca_bundle(text: str) -> str:
 
 
 def _proxy(reader: _Reader, url: str) -> str:
-    """Return the proxy for `url` that HTTPS_PROXY and NO_PROXY specify; loopback is never proxied.
+    """Return the proxy that HTTPS_PROXY and NO_PROXY specify for `url`, or an empty string; loopback is never proxied.
 
     Lowercase names take precedence.
     """

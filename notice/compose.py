@@ -74,7 +74,7 @@ def _section(language: Language, event: Event, settings: Settings, address: str,
         "facts": list(_format_facts(language, facts)),
         "style": language.cldr["style"],
         "before_contact": before_contact,
-        # Isolated, a "/" at the end stays on its side; the space keeps clients from linking the isolate.
+        # The isolate keeps a trailing "/" in place; the space keeps clients from making the isolate part of the link.
         "contact": _isolate(language, f"{settings.support_contact} ").strip(),
         "after_contact": after_contact,
         "code": _isolate(language, event.callout.reference),

@@ -14,7 +14,7 @@ from notice.user_agent import Device, parse_device
 from runtime.event import Event
 from settings import Settings
 
-MAX_NAME_LENGTH, MAX_ADDRESS_LENGTH = 100, 320  # characters of an untrusted name, and of an email address
+MAX_NAME_LENGTH, MAX_ADDRESS_LENGTH = 100, 320  # of an untrusted name, and of an email address, in characters
 NO_LINK = r"[^\s@/\\?:,;\"<>()\[\]\u200c\u200d]+"  # without characters at which a client could start or end a link
 PLAIN_ADDRESS = re.compile(f"{NO_LINK}@{NO_LINK}")
 ZONE = re.compile(r"[A-Za-z0-9_+-]{1,14}(/[A-Za-z0-9_+-]{1,14}){0,2}")  # as the tz database names them
@@ -83,7 +83,7 @@ def clean_text(text: str | None, max_length: int = MAX_NAME_LENGTH) -> str | Non
 
 def _parse_address(text: str | None) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address((text or "").partition("%")[0])  # what follows is a zone ID: any text
+        address = ip_address((text or "").partition("%")[0])  # a zone ID, which can be any text, follows
     except ValueError:
         return None
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

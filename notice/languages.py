@@ -62,7 +62,8 @@ def negotiate(accept_language: str | None, default: str) -> tuple[Language, ...]
 @lru_cache(maxsize=1024)
 def _negotiate(accept_language: str, default: str) -> tuple[Language, ...]:
     fallback = _find(default) or load_language("en")
-    requested = next((found for found in map(_find, _parse_accept_language(accept_language)) if found), fallback)
+    available_languages = map(_find, _parse_accept_language(accept_language))
+    requested = next((language for language in available_languages if language), fallback)
     return (requested,) if requested.tag == fallback.tag else (requested, fallback)
 
 

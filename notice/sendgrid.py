@@ -25,10 +25,9 @@ KEY_PATTERN = re.compile(r"SG\.[\w-]{22}\.[\w-]{43}", re.ASCII)
 MESSAGE_ID_PATTERN = re.compile(r"[\w.-]{1,100}", re.ASCII)
 ADDRESS_PATTERN = re.compile(r"(?<!\S)\S*@\S*")
 RECIPIENT_FIELD = re.compile(r"personalizations(\.\d+)?\.to\b")
-CATEGORY = "password-notice"  # of every email, so that the audit finds it in SendGrid's log
+CATEGORY = "password-notice"  # of every email, so that the audit can find it in SendGrid's log
 MAX_ATTEMPTS = 8
-# Attempts per callout that SendGrid may have accepted, and so the most emails that one callout can cause; plus one for
-# each of these attempts that was repeated because a pooled connection closed without a response.
+# How many attempts per callout SendGrid may have accepted without responding, and so the most emails that it can cause.
 MAX_AMBIGUOUS_ATTEMPTS = 4
 INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.4, 1.5  # doubles with each attempt, reduced by up to half at random
 MIN_ATTEMPT_SECONDS = 0.3  # don't retry with less time than this left
@@ -72,7 +71,7 @@ class SendGrid:
             try:
                 fresh = key.refresh()
             except Unavailable as error:
-                error.message = f"{rejected.message} Reading the key again: {error.message}"
+                error.message = f"{rejected.message} The key couldn't be read again: {error.message}"
                 raise
             if fresh == key:
                 raise
@@ -132,7 +131,7 @@ class SendGrid:
         return Rejected(message, recipient_rejected=recipient_rejected)
 
     def _retry_after(self, response: HttpResponse) -> int:
-        """Return the seconds that SendGrid asks to wait, or 0 if it doesn't ask."""
+        """Return how many seconds SendGrid requests to wait, or 0 if it doesn't."""
         retry_after, reset = response.headers.get("Retry-After", ""), response.headers.get("X-RateLimit-Reset", "")
         retry_at = _parse_http_date(retry_after)
         seconds = 0.0
@@ -145,7 +144,7 @@ class SendGrid:
         return math.ceil(min(max(seconds, 0), MAX_RETRY_AFTER_SECONDS))
 
     def _wait_for_retry(self, attempt: int, retry_after: int, deadline: float) -> bool:
-        """Wait until the next attempt. Return False at once if there must be none."""
+        """Wait until the next attempt. Return False immediately if no attempt is left, or no time for one."""
         backoff = min(INITIAL_BACKOFF_SECONDS * 2 ** (attempt - 1), MAX_BACKOFF_SECONDS) * (
             1 - self._clock.random() / 2
         )

@@ -1,6 +1,6 @@
 """Parse the User-Agent header into names from fixed lists. The email never shows text from the header itself.
 
-Programs that identify themselves don't count as browsers: such a change came from a script or an administrator's tool,
+Programs that identify themselves don't count as browsers: their changes come from a script or an administrator's tool,
 whose place and address say nothing about the user.
 """
 
@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-MAX_LENGTH = 1000  # characters of the header that are examined
+MAX_LENGTH = 1000  # how many characters of the header are examined
 
 # Every browser's user agent starts with one of these; those of curl, Postman, SDKs, and most other programs don't.
 BROWSER_PREFIXES = ("Mozilla/", "Opera/")

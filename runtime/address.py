@@ -1,4 +1,4 @@
-"""The form in which an email address is sent."""
+"""The form in which email addresses are sent to SendGrid."""
 
 import idna
 

@@ -57,11 +57,11 @@ class Cache:
     def delete(self, key: str) -> CacheWrite:
         with self._lock:
             self._drop_expired()
-            found = self._records.pop(key, None)
-            return CacheWrite("success") if found else CacheWrite("error", "CacheKeyDoesNotExist")
+            record = self._records.pop(key, None)
+            return CacheWrite("success") if record else CacheWrite("error", "CacheKeyDoesNotExist")
 
     def _error_code(self, key: str, record: CacheRecord, now: float) -> str | None:
-        others = {other: kept for other, kept in self._records.items() if other != key}
+        others = {name: other for name, other in self._records.items() if name != key}
         errors = {
             "CacheKeySizeExceeded": _size(key) > MAX_KEY_BYTES,
             "CacheValueSizeExceeded": _size(record.value) > MAX_VALUE_BYTES,
@@ -70,7 +70,7 @@ class Cache:
             "MaxSideEffectsExceeded": len(others) >= MAX_ENTRIES,
             "CacheSizeExceeded": _total_size(others) + _total_size({key: record}) > MAX_CACHE_BYTES,
         }
-        return next((code for code, applies in errors.items() if applies), None)
+        return next((code for code, is_error in errors.items() if is_error), None)
 
     def _drop_expired(self) -> None:
         now = self._clock.now() * 1000

@@ -31,7 +31,7 @@ class Callout(NamedTuple):
 
     @property
     def reference(self) -> str:
-        """The short code in the email and the log by which support finds the event, such as `1A2B-3C4D-5E6F`."""
+        """Return the short code in the email and the log by which support finds the event, such as `1A2B-3C4D-5E6F`."""
         code = self.key[:12].upper()
         return f"{code[:4]}-{code[4:8]}-{code[8:]}"
 

@@ -86,8 +86,8 @@ class CloudTasksClient:
         if response.status in (200, 409):
             return response.status == 200
         cause = f"{response.status} {_error_status(response)}"
-        kind = _InvalidTask if response.status == 400 else Unavailable
-        raise _unavailable(cause, kind, maybe_accepted=response.status >= 500)
+        error_class = _InvalidTask if response.status == 400 else Unavailable
+        raise _unavailable(cause, error_class, maybe_accepted=response.status >= 500)
 
     def _authorization(self, deadline: float) -> dict[str, str]:
         """Fetch tokens through the secret cache: one fetch at a time, and callers never wait past their deadline."""
@@ -126,9 +126,11 @@ class _InvalidTask(Unavailable):
     """Cloud Tasks responded with 400: retrying can't help."""
 
 
-def _unavailable(cause: str, kind: type[Unavailable] = Unavailable, *, maybe_accepted: bool = False) -> Unavailable:
+def _unavailable(
+    cause: str, error_class: type[Unavailable] = Unavailable, *, maybe_accepted: bool = False
+) -> Unavailable:
     cause = f"Cloud Tasks: {cause}"
-    return kind("queue_unavailable", "the notice couldn't be queued", cause=cause, maybe_accepted=maybe_accepted)
+    return error_class("queue_unavailable", "the notice couldn't be queued", cause=cause, maybe_accepted=maybe_accepted)
 
 
 def _error_status(response: HttpResponse) -> str:

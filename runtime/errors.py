@@ -1,4 +1,4 @@
-"""The errors of a callout, one class per way that the caller should react.
+"""The errors of a callout, one class for each reaction that the caller should have.
 
 NoticeError              code and status go into the response; the message is safe to show to the caller
 ├── InvalidCallout       4xx: invalid request; no Action ran

@@ -37,8 +37,8 @@ class _FieldType(NamedTuple):
 
 
 def _field_type(hint: Any) -> _FieldType:
-    kind, is_optional = (get_args(hint)[0], True) if isinstance(hint, UnionType) else (hint, False)
-    return _FieldType(kind, is_optional, issubclass(kind, JsonObject))
+    declared, is_optional = (get_args(hint)[0], True) if isinstance(hint, UnionType) else (hint, False)
+    return _FieldType(declared, is_optional, issubclass(declared, JsonObject))
 
 
 class JsonObject(Mapping[str, Any]):
@@ -56,8 +56,8 @@ class JsonObject(Mapping[str, Any]):
 
     def __init__(self, value: Mapping[str, Any], path: str, warn: Warn) -> None:
         fields = {name: _freeze(field, warn) for name, field in value.items() if name not in self._known}
-        for name, kind in self._known.items():
-            fields[name] = _read_field(value.get(name), kind, f"{path}.{name}", warn)
+        for name, field_type in self._known.items():
+            fields[name] = _read_field(value.get(name), field_type, f"{path}.{name}", warn)
         object.__setattr__(self, "_values", fields)
 
     def __getattr__(self, name: str) -> Any:
@@ -140,7 +140,7 @@ class Authentication(JsonObject):
 
 
 class Event(JsonObject):
-    """The `event` argument of an Action. `callout`, the request that delivered the event, isn't part of Auth0's."""
+    """The `event` argument of an Action. Auth0's has no `callout`, the request that delivered the event."""
 
     connection: Connection
     request: Request
@@ -182,21 +182,21 @@ def _invalid_event(path: str, expected: str, value: object) -> InvalidCallout:
     )
 
 
-def _read_field(value: object, kind: _FieldType, path: str, warn: Warn) -> Any:
-    if kind.is_object and isinstance(value, dict):
-        return kind.type(value, path, warn)
-    if not kind.is_object and _has_type(value, kind.type):
+def _read_field(value: object, field: _FieldType, path: str, warn: Warn) -> Any:
+    if field.is_object and isinstance(value, dict):
+        return field.type(value, path, warn)
+    if not field.is_object and _has_type(value, field.type):
         return value
     if value is not None:
-        expected = JSON_TYPES[dict if kind.is_object else kind.type]
+        expected = JSON_TYPES[dict if field.is_object else field.type]
         warn(f"{path}: expected {expected}, got {JSON_TYPES.get(type(value), 'nothing')}; treated as absent")
-    return kind.type({}, path, warn) if kind.is_object and not kind.is_optional else None
+    return field.type({}, path, warn) if field.is_object and not field.is_optional else None
 
 
-def _has_type(value: object, kind: type) -> bool:
-    if kind is float:
+def _has_type(value: object, expected: type) -> bool:
+    if expected is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
-    return isinstance(value, kind)
+    return isinstance(value, expected)
 
 
 def _freeze(value: Any, warn: Warn) -> Any:

@@ -38,7 +38,7 @@ DELIVER_TIMEOUT_SECONDS = 45.0  # long enough that a slow acceptance isn't taken
 MAX_TASK_AGE_SECONDS = 31 * 24 * 3600  # how long Cloud Tasks keeps a task, so the maximum age of its signature
 MAX_TIMEOUTS = 5  # per notice, each possibly accepted by SendGrid; then `deliver` abandons the task
 MAX_TIMEOUT_COUNTS = 10_000  # notices
-ACTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,400}")  # because it ends a task's ID in Cloud Tasks
+ACTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,400}")  # what Cloud Tasks accepts as the end of a task's ID
 
 Action = Callable[[Event, Api], Result | None]
 HttpFunction = Callable[[Request], Response]
@@ -58,7 +58,7 @@ Attempt = Callable[[str, _VerifiedRequest], Result]  # runs or enqueues the Acti
 
 
 def start(languages: Collection[str] | None = None) -> Settings:
-    """Return the settings; if they are invalid, log each error and exit with status 1.
+    """Prepare the process, and return the settings; if they are invalid, log each error and exit with status 1.
 
     `languages`: the tags of the languages that the notice has, against which DEFAULT_LANGUAGE is validated.
     """
@@ -84,7 +84,7 @@ class Flow:
         self._queue = CloudTasksClient(settings, clock=clock) if settings.delivery == "queue" else None
         self._idempotency = IdempotencyCache(clock)
         self._api = Api(clock)
-        # SendGrid's timeouts by notice, in this instance: a counter for each of the latest notices.
+        # A counter of SendGrid's timeouts for each of the latest notices that this instance handled.
         self._timeouts = functools.lru_cache(MAX_TIMEOUT_COUNTS)(lambda _key: itertools.count(1))
 
     def action(self, action: Action) -> HttpFunction:
@@ -178,8 +178,9 @@ class Flow:
         return returned if isinstance(returned, Result) else Result("done")
 
     def _run_or_abandon(self, key: str, name: str, request: _VerifiedRequest) -> Result:
-        """Run an Action, and abandon it only when retrying can't help: SendGrid rejected the recipient, or timed out
-        repeatedly.
+        """Run an Action.
+
+        Abandon it only if retrying can't help: SendGrid rejected the recipient, or timed out repeatedly.
         """
         try:
             return self._run(name, request)

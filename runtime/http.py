@@ -1,4 +1,4 @@
-"""HTTP for the function: request checks and response formatting. Apart from flow.py, only this module knows Flask."""
+"""HTTP for the function: request checks and response formatting. Only this module and flow.py use Flask."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from runtime.errors import InvalidCallout, NoticeError, Unavailable
 MAX_BODY_BYTES = 65_536
 TRACE = re.compile(r"(?:00-)?([0-9a-f]{32})[-/]")
 EXECUTION_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-# Removed from the environment: otherwise, functions-framework wraps each piece of printed text in JSON of its own.
+# Removed from the environment: otherwise, functions-framework also wraps each piece of printed text in JSON.
 LOG_EXECUTION_ID = os.environ.pop("LOG_EXECUTION_ID", "") in ("y", "yes", "t", "true", "on", "1")
 
 

@@ -1,7 +1,8 @@
 """Outbound HTTP: POST requests over pooled connections, each abandoned at its deadline.
 
-A timeout of requests bounds one read, not the name lookup, not all addresses of a host, and not a response that arrives
-byte by byte. So each exchange runs in a thread of its own, and the caller waits for it no longer than its deadline.
+The timeouts of requests limit each connection attempt and each read, but not the DNS lookup, the attempts for all
+addresses of a host, or a response that arrives byte by byte. Therefore, each exchange runs in a separate thread, for
+which the caller waits until its deadline at most.
 """
 
 import io
@@ -85,7 +86,7 @@ class HttpClient:
 
 
 def _build_request(url: str, headers: Mapping[str, str], content: io.BytesIO) -> requests.PreparedRequest:
-    """Build the request directly from known-valid parts: requests would parse and quote the URL for each email."""
+    """Build the request directly from known-valid parts; requests would parse and quote the URL for each email."""
     request = requests.PreparedRequest()
     request.method, request.url = "POST", url
     request.body = content  # type: ignore[assignment]  # its type omits files, which requests also sends
@@ -116,7 +117,7 @@ def _root_cause(error: Exception) -> str:
 
 
 class _Adapter(HTTPAdapter):
-    """requests' adapter, with one TLS context for all connections: by default, each loads the CA certificates again."""
+    """The adapter of requests, with one TLS context: by default, each connection loads the CA certificates again."""
 
     def __init__(self, connections: int, ca_bundle: str) -> None:
         self._tls = create_urllib3_context()

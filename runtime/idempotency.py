@@ -39,9 +39,9 @@ class IdempotencyCache:
     def run(self, key: str, deadline: float, work: Callable[[CompletedActions], JsonResponse]) -> JsonResponse:
         """Run `work` and return its response; for a duplicate, return the first response without running it.
 
-        After a success the duplicate's status is `duplicate`; while the first run is in progress, the duplicate waits
-        for its response. `work` gets the Actions that have already succeeded, and adds to them. Raise Unavailable
-        (in_progress) if the run in progress doesn't finish by `deadline` (monotonic seconds).
+        After a success, the duplicate's status is `duplicate`; while the first run is in progress, the duplicate waits
+        for its response. `work` gets the Actions that have already succeeded, and adds those that it completes. Raise
+        Unavailable (in_progress) if the run in progress doesn't finish by `deadline` (monotonic seconds).
         """
         with self._lock:
             entry = self._get_entry(key)

@@ -25,14 +25,14 @@ from runtime.output import STDERR, STDOUT, Output
 
 Severity = Literal["DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 
-MAX_TEXT_CHARS = 8192  # per field, then the middle is cut; Cloud Logging accepts 256 KB per entry
+MAX_TEXT_CHARS = 8192  # per field; the middle of a longer text is omitted; Cloud Logging accepts 256 KB per entry
 MIN_SECRET_CHARS = 8  # redacting shorter ones would make the log unreadable
 MAX_SECRETS = 100
-_secrets: dict[str, tuple[str, ...]] = {}  # each with its encodings
+_secrets: dict[str, tuple[str, ...]] = {}  # a secret's value → its encodings
 
 
 class Context:
-    """What all log lines of one callout have in common, and what to redact in them."""
+    """The fields that all log lines of one callout share, and the texts to redact in them."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.fields = fields
@@ -124,20 +124,20 @@ def redact(text: str) -> str:
 
 
 def _redact_value(value: Any) -> Any:
-    return _cut(redact(value), MAX_TEXT_CHARS // 2, MAX_TEXT_CHARS // 2) if isinstance(value, str) else value
+    return _shorten(redact(value), MAX_TEXT_CHARS // 2, MAX_TEXT_CHARS // 2) if isinstance(value, str) else value
 
 
-def _cut(text: str, head: int, tail: int) -> str:
-    """Return the first `head` and the last `tail` characters, and how many there were in between."""
-    cut = len(text) - head - tail
-    return text if cut <= 0 else f"{text[:head]}[… {cut} characters cut …]{text[len(text) - tail :]}"
+def _shorten(text: str, head: int, tail: int) -> str:
+    """Return the first `head` and the last `tail` characters, and the number of characters omitted between them."""
+    omitted = len(text) - head - tail
+    return text if omitted <= 0 else f"{text[:head]}[… {omitted} characters omitted …]{text[len(text) - tail :]}"
 
 
 def format_error(error: BaseException | None) -> str:
-    """Return an unexpected error with its traceback, for the log only, short enough that its type isn't cut."""
+    """Return an unexpected error with its traceback, for the log only, short enough that its type isn't omitted."""
     error_only = "".join(traceback.format_exception_only(error))
     trace = "".join(traceback.format_exception(error)).removesuffix(error_only)
-    text = _cut(redact(trace), 0, MAX_TEXT_CHARS // 2) + _cut(redact(error_only), MAX_TEXT_CHARS // 4, 0)
+    text = _shorten(redact(trace), 0, MAX_TEXT_CHARS // 2) + _shorten(redact(error_only), MAX_TEXT_CHARS // 4, 0)
     return text.rstrip("\n")
 
 
@@ -159,8 +159,8 @@ def flush_console() -> None:
 
 
 class _Console(io.TextIOBase):
-    """Standard output or error. Inside a callout, it writes log lines; outside (functions-framework, an Action's
-    thread), it writes the text itself, with secrets redacted. `original`: the stream that it replaces.
+    """Replaces `original`, standard output or error. Inside a callout, it writes log lines; outside (in
+    functions-framework, or in a thread that an Action starts), it writes the text itself, with secrets redacted.
     """
 
     def __init__(self, severity: Severity, output: Output, original: Any) -> None:

@@ -1,5 +1,5 @@
-"""Standard output and standard error, for the log: a stream that is full, closed, or not read loses lines, but never
-blocks a callout or raises an error in it.
+"""Standard output and standard error, for the log. If a stream is full, closed, or not read, lines are lost, but a
+callout is never blocked and gets no error.
 """
 
 import json
@@ -10,9 +10,9 @@ from contextlib import suppress
 
 from runtime.clock import CLOCK
 
-# For a stream that works; one that has lost lines must be ready immediately.
+# For a working stream; one that has lost lines must be ready immediately.
 MAX_WAIT_SECONDS = 0.1  # until there is room
-MAX_LOCK_SECONDS = 1.0  # until another thread has written its line; longer only if it is stuck, see write()
+MAX_LOCK_SECONDS = 1.0  # until another thread has written its line; see write() for a thread that is stuck
 
 
 class Output:
@@ -27,10 +27,10 @@ class Output:
         self._in_line = False  # whether the last byte written wasn't a line break
 
     def write(self, text: str) -> None:
-        """Write the text. If the stream doesn't take it, count it as lost, and report the count when it works again."""
+        """Write the text. If the stream doesn't accept it, count its lines as lost, and report them once it works."""
         data = text.encode("utf-8", "backslashreplace")
         is_written = False
-        # Another process that shares the pipe can fill it just before a thread writes, which is then stuck.
+        # Another process that shares the pipe can fill it just before a thread writes, so that the thread gets stuck.
         if self._lock.acquire(timeout=0 if self._lost else MAX_LOCK_SECONDS):
             try:
                 is_written = self._report_lost() and self._write(data)
@@ -54,7 +54,9 @@ class Output:
         deadline = CLOCK.monotonic() + (0 if self._lost else MAX_WAIT_SECONDS)
         with suppress(OSError):  # closed, or the disk is full
             while data and self._ready.poll(max(0, deadline - CLOCK.monotonic()) * 1000):
-                written = os.write(self._descriptor, data[: select.PIPE_BUF])  # that much never blocks a ready pipe
+                written = os.write(
+                    self._descriptor, data[: select.PIPE_BUF]
+                )  # a write of this size never blocks on a ready pipe
                 self._in_line = data[written - 1 : written] != b"\n"
                 data = data[written:]
         return not data

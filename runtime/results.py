@@ -9,7 +9,7 @@ from runtime.http import JsonResponse
 
 # The success with the lowest rank represents the flow; an Action's custom status ranks 2.
 SUCCESS_PRECEDENCE = {"sent": 0, "sandbox": 1, "queued": 1, "skipped": 3}
-# By status; the error with the highest rank represents the flow: retryable before permanent.
+# By HTTP status; the error with the highest rank represents the flow: retryable errors before permanent ones.
 ERROR_PRECEDENCE = {502: 1, 500: 2, 503: 3}
 
 
@@ -58,7 +58,7 @@ def combine(callout: Callout, outcomes: list[Outcome], seconds: float) -> JsonRe
     `seconds` is the flow's total duration.
     """
     stats = {"total_ms": milliseconds(seconds), "network_ms": milliseconds(log.network_seconds())}
-    actions = [{"name": each.name, "status": each.result.status, "duration_ms": each.duration_ms} for each in outcomes]
+    actions = [{"name": name, "status": result.status, "duration_ms": ms} for name, result, ms, _ in outcomes]
     common = {"id": callout.id, "stats": stats, "actions": actions}
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if errors:
@@ -74,7 +74,7 @@ def combine(callout: Callout, outcomes: list[Outcome], seconds: float) -> JsonRe
 
 
 def severity(error: NoticeError) -> log.Severity:
-    """Return WARNING for a caller's error, ERROR for the function's."""
+    """Return WARNING for an error of the caller, ERROR for one of the function."""
     return "WARNING" if error.status < 500 else "ERROR"
 
 

@@ -12,11 +12,11 @@ RETRY_DELAY_SECONDS = 0.1
 
 
 class PermanentError(Exception):
-    """Permanent: the secret is missing or disabled, access is denied, or the value isn't text."""
+    """Reading again can't help: the secret is missing or disabled, access is denied, or the value isn't text."""
 
 
 class TemporaryError(Exception):
-    """Temporary: the secret source is unavailable."""
+    """The secret's source is unavailable at the moment."""
 
 
 def build_reader(settings: Settings, clock: Clock) -> Callable[[str], str]:

@@ -57,7 +57,7 @@ _NO_VALUE = _CachedValue("", -math.inf)
 
 
 class _Read(NamedTuple):
-    """A read, in a thread of its own so that callers can time out even if the source hangs."""
+    """A read, in a separate thread, so that callers can time out even if the source hangs."""
 
     started: float  # monotonic seconds
     text: Future[str]
@@ -80,7 +80,7 @@ class SecretCache:
 
     def get(self, source: str, *, max_age: float | None = None, deadline: float = math.inf) -> str:
         """Return the value at `source`, at most `max_age` seconds old (default: SECRET_MAX_AGE_SECONDS), or an older
-        one during an outage. Waits until `deadline` (monotonic seconds) at most.
+        one during an outage. Wait until `deadline` (monotonic seconds) at most.
 
         Raise Unavailable (secret_unavailable).
         """
@@ -142,8 +142,8 @@ class SecretCache:
     def _run(self, source: str, read: _Read) -> None:
         try:
             text = self._fetch(source).strip()
-            for part in (text, *text.split()):
-                log.redact_secret(part)
+            for value in (text, *text.split()):  # a secret can contain several keys
+                log.redact_secret(value)
             self._store(source, _CachedValue(text, read.started))
         except BaseException as error:  # noqa: BLE001  (raised in every waiting thread)
             if isinstance(error, PermanentError):
@@ -156,7 +156,7 @@ class SecretCache:
 
     def _store(self, source: str, value: _CachedValue) -> None:
         with self._lock:  # a read that took long doesn't replace the result of one that started later
-            self._values[source] = max(value, self._values.get(source, _NO_VALUE), key=lambda each: each.read_at)
+            self._values[source] = max(value, self._values.get(source, _NO_VALUE), key=lambda stored: stored.read_at)
 
     def _serve_stale(self, source: str, cause: str) -> str:
         now = self._clock.monotonic()

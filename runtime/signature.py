@@ -1,4 +1,4 @@
-"""Signature verification: whether a callout was signed with one of the keys that CALLOUT_SIGNING_KEY contains now.
+"""Verify that a callout was signed with one of the keys that CALLOUT_SIGNING_KEY currently contains.
 
 The scheme is Standard Webhooks, https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """

@@ -34,15 +34,15 @@ DATE_TIMES = {
 COMMAS = {"my": "၊", "ur": "،"}  # if not the Latin one
 SPACED = {"cs", "sv", "tr"}  # a space between year and hour is usual in these languages
 
-# CLDR doesn't relate these; it otherwise drops a region, and never a script.
+# Relations that CLDR doesn't have. For all other tags, the region is dropped, but never the script.
 PARENTS = {
     "no": "nb",
     "pt": "pt_BR",
     "zh": "zh_Hans",
-    # The ends of chains; otherwise, `pt` and `pt_BR` would be each other's parents.
+    # End the chain; otherwise, `pt` and `pt_BR` would be each other's parents.
     "nb": "",
     "pt_BR": "",
-    # Scripts that readers of the other one know.
+    # Scripts whose readers also know the other one.
     "bs_Cyrl": "bs",
     "sr_Latn": "sr",
     # Languages whose readers also read another one.
@@ -52,7 +52,7 @@ PARENTS = {
     "yue_Hans": "zh_Hans",
 }
 
-# Nastaliq's lines collide at the usual height; Korean breaks lines only between words.
+# Lines in Nastaliq overlap at the usual line height; Korean breaks lines only between words.
 STYLES = {"ko": "word-break:keep-all;overflow-wrap:break-word;", "ur": "line-height:2;"}
 
 Zones = dict[str, tuple[str, str]]  # a zone → its standard and its daylight name
@@ -154,10 +154,10 @@ def _time_zone(locale: Locale) -> str:
     pattern = locale.time_formats["full"].pattern
     if pattern.startswith("z"):
         return "{zone} {time}"
-    found = re.search(r"(?P<before>,? ?[([]?)z+(?P<after>[)\]]?)$", pattern)
-    if not found:
+    match = re.search(r"(?P<before>,? ?[([]?)z+(?P<after>[)\]]?)$", pattern)
+    if not match:
         raise ValueError(f"{locale}: the time zone is neither at the start nor at the end of {pattern}")
-    return "{time}" + found["before"] + "{zone}" + found["after"]
+    return "{time}" + match["before"] + "{zone}" + match["after"]
 
 
 def _check_pattern(formatted: str, expected: str) -> None:
@@ -167,7 +167,7 @@ def _check_pattern(formatted: str, expected: str) -> None:
 
 def _regional_locales(tags: dict[str, dict[str, str]]) -> dict[str, list[str]]:
     """Return the regional locales that CLDR has for each file's language: `pt-PT` has `pt_AO`."""
-    found: dict[str, list[str]] = {}
+    locales: dict[str, list[str]] = {}
     for identifier in sorted(locale_identifiers()):
         language, region = identifier.split("_")[0], identifier.rpartition("_")[2]
         locale = identifier.replace(f"_{tags['scripts'].get(language)}", "")
@@ -175,8 +175,8 @@ def _regional_locales(tags: dict[str, dict[str, str]]) -> dict[str, list[str]]:
             shorter, _, last = locale.rpartition("_")
             locale = "" if len(last) == 4 else tags["parents"].get(locale, shorter)
         if locale.split("_")[0] == language and re.fullmatch("[A-Z]{2}|[0-9]{3}", region):
-            found.setdefault(locale.replace("_", "-"), []).append(identifier)
-    return found
+            locales.setdefault(locale.replace("_", "-"), []).append(identifier)
+    return locales
 
 
 def _regions(base: dict[str, Any], locales: list[str]) -> dict[str, dict[str, Any]]:
@@ -202,8 +202,8 @@ def _zone(locale: Locale, zone: str) -> tuple[str, str]:
     offset = get_timezone_gmt(new_year, locale=locale)
 
     def name(variant: Any) -> str:
-        found = str(names.get(variant) or get_timezone_name(new_year, locale=locale, zone_variant=variant))
-        return "" if found == offset else found
+        text = str(names.get(variant) or get_timezone_name(new_year, locale=locale, zone_variant=variant))
+        return "" if text == offset else text
 
     return name("standard"), name("daylight")
 

@@ -14,7 +14,7 @@ from emulator.web.app import create_app
 from scripts.preview import ROOT, compose_example
 
 IMAGES = ROOT / "docs" / "images"
-# The browser sends no requests of its own to the network.
+# Keep the browser from sending requests of its own.
 CHROMIUM_ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -37,7 +37,7 @@ EMAILS = (
     EmailScreenshot("ja-light", "ja", "ja", "light", 600),
     EmailScreenshot("ar-light", "ar", "ar", "light", 600),
 )
-# Name: path, theme.
+# The screenshot's name → the page's path, and the theme.
 PAGES: dict[str, tuple[str, Theme]] = {
     "emulator-run-light": ("/runs/5", "light"),
     "emulator-failed-dark": ("/runs/3", "dark"),

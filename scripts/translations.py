@@ -1,4 +1,4 @@
-"""Generate what depends on the translations: Serbian in Latin script, and the table of languages in the documentation.
+"""Generate the files that depend on the translations: Serbian in Latin script, and the table of languages in the docs.
 
 `make translations` writes both. Only `sr.toml` is edited: every Cyrillic letter has one Latin equivalent.
 """
@@ -29,10 +29,10 @@ def main() -> None:
 def transliterate(text: str) -> str:
     """Return Serbian text in Latin script. A digraph is uppercase next to an uppercase letter: ЊЕГОШ, NJEGOŠ."""
 
-    def letter(found: re.Match[str]) -> str:
-        neighbors = text[max(found.start() - 1, 0) : found.start()] + text[found.end() : found.end() + 1]
-        is_uppercase = found[0].isupper() and any(char.isupper() for char in neighbors)
-        return LETTERS[found[0]].upper() if is_uppercase else LETTERS[found[0]]
+    def letter(match: re.Match[str]) -> str:
+        neighbors = text[max(match.start() - 1, 0) : match.start()] + text[match.end() : match.end() + 1]
+        is_uppercase = match[0].isupper() and any(char.isupper() for char in neighbors)
+        return LETTERS[match[0]].upper() if is_uppercase else LETTERS[match[0]]
 
     return re.sub("[Ђ-џ]", letter, text)
 

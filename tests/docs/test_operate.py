@@ -18,7 +18,7 @@ PRODUCT = [*ROOT.glob("runtime/*.py"), *ROOT.glob("notice/*.py")]
 SHELL = "\n".join(re.findall(r"^ *```sh\n(.*?)^ *```", PAGE, re.MULTILINE | re.DOTALL))
 COMMANDS = re.findall(r"^ *(gcloud .*)", SHELL, re.MULTILINE) + re.findall(r"`(gcloud [^`]+)`", PAGE)
 CODE = re.compile(
-    r"""(?:code=|"code": |NoticeError\(|InvalidCallout\(|Unavailable\(|kind\(|__init__\()\s*"([a-z_]+)\""""
+    r"""(?:code=|"code": |NoticeError\(|InvalidCallout\(|Unavailable\(|error_class\(|__init__\()\s*"([a-z_]+)\""""
 )
 
 

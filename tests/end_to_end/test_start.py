@@ -72,7 +72,7 @@ def test_missing_and_invalid_settings_are_reported_together_each_with_its_fix() 
     }
     messages = {line["setting"]: line["message"] for line in lines}
     assert "is missing: set it to an email address" in messages["SUPPORT_CONTACT"]
-    assert "use 0 to 86400" in messages["SECRET_MAX_AGE_SECONDS"]
+    assert "use a number from 0 to 86400" in messages["SECRET_MAX_AGE_SECONDS"]
 
 
 def test_without_settings_every_required_one_is_reported() -> None:

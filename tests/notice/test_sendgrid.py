@@ -311,7 +311,8 @@ def test_sendgrids_message_is_reported_even_if_the_key_cannot_be_read_again(
         send(UnreadableKeys(KEY))
     assert caught.value.code == "secret_unavailable"
     assert caught.value.message == (
-        f"SendGrid rejected the email (401: {NOT_LISTED}). {UNAUTHORIZED} Reading the key again: can't read a secret"
+        f"SendGrid rejected the email (401: {NOT_LISTED}). {UNAUTHORIZED} "
+        "The key couldn't be read again: can't read a secret"
     )
 
 

@@ -66,7 +66,7 @@ class TestEveryLanguage:
         about = ALL[tag]["about"]
         assert set(ALL[tag]) == {"about", "notice"}
         assert set(about) == {"name", "made", "reviewed"}
-        origins = {"en": "written by hand", "sr-Latn": "transliterated from sr.toml"}
+        origins = {"en": "human-written", "sr-Latn": "transliterated from sr.toml"}
         assert about["made"] in (origins.get(tag, "machine-drafted"), "by a native speaker")
         assert about["reviewed"].endswith("by a native speaker") or tag == "en"
         assert about["name"]

@@ -43,7 +43,7 @@ def test_the_middle_of_a_long_text_is_cut_after_it_is_redacted(lines: Lines) -> 
     log.write("INFO", "x" * 4090 + "secret-value" + "y" * 1000 + "z" * 4096)
 
     (line,) = lines()
-    assert line["message"] == "x" * 4090 + "[secre[… 1002 characters cut …]" + "z" * 4096
+    assert line["message"] == "x" * 4090 + "[secre[… 1002 characters omitted …]" + "z" * 4096
 
 
 def test_a_text_of_the_maximum_length_is_not_cut(lines: Lines) -> None:
