@@ -71,7 +71,7 @@ def test_missing_and_invalid_settings_are_reported_together_each_with_its_fix() 
         "SECRET_MAX_AGE_SECONDS": "CRITICAL",
     }
     messages = {line["setting"]: line["message"] for line in lines}
-    assert "is missing: set it to an email address" in messages["SUPPORT_CONTACT"]
+    assert "is missing: set it to the email address" in messages["SUPPORT_CONTACT"]
     assert "use a number from 0 to 86400" in messages["SECRET_MAX_AGE_SECONDS"]
 
 
