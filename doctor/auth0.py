@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from auth0.management_api import REQUIRED, ManagementApi, ManagementApiError, connect, is_configured
 from doctor.context import CheckContext
@@ -59,7 +60,7 @@ def _check_tenant(context: CheckContext) -> Iterator[Finding]:
 
 def _check_action(context: CheckContext, api: ManagementApi) -> Iterator[Finding]:
     name = os.environ.get("AUTH0_ACTION") or "password-notice"
-    listed = api.request("GET", f"actions/actions?triggerId={TRIGGER}&actionName={name}")["actions"]
+    listed = api.request("GET", f"actions/actions?triggerId={TRIGGER}&actionName={quote(name)}")["actions"]
     found = next((each for each in listed if each["name"] == name), None)
     if found is None:
         what, fix = f"the tenant has no Action {name} for {TRIGGER}", "create it: docs/deploy.md"

@@ -287,6 +287,11 @@ def test_an_unknown_tenant_is_not_compared_with_the_allowed_ones(run_doctor: Run
     assert "ALLOWED_TENANTS wasn't compared with the tenant" in skipped
 
 
+def test_the_name_of_the_action_can_have_spaces(run_doctor: RunDoctor, deployment: Deployment) -> None:
+    deployment.patch.setenv("AUTH0_ACTION", "Notice & audit")
+    only_finding(run_doctor("tenant"), "error", "the tenant has no Action Notice & audit for", "docs/deploy.md")
+
+
 # ---- the logs of the audit ----
 
 
