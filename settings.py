@@ -122,10 +122,10 @@ def _read(reader: _Reader, languages: Collection[str] | None) -> Settings:
     sendgrid_url = reader.get(
         "SENDGRID_URL",
         "https://api.sendgrid.com",
-        _origin,
+        parse_origin,
         "use https://api.sendgrid.com, or https://api.eu.sendgrid.com for an EU account",
     )
-    tasks_endpoint = reader.get("CLOUD_TASKS_ENDPOINT", "", _origin, EMULATOR_FIX) if enqueues else ""
+    tasks_endpoint = reader.get("CLOUD_TASKS_ENDPOINT", "", parse_origin, EMULATOR_FIX) if enqueues else ""
     return Settings(
         sender_email=need("SENDER_EMAIL", _address, "set it to your verified sender, such as security@example.com"),
         sender_name=reader.get("SENDER_NAME", "", _label, "set it to one line of at most 100 characters"),
@@ -147,10 +147,10 @@ def _read(reader: _Reader, languages: Collection[str] | None) -> Settings:
         ),
         delivery=delivery,
         tasks_queue=need_queue("TASKS_QUEUE", _queue, "use the form projects/P/locations/L/queues/Q"),
-        deliver_url=need_queue("DELIVER_URL", _origin, "set it to the private service's https URL"),
+        deliver_url=need_queue("DELIVER_URL", parse_origin, "set it to the private service's https URL"),
         deliver_invoker=need_queue("DELIVER_INVOKER", _address, "set it to the service account that may call deliver"),
         cloud_tasks_endpoint=tasks_endpoint,
-        secret_manager_endpoint=reader.get("SECRET_MANAGER_ENDPOINT", "", _origin, EMULATOR_FIX),
+        secret_manager_endpoint=reader.get("SECRET_MANAGER_ENDPOINT", "", parse_origin, EMULATOR_FIX),
         google_cloud_project=reader.get("GOOGLE_CLOUD_PROJECT", "", str, ""),
         threads=reader.get("THREADS", 4 * (os.cpu_count() or 1), _integer(1, 1000), "use the service's concurrency"),
         proxy=_proxy(reader, tasks_endpoint or CLOUD_TASKS_URL if enqueues else sendgrid_url),
@@ -246,17 +246,18 @@ def _networks(text: str) -> tuple[IpNetwork, ...]:
         raise ValueError(f"is malformed ({error})") from error
 
 
-def _origin(text: str) -> str:
-    """Return an https URL of only scheme, host, and port; plain http is allowed for loopback."""
+def parse_origin(text: str) -> str:
+    """Return an https URL of only scheme, host, and port; plain http is allowed for loopback. Raise ValueError."""
     match = ORIGIN.fullmatch(text)
     if not match or not 0 < int(match["port"] or 443) < 65_536:
         raise ValueError("isn't a URL of the form https://HOST")
-    if match["scheme"] == "https" or _is_loopback(match["host"].strip("[]")):
+    if match["scheme"] == "https" or is_loopback(match["host"].strip("[]")):
         return text.rstrip("/")
     raise ValueError("isn't https (plain http is only for loopback)")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host's name or IP address means this machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -288,7 +289,7 @@ def _proxy(reader: _Reader, url: str) -> str:
     """
     host = urlsplit(url).hostname or ""
     no_proxy = reader.get("no_proxy", "", str, "") or reader.get("NO_PROXY", "", str, "")
-    if _is_loopback(host) or proxy_bypass_environment(host, {"no": no_proxy}):
+    if is_loopback(host) or proxy_bypass_environment(host, {"no": no_proxy}):
         return ""
     fix = "set it to http://HOST:PORT"
     return reader.get("https_proxy", "", _proxy_url, fix) or reader.get("HTTPS_PROXY", "", _proxy_url, fix)

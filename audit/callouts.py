@@ -9,9 +9,10 @@ from typing import Any
 import requests
 
 from audit.auth0_log import Change
-from audit.log_client import Unreadable, format_time, redact, within
+from audit.log_client import Unreadable, format_time, redact
 from audit.urls import checked_url
 from auth0.callout import OutgoingCallout
+from auth0.deadline import within
 from runtime.clock import CLOCK, Clock
 from runtime.signature import parse_signing_key
 

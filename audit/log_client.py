@@ -1,18 +1,16 @@
 """One service's log over HTTP: each response is complete, or Unreadable is raised."""
 
 import re
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 
+from auth0.deadline import within
 from runtime.clock import CLOCK, Clock
 
-T = TypeVar("T")
 Period = tuple[datetime, datetime]  # from, until: the end isn't part of it
 
 RESPONSE_TIMEOUT_SECONDS = 60.0  # for one response, however slowly it arrives
@@ -108,20 +106,6 @@ class LogClient:
             raise self.failure(f"responded 429 and asks to wait {seconds:.0f} s", "try again later")
         self.on_progress(f"waiting {seconds:.0f} s for {self.service}'s rate limit")
         self.clock.sleep(seconds)
-
-
-def within(seconds: float, call: Callable[[], T]) -> T:
-    """Return what `call` returns, or raise TimeoutError: a name lookup or a slow response has no other limit."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001  (it is raised in the caller)
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()  # abandoned, it doesn't keep the process from ending
-    return future.result(seconds)
 
 
 def halves(period: Period) -> list[Period]:

@@ -18,7 +18,10 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
-TIMEOUT_SECONDS = 30.0  # of each read; Auth0's test of an Action may take 20
+from auth0.deadline import within
+from settings import parse_origin
+
+TIMEOUT_SECONDS = 30.0  # for one response; Auth0's test of an Action may take 20
 SCOPES = "read:actions, create:actions, and update:actions"
 REQUIRED = "set AUTH0_DOMAIN, and AUTH0_TOKEN or AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET: docs/deploy.md"
 CHECK_DOMAIN = "check AUTH0_DOMAIN, which is the tenant's own domain, such as TENANT.eu.auth0.com"
@@ -38,8 +41,6 @@ CREDENTIALS_FIXES = {
     429: FIXES[429],
 }
 
-_URL = re.compile(r"https?://([\w.-]+|\[::1\])(:[0-9]{1,5})?", re.ASCII)
-_LOOPBACK_URL = re.compile(r"http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?")
 _TENANT_URL = re.compile(r"https://(?P<tenant>[a-z0-9-]+)(\.[a-z0-9-]+)?\.auth0\.com(:[0-9]{1,5})?")
 
 
@@ -66,8 +67,8 @@ class ManagementApi:
 
 def is_configured(environment: Mapping[str, str]) -> bool:
     """Return whether the environment names a tenant and how to get access to it."""
-    has_client = environment.get("AUTH0_CLIENT_ID") and environment.get("AUTH0_CLIENT_SECRET")
-    return bool(environment.get("AUTH0_DOMAIN") and (environment.get("AUTH0_TOKEN") or has_client))
+    given = {name for name, value in environment.items() if value.strip()}
+    return "AUTH0_DOMAIN" in given and ("AUTH0_TOKEN" in given or {"AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"} <= given)
 
 
 def connect(environment: Mapping[str, str]) -> ManagementApi:
@@ -75,16 +76,19 @@ def connect(environment: Mapping[str, str]) -> ManagementApi:
     if not is_configured(environment):
         raise ManagementApiError("the access to the Auth0 tenant isn't configured", REQUIRED)
     url = tenant_url(environment["AUTH0_DOMAIN"])
-    return ManagementApi(url, environment.get("AUTH0_TOKEN", "").strip() or _request_token(url, environment))
+    token = environment.get("AUTH0_TOKEN", "").strip() or _request_token(url, environment)
+    if not re.fullmatch(r"[!-~]+", token):  # urllib quotes an invalid header, and so the token
+        raise ManagementApiError("AUTH0_TOKEN contains a character that isn't allowed there", "copy it again")
+    return ManagementApi(url, token)
 
 
 def tenant_url(domain: str) -> str:
     """Return the URL of a tenant's domain or URL, without a path. Raise ManagementApiError if it is neither."""
-    url = domain.strip().rstrip("/")
-    url = url if "://" in url else f"https://{url}"
-    if not _URL.fullmatch(url) or not (url.startswith("https://") or _LOOPBACK_URL.fullmatch(url)):
-        raise ManagementApiError("AUTH0_DOMAIN isn't a domain or an https URL", CHECK_DOMAIN)
-    return url
+    url = domain.strip()
+    try:
+        return parse_origin(url if "://" in url else f"https://{url}")
+    except ValueError:
+        raise ManagementApiError("AUTH0_DOMAIN isn't a domain or an https URL", CHECK_DOMAIN) from None
 
 
 def tenant_name(domain: str) -> str:
@@ -115,16 +119,21 @@ def _request(method: str, url: str, headers: Mapping[str, str], body: object, fi
     content = None if body is None else json.dumps(body).encode()
     request = Request(url, content, {**headers, "Content-Type": "application/json"}, method=method)  # noqa: S310
     try:
-        opener = build_opener(_NoRedirect, HTTPSHandler(context=_ssl_context()))
-        with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-            return json.loads(response.read())
-    except HTTPError as error:
-        raise _error_response(error, fixes) from error
+        return within(TIMEOUT_SECONDS, lambda: _exchange(request, fixes))
     except (OSError, HTTPException) as error:
         reason = error.reason if isinstance(error, URLError) else error
         raise ManagementApiError(f"no response from {request.host}: {reason}", CHECK_NETWORK) from error
     except ValueError as error:
         raise ManagementApiError(f"{request.host} didn't respond with JSON", CHECK_NETWORK) from error
+
+
+def _exchange(request: Request, fixes: Mapping[int, str]) -> Any:
+    opener = build_opener(_NoRedirect, HTTPSHandler(context=_ssl_context()))
+    try:
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
+            return json.loads(response.read())
+    except HTTPError as error:
+        raise _error_response(error, fixes) from error
 
 
 def _ssl_context() -> ssl.SSLContext:

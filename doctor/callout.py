@@ -11,8 +11,9 @@ import requests
 from audit.callouts import json_object
 from auth0.callout import OutgoingCallout
 from doctor import clock
-from doctor.context import TIMEOUT_SECONDS, CheckContext
+from doctor.context import CheckContext
 from doctor.finding import Finding
+from doctor.http import request
 from doctor.sendgrid import sample_event
 from settings import CLOUD_TASKS_URL
 
@@ -62,7 +63,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
 
 
 def _post(context: CheckContext, body: bytes, headers: dict[str, str]) -> requests.Response:
-    return requests.post(context.url, body, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+    return request("POST", context.url, data=body, headers=headers, allow_redirects=False)
 
 
 def _check_unsigned(context: CheckContext) -> Iterator[Finding]:
@@ -106,7 +107,7 @@ def _check_tasks(context: CheckContext, key: str, actions: list[str]) -> Iterato
 def _wait_for_task(context: CheckContext, task_url: str, action: str) -> Finding:
     for _ in range(MAX_TASK_POLLS):
         try:
-            response = requests.get(task_url, headers=context.google_headers, timeout=TIMEOUT_SECONDS)
+            response = request("GET", task_url, headers=context.google_headers)
         except requests.RequestException as error:
             what = f"queued, but Cloud Tasks can't be reached: {type(error).__name__}"
             return Finding("skipped", "callout", what)
@@ -136,4 +137,4 @@ def _wait_for_task(context: CheckContext, task_url: str, action: str) -> Finding
 def _delete_task(context: CheckContext, task_url: str) -> None:
     """Delete the sample's task; otherwise Cloud Tasks would retry it for a month."""
     with suppress(requests.RequestException):
-        requests.delete(task_url, headers=context.google_headers, timeout=TIMEOUT_SECONDS)
+        request("DELETE", task_url, headers=context.google_headers)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from runtime.clock import CLOCK, Clock
 from settings import Settings
 
-TIMEOUT_SECONDS = 10.0  # for one response
-
 
 @dataclass
 class CheckContext:

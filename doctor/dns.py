@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import requests
 
-from doctor.context import TIMEOUT_SECONDS, CheckContext
+from doctor.context import CheckContext
 from doctor.finding import Finding
+from doctor.http import request
 
 SELECTORS = ("s1", "s2")  # SendGrid's default DKIM selectors
 EMAIL_PROVIDERS = re.compile(
@@ -66,6 +67,6 @@ def _get_dmarc_policy(context: CheckContext, domain: str) -> str:
 
 def _resolve(context: CheckContext, name: str, record_type: str) -> list[str]:
     parameters = {"name": name, "type": record_type}
-    response = requests.get(context.resolver, params=parameters, timeout=TIMEOUT_SECONDS)
+    response = request("GET", context.resolver, params=parameters)
     response.raise_for_status()
     return [str(record["data"]) for record in response.json().get("Answer", [])]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import requests
 
-from doctor.context import TIMEOUT_SECONDS, CheckContext
+from doctor.context import CheckContext
 from doctor.finding import Finding
+from doctor.http import request
 from notice.sendgrid import KEY_PATTERN
 from runtime.signature import parse_signing_key
 
@@ -80,9 +81,7 @@ def _access(context: CheckContext, resource: str, name: str) -> bytes:
     host = f"secretmanager.{resource.split('/')[3]}.rep" if "/locations/" in resource else "secretmanager"
     endpoint = context.settings.secret_manager_endpoint or f"https://{host}.googleapis.com"
     try:
-        response = requests.get(
-            f"{endpoint}/v1/{version}:access", headers=context.google_headers, timeout=TIMEOUT_SECONDS
-        )
+        response = request("GET", f"{endpoint}/v1/{version}:access", headers=context.google_headers)
     except requests.RequestException as error:
         raise _ReadError(f"no response ({type(error).__name__})", CHECK_NETWORK) from error
     if response.status_code != 200:

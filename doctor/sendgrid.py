@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import requests
 
 from doctor import clock
-from doctor.context import TIMEOUT_SECONDS, CheckContext
+from doctor.context import CheckContext
 from doctor.finding import Finding
+from doctor.http import request
 from notice.compose import password_changed
 from notice.sendgrid import OUT_OF_CREDITS, SendGrid, parse_errors
 from runtime import event as events
@@ -65,7 +66,7 @@ def _get_scopes(context: CheckContext, host: str) -> requests.Response | None:
 
 def _get(url: str, key: str) -> requests.Response | None:
     try:
-        return requests.get(url, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_SECONDS)
+        return request("GET", url, headers={"Authorization": f"Bearer {key}"})
     except requests.RequestException:
         return None
 

@@ -315,7 +315,9 @@ def test_a_key_that_no_header_can_hold_is_an_error_that_does_not_show_it(logs: L
     assert value not in str(found)
 
 
-@pytest.mark.parametrize("url", ["http://sendgrid.example", "sendgrid.example", "https://user@host", "https://h:x"])
+@pytest.mark.parametrize(
+    "url", ["http://sendgrid.example", "sendgrid.example", "https://user@host", "https://h:x", "https://[::1"]
+)
 def test_a_url_that_is_not_https_is_an_error(logs: Logs, url: str) -> None:
     logs.environment["SENDGRID_URL"] = url
     assert "SENDGRID_URL: isn't an https URL" in str(problem(read_emails, logs))
