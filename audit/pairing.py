@@ -2,12 +2,16 @@
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from heapq import heapify, heappop, heappush, merge
+from itertools import islice
 
 from audit.auth0_log import Change, Failure
 from audit.sendgrid_log import Email
 from runtime.address import ascii_domain
+
+Rank = tuple[bool, timedelta, datetime, str]
 
 MAX_CLOCK_SKEW = timedelta(seconds=10)  # by which an email can seem to be older than its change
 MAX_EXECUTION = timedelta(seconds=60)  # from a change to its failure: all Actions of the trigger have 20 s, and skew
@@ -49,23 +53,34 @@ def attribute(failures: Iterable[Failure], changes: Iterable[Change]) -> dict[st
 
 def _nearest(failures: list[Failure], changes: list[Change]) -> dict[str, Failure]:
     """Return one failure for each change, and one change for each failure, the nearest first."""
-    candidates = []
+    waiting = []
     for number, failure in enumerate(failures):
-        first = bisect_left(changes, failure.at - MAX_EXECUTION, key=lambda change: change.at)
-        last = bisect_right(changes, failure.at + MAX_CLOCK_SKEW, key=lambda change: change.at)
-        is_anonymous = not failure.user_id and not failure.address
-        candidates += [
-            (is_anonymous, abs(failure.at - change.at), *_order(change), number)
-            for change in changes[first:last]
-            if is_anonymous or _is_same_user(failure, change)
-        ]
+        candidates = _candidates(failure, changes)
+        waiting += [(rank, number, candidates) for rank in islice(candidates, 1)]
+    heapify(waiting)
     found: dict[str, Failure] = {}
-    used: set[int] = set()
-    for _, _, _, log_id, number in sorted(candidates):
-        if log_id not in found and number not in used:
+    while waiting:
+        (*_, log_id), number, candidates = heappop(waiting)
+        if log_id not in found:
             found[log_id] = failures[number]
-            used.add(number)
+        elif rank := next(candidates, None):
+            heappush(waiting, (rank, number, candidates))
     return found
+
+
+def _candidates(failure: Failure, changes: list[Change]) -> Iterator[Rank]:
+    """Yield the changes that the failure can belong to, the nearest first: in a mass reset, that can be all of them."""
+    is_anonymous = not failure.user_id and not failure.address
+    first = bisect_left(changes, failure.at - MAX_EXECUTION, key=lambda change: change.at)
+    middle = bisect_left(changes, failure.at, key=lambda change: change.at)
+    last = bisect_right(changes, failure.at + MAX_CLOCK_SKEW, key=lambda change: change.at)
+
+    def ranked(positions: range) -> Iterator[Rank]:
+        for change in (changes[position] for position in positions):
+            if is_anonymous or _is_same_user(failure, change):
+                yield is_anonymous, abs(failure.at - change.at), *_order(change)
+
+    return merge(ranked(range(middle - 1, first - 1, -1)), ranked(range(middle, last)))
 
 
 def _is_same_user(failure: Failure, change: Change) -> bool:

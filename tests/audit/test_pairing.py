@@ -122,3 +122,10 @@ def test_both_records_of_one_failed_execution_belong_to_one_change() -> None:
     changes = [change("a", 0, user_id="1"), change("b", 5, user_id="2")]
     found = attribute([failure(1, kind="fcph"), failure(1, user_id="1")], changes)
     assert {log_id: each.type for log_id, each in found.items()} == {"a": "actions_execution_failed"}
+
+
+def test_the_failures_of_a_mass_reset_are_attributed_without_comparing_each_with_all() -> None:
+    """Doing that took 2 GB of memory."""
+    changes = [change(f"{number:05}", number / 100) for number in range(5000)]
+    found = attribute([failure(each.at.timestamp() - START.timestamp()) for each in changes], changes)
+    assert {log_id: each.at for log_id, each in found.items()} == {each.log_id: each.at for each in changes}
