@@ -14,9 +14,10 @@ from runtime.clock import CLOCK, Clock
 Period = tuple[datetime, datetime]  # from, until: the end isn't part of it
 
 RESPONSE_TIMEOUT_SECONDS = 60.0  # for one response, however slowly it arrives
-READ_TIMEOUT_SECONDS = 1800.0  # for a whole log, including the waits that its rate limit asks for
-MAX_RATE_LIMIT_WAITS = 8  # for one request
+READ_TIMEOUT_SECONDS = 1800.0  # for a whole log, including the waits between attempts
+BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)  # before each further attempt, unless a response asks for more
 MAX_WAIT_SECONDS = 300.0
+TEMPORARY = (429, 502, 503, 504)  # a rate limit, or an outage that may last only seconds
 SECOND = timedelta(seconds=1)  # the resolution of both query languages
 
 _ADDRESS = re.compile(r"[^\s|<>\"']+@[^\s|<>\"']+")
@@ -55,13 +56,14 @@ class LogClient:
         self._deadline = self.clock.monotonic() + READ_TIMEOUT_SECONDS
 
     def read(self, method: str, path: str, **parts: Any) -> Any:
-        """Return the JSON of a successful response, after any wait that the rate limit asks for. Raise Unreadable."""
-        for _ in range(MAX_RATE_LIMIT_WAITS):
+        """Return the JSON of a successful response; wait for a rate limit or a short outage. Raise Unreadable."""
+        response = self._send(method, path, parts)
+        for backoff in BACKOFF_SECONDS:
+            if response.status_code not in TEMPORARY:
+                break
+            self._wait(response, backoff)
             response = self._send(method, path, parts)
-            if response.status_code != 429:
-                return self._parse(response)
-            self._wait(response)
-        raise self.failure("responded 429 to every attempt", "try again later")
+        return self._parse(response)
 
     def failure(self, what: str, fix: str) -> Unreadable:
         """Return the error to raise; `what` says what the service did."""
@@ -96,15 +98,16 @@ class LogClient:
                 return response.json()
             except ValueError:
                 raise self.failure("responded 200, but not with JSON", f"check {self.url_variable}") from None
-        fix = self.fixes.get(status) or (f"check {self.url_variable}" if status < 500 else "try again later")
+        is_temporary = status in TEMPORARY or status >= 500
+        fix = self.fixes.get(status) or ("try again later" if is_temporary else f"check {self.url_variable}")
         raise self.failure(f"responded {status} {_reason(response)}", fix)
 
-    def _wait(self, response: requests.Response) -> None:
-        """Wait as long as the response asks, at least one second. Raise Unreadable if that is too long."""
-        seconds = max(_requested_wait(response.headers, self.clock.now()), 1.0)
+    def _wait(self, response: requests.Response, backoff: float) -> None:
+        """Wait as long as the response asks, at least `backoff` seconds. Raise Unreadable if that is too long."""
+        seconds = max(_requested_wait(response.headers, self.clock.now()), backoff)
         if seconds > MAX_WAIT_SECONDS or self.clock.monotonic() + seconds > self._deadline:
-            raise self.failure(f"responded 429 and asks to wait {seconds:.0f} s", "try again later")
-        self.on_progress(f"waiting {seconds:.0f} s for {self.service}'s rate limit")
+            raise self.failure(f"responded {response.status_code} and asks to wait {seconds:.0f} s", "try again later")
+        self.on_progress(f"{self.service} responded {response.status_code}: waiting {seconds:.0f} s")
         self.clock.sleep(seconds)
 
 

@@ -238,7 +238,7 @@ def test_an_error_response_of_auth0_is_reported_with_its_fix(logs: Logs, name: s
     ],
 )
 def test_an_error_response_of_sendgrid_is_reported_with_its_fix(logs: Logs, name: str, texts: tuple[str, ...]) -> None:
-    logs.sendgrid.log_faults.add(sendgrid_fault(name))
+    logs.sendgrid.log_faults.add(sendgrid_fault(name, count=None))
     message = str(problem(read_emails, logs))
     assert [text for text in texts if text not in message] == []
 
@@ -269,7 +269,27 @@ def test_a_rate_limit_is_waited_for_as_long_as_it_asks(logs: Logs, time: Any) ->
     logs.sendgrid.log_faults.add(sendgrid_fault("too many requests", seconds=5))
     logs.sendgrid.log_faults.add(sendgrid_fault("too many requests, no hint"))
     assert read_emails(logs) == []
-    assert time.slept[3:] == [5.0, 1.0]
+    assert time.slept[3:] == [5.0, 2.0]
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_outage_of_seconds_is_waited_for(logs: Logs, time: Any, status: int) -> None:
+    for number in range(250):
+        logs.change(START + timedelta(seconds=number))
+    outage = [Fault("status", status=status), Fault("status", status=status, headers={"Retry-After": "9"})]
+    logs.auth0.faults.add(Fault("delay"), Fault("delay"), *outage)
+    assert len(read_changes(logs)) == 250
+    assert time.slept == [1.0, 9.0]
+    logs.sendgrid.log_faults.add(*outage)
+    assert read_emails(logs) == []
+    assert time.slept[2:] == [1.0, 9.0]
+
+
+def test_an_outage_that_goes_on_is_an_error(logs: Logs, time: Any) -> None:
+    logs.sendgrid.log_faults.add(Fault("status", status=503, count=None))
+    message = str(problem(read_emails, logs))
+    assert message.startswith("SENDGRID_LOGS_KEY: SendGrid responded 503 SERVICE UNAVAILABLE: try again later")
+    assert time.slept == [1.0, 2.0, 4.0, 8.0, 16.0]
 
 
 def test_a_rate_limit_that_asks_to_wait_for_too_long_is_an_error(logs: Logs) -> None:
