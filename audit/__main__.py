@@ -8,6 +8,7 @@ log couldn't be read completely, or the arguments are invalid; 130 after Ctrl-C.
 """
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -30,6 +31,8 @@ def main(
 ) -> int:
     now = datetime.fromtimestamp(clock.now(), UTC)
     options, period = _parse_options(arguments, now)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for what the terminal's encoding lacks
     exempt_loopback_from_proxies()
     try:
         _check_variables(environment, sends=options.send)
@@ -119,7 +122,7 @@ def _send(found: report.Report, sender: callouts.Sender) -> report.Report:
 
 def _show_progress(text: str) -> None:
     """Replace the line of progress on a terminal; "" clears it."""
-    if sys.stderr.isatty():
+    if sys.stderr and sys.stderr.isatty():
         print(f"{CLEAR_LINE}{text}", end="", file=sys.stderr, flush=True)
 
 

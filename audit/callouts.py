@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from audit.auth0_log import Change
-from audit.log_client import Unreadable, format_time, redact
+from audit.log_client import Unreadable, cause, format_time, redact
 from audit.urls import checked_url
 from auth0.callout import OutgoingCallout
 from auth0.deadline import within
@@ -49,8 +49,8 @@ class Sender:
 
         try:
             response = within(TIMEOUT_SECONDS, post)
-        except (TimeoutError, requests.RequestException) as error:
-            raise NotSent(f"no response from {self.url}: {type(error).__name__}", is_general=True) from error
+        except (OSError, ValueError) as error:
+            raise NotSent(f"no response from {self.url}: {cause(error)}", is_general=True) from error
         body = json_object(response)
         if response.status_code in (200, 202) and body.get("id") == callout.id:
             return redact(str(body.get("status")))

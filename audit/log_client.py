@@ -20,7 +20,8 @@ MAX_WAIT_SECONDS = 300.0
 TEMPORARY = (429, 502, 503, 504)  # a rate limit, or an outage that may last only seconds
 SECOND = timedelta(seconds=1)  # the resolution of both query languages
 
-_ADDRESS = re.compile(r"[^\s|<>\"']+@[^\s|<>\"']+")
+_ATOM = r"[^\s|<>\"']+"
+_ADDRESS = re.compile(rf"(\"[^\"]*\"|{_ATOM}('{_ATOM})*)(@|%40){_ATOM}")
 
 
 class Unreadable(Exception):
@@ -86,10 +87,10 @@ class LogClient:
 
         try:
             return within(seconds, send)
-        except (TimeoutError, requests.RequestException) as error:
-            fix = f"check {self.url_variable}, and this machine's internet access: firewall, HTTPS_PROXY"
-            problem = f"no complete response from {self.url}: {type(error).__name__}"
-            raise Unreadable(self.url_variable, problem, fix) from error
+        except (OSError, ValueError) as error:  # of requests, and of a CA bundle or host name that it can't use
+            access = "firewall, HTTPS_PROXY, REQUESTS_CA_BUNDLE"
+            fix = f"check {self.url_variable}, and this machine's internet access: {access}"
+            raise Unreadable(self.url_variable, f"no complete response from {self.url}: {cause(error)}", fix) from error
 
     def _parse(self, response: requests.Response) -> Any:
         status = response.status_code
@@ -131,15 +132,23 @@ def redact(text: str) -> str:
     return " ".join(line.split())[:300]
 
 
+def cause(error: BaseException) -> str:
+    """Return what the innermost exception says, which requests wraps several times."""
+    while error.__context__ is not None:
+        error = error.__context__
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return redact(f"{type(error).__name__}: {reason}").rstrip(".")
+
+
 def parse_time(text: object) -> datetime | None:
     """Return the time of an ISO 8601 text, in UTC; None if it isn't one."""
     try:
         found = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+        if found is None:
+            return None
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):  # not a time, or one whose UTC is before year 1 or after 9999
         return None
-    if found is None:
-        return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def format_time(time: datetime) -> str:

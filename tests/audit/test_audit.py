@@ -1,5 +1,6 @@
 """The command: what it prints, and its exit status."""
 
+import io
 import os
 import re
 import subprocess
@@ -247,6 +248,22 @@ def test_an_unexpected_error_is_not_status_1(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "TypeError" in done.stderr
+
+
+def test_a_python_without_the_dependencies_is_not_status_1() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "audit"], cwd=ROOT, env={}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "audit: No module named 'requests': run it with .venv/bin/python\n"
+
+
+def test_a_terminal_that_lacks_a_character_gets_an_escape(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.change(START, connection="Größe ✓")
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, "latin-1"))
+    assert main([], environment=logs.environment, clock=logs.time.clock) == 1
+    assert "Größe \\u2713" in written.getvalue().decode("latin-1")
 
 
 def test_output_that_nobody_reads_is_no_error(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audit import auth0_log, sendgrid_log
-from audit.log_client import SECOND, LogClient, Unreadable, halves, whole_seconds
+from audit.log_client import SECOND, LogClient, Unreadable, halves, redact, whole_seconds
 from emulator.auth0.tenant_log_api import FAULTS as AUTH0_FAULTS
 from emulator.auth0.tenant_log_api import SEARCH_LIMIT
 from emulator.core.faults import Fault
@@ -254,6 +254,26 @@ def test_a_page_that_fails_midway_is_an_error(logs: Logs, fault: Fault) -> None:
     assert problem(read_emails, logs).variable.startswith("SENDGRID_")
 
 
+@pytest.mark.parametrize(
+    ("url", "ca_bundle", "cause"),
+    [
+        ("https://127.0.0.1:1", "", "ConnectionRefusedError: Connection refused"),
+        ("https://127.0.0.1:1", "/nowhere.pem", "OSError: Could not find a suitable TLS CA certificate bundle"),
+        (f"https://{'a' * 70}.example", "", "label empty or too long"),
+        ("https://example .com", "", "invalid character"),
+    ],
+)
+def test_what_keeps_a_request_from_being_sent_is_named(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch, url: str, ca_bundle: str, cause: str
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca_bundle)
+    logs.environment["SENDGRID_URL"] = url
+    message = str(problem(read_emails, logs))
+    assert message.startswith(f"SENDGRID_URL: no complete response from {url}: ")
+    assert cause in message
+    assert "HTTPS_PROXY, REQUESTS_CA_BUNDLE" in message
+
+
 def test_a_response_that_arrives_too_slowly_is_an_error(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audit.log_client.RESPONSE_TIMEOUT_SECONDS", 0.5)
     logs.auth0.faults.add(Fault("slow", seconds=0.02))
@@ -341,6 +361,25 @@ def test_a_key_that_no_header_can_hold_is_an_error_that_does_not_show_it(logs: L
 def test_a_url_that_is_not_https_is_an_error(logs: Logs, url: str) -> None:
     logs.environment["SENDGRID_URL"] = url
     assert "SENDGRID_URL: isn't an https URL" in str(problem(read_emails, logs))
+
+
+# ---- texts ----
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("for ann@example.com, 5.1.1 <bob@example.com>: gone", "for [address] 5.1.1 <[address]>: gone"),
+        ("auth0|o'brien@example.com", "auth0|[address]"),
+        ("'ann@example.com' and \"ann@example.com\"", "'[address]' and \"[address]\""),
+        ('"john doe"@example.com', "[address]"),
+        ('{"to":"ann@example.com","code":1}', '{"to":"[address]","code":1}'),
+        ("GET /users/auth0%7Cann%40example.com", "GET [address]"),
+        ("a\x1b[31m\u202eb\u2066\n\tc\x00", "a [31m b c"),
+    ],
+)
+def test_a_text_of_a_log_is_shown_without_addresses_and_control_characters(text: str, expected: str) -> None:
+    assert redact(text) == expected
 
 
 # ---- periods ----

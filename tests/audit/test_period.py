@@ -38,6 +38,7 @@ def test_the_end_is_fifteen_minutes_ago_unless_given() -> None:
         ("24h", "2026-11-24", "--until is in the future"),
         ("0h", None, "--since isn't before --until, which is 2026-11-23T11:45:00Z"),
         ("31d", None, "--since is more than 30 days ago"),
+        ("0001-01-01T00:00+05:00", None, "--since is '0001-01-01T00:00+05:00'"),
     ],
 )
 def test_a_period_that_cannot_be_audited_is_an_error(since: str, until: str | None, problem: str) -> None:
