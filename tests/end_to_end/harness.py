@@ -1,6 +1,7 @@
 """The test harness: the function as a real process with its own fake Secret Manager and SendGrid, over real HTTP."""
 
 import json
+import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -89,7 +90,9 @@ class Harness:
                 stack.enter_context(service)
             for function in self.functions:
                 self._leak_checker.watch_output(function.url, function.output)
-                stack.enter_context(function)
+                stack.callback(function.stop, signal.SIGKILL)  # SIGTERM takes up to a second, and has its own tests
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(FunctionProcess.start, self.functions))
             self._stack = stack.pop_all()
         return self
 
