@@ -48,7 +48,11 @@ class WebHarness:
 
 @dataclass
 class BrowserPage:
-    """A browser tab on the harness's pages; `console_errors` are the browser console's errors and warnings."""
+    """A browser tab on the harness's pages; `console_errors` are the browser console's errors and warnings.
+
+    A page is hidden until its scripts have started: what is visible works. Before pressing a key on a page that the
+    test didn't open itself, expect something on it to be visible.
+    """
 
     page: Page
     harness: WebHarness

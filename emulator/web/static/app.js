@@ -10,3 +10,5 @@ import './frames.js';
 import './faults.js';
 import './editor.js';
 import './login_mock.js';
+
+document.documentElement.classList.add('ready'); // style.css hides the page until now

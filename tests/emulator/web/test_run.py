@@ -6,7 +6,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from emulator.emulator import example
 from tests.emulator.browser_page import BrowserPage
@@ -32,9 +32,25 @@ def test_the_first_page_works_without_scripts(browser_page: BrowserPage) -> None
     context = browser_page.page.context.browser.new_context(java_script_enabled=False)  # type: ignore[union-attr]
     page = context.new_page()
     page.goto(browser_page.harness.url)
-    expect(page.locator(".timeline strong").first).to_have_text("Event")
+    expect(page.get_by_role("region", name="Timeline").locator("strong").first).to_have_text("Event")
     expect(page.frame_locator("iframe").get_by_text(SENTENCE)).to_be_visible()
     context.close()
+
+
+def test_a_page_is_hidden_until_its_scripts_have_started_so_no_click_is_lost(browser_page: BrowserPage) -> None:
+    page = browser_page.page
+    controls = page.locator("a, button, summary").filter(visible=True)
+    seen_before: list[int] = []
+
+    def count(script: Route) -> None:
+        expect(page.locator("footer")).to_be_attached()
+        seen_before.append(controls.count())
+        script.continue_()
+
+    page.route("**/static/post.js", count)
+    browser_page.open("/runs/1")
+    assert seen_before == [0]
+    assert controls.count() > 10
 
 
 def test_a_row_expands_by_keyboard_to_request_and_response(browser_page: BrowserPage) -> None:
@@ -72,8 +88,7 @@ def test_a_run_can_be_replayed_by_keyboard(browser_page: BrowserPage) -> None:
     page = browser_page.open("/")
     page.get_by_role("button", name="Replay").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#outcome")).to_contain_text("Run 2")
-    expect(page.locator("#connection")).to_have_text("Live")  # the scripts have started
+    expect(page.locator("#outcome", has_text="Run 2")).to_be_visible()
     page.keyboard.press("r")
     expect(page.locator("#outcome")).to_contain_text("Run 3")
     assert len(browser_page.harness.emulator.sendgrid.inbox()) == 3
