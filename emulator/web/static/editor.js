@@ -18,7 +18,10 @@ function initEditor({ dataset }) {
   let checkTimer;
 
   async function check() {
-    findings = (await post(dataset.check, area.value)).findings;
+    const text = area.value;
+    const result = await post(dataset.check, text);
+    if (area.value !== text) return; // a later check follows
+    findings = result.findings;
     $('#findings').replaceChildren(...findings.map(findingItem));
     render();
   }

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from emulator.emulator import example
 from tests.emulator.browser_page import BrowserPage
@@ -62,6 +62,23 @@ def test_schema_findings_show_their_lines_and_hints(browser_page: BrowserPage) -
         ]
     )
     expect(edit.gutter).to_have_class(["", "error", "error", "", "", "", ""])
+
+
+def test_the_findings_are_those_of_the_latest_text(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/test?example=minimal")
+    edit = editor(page)
+    expect(edit.findings).to_have_count(0)
+
+    def edit_again(first: Route) -> None:
+        with page.expect_response("**/api/check"):
+            edit.area.fill("{")
+        first.continue_()
+
+    page.route("**/api/check", edit_again, times=1)
+    with page.expect_response(lambda response: response.request.post_data == BROKEN):
+        edit.area.fill(BROKEN)
+    expect(edit.findings).to_contain_text(["line 1"])
+    expect(edit.findings).to_have_count(1)
 
 
 def test_findings_are_shown_inline_at_their_line(browser_page: BrowserPage) -> None:
