@@ -19,6 +19,8 @@ export function toast(text, href = '') {
   hideTimer = setTimeout(() => element.classList.remove('shown'), 6000);
 }
 
+const PRESSED = ':is(a, button, summary):active';
+
 let lastRefresh = Promise.resolve();
 
 /** Fetches the current page and replaces the parts that changed, one refresh after the other. */
@@ -31,7 +33,7 @@ async function refreshNow(selectors) {
   const response = await fetch(location.href, { headers: { Accept: 'text/html' } });
   if (!response.ok) return;
   const fetched = new DOMParser().parseFromString(await response.text(), 'text/html');
-  while ($('button:active')) await new Promise(requestAnimationFrame); // a button replaced while pressed gets no click
+  while ($(PRESSED)) await new Promise(requestAnimationFrame); // an element replaced while pressed gets no click
   const focused = describe(document.activeElement);
   for (const selector of selectors) {
     for (const current of $$(selector)) {

@@ -112,3 +112,15 @@ def test_an_email_links_to_its_own_run(browser_page: BrowserPage) -> None:
 def test_an_unknown_filter_shows_the_run(browser_page: BrowserPage, query: str) -> None:
     page = browser_page.open(f"/?{query}")
     expect(page.locator("#outcome")).to_contain_text("Run 1")
+def test_a_link_held_down_while_its_list_is_refreshed_still_gets_its_click(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/runs/1")
+    items(page).hover()
+    page.mouse.down()
+    with page.expect_response("**/runs/1") as refresh:
+        run_all(browser_page.harness, "ada@example.com")
+    refresh.value.finished()
+    page.evaluate("async () => { await fetch('/api') }")  # by now, the refresh has done what it could
+    with page.expect_navigation():
+        page.mouse.up()
+
+
