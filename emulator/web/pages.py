@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, g, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from emulator.auth0.event_schema import findings
@@ -61,6 +61,7 @@ class _Pages:
         self._emulator, self._users, self._folders = emulator, users, folders
 
     def register(self, blueprint: Blueprint) -> None:
+        blueprint.before_app_request(self._remember_last_entry)
         blueprint.app_context_processor(self._context)
         for rule, page in (
             ("/", self.latest),
@@ -82,11 +83,15 @@ class _Pages:
         ):
             blueprint.add_url_rule(rule, page.__name__, page, methods=["GET"])
 
+    def _remember_last_entry(self) -> None:
+        """Live updates start here: what changes while the page is rendered may not be on it."""
+        g.last_entry = self._emulator.journal.last_number
+
     def _context(self) -> dict[str, Any]:
         has_queue = self._emulator.cloud_tasks is not None
         return {
             "now": state.state(self._emulator),
-            "last_entry": self._emulator.journal.last_number,
+            "last_entry": g.last_entry,
             "has_queue": has_queue,
             "function_url": self._emulator.function.url,
             "faults_by_part": self._faults_by_part(),

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from emulator.emulator import example
+from emulator.runs.summary import Summary, select
 from tests.emulator.browser_page import BrowserPage, WebHarness
 
 
@@ -30,6 +31,20 @@ def test_a_run_started_elsewhere_appears_in_the_list(browser_page: BrowserPage) 
     run_all(browser_page.harness, "ada@example.com")
     expect(items(page)).to_have_text(["ada@example.com", "j+smith@example.com"])
     expect(page).to_have_url(re.compile("/runs/1$"))
+
+
+def test_a_run_that_starts_while_the_page_is_rendered_appears_in_the_list(
+    browser_page: BrowserPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def list_and_run(*query: Any) -> list[Summary]:
+        found = list(select(*query))
+        monkeypatch.undo()
+        run_all(browser_page.harness, "ada@example.com")
+        return found
+
+    monkeypatch.setattr("emulator.web.pages.select", list_and_run)
+    page = browser_page.open("/runs/1")
+    expect(items(page)).to_have_text(["ada@example.com", "j+smith@example.com"])
 
 
 def test_runs_are_searched_and_filtered_and_the_search_survives_navigation(browser_page: BrowserPage) -> None:
@@ -108,10 +123,6 @@ def test_an_email_links_to_its_own_run(browser_page: BrowserPage) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("ada@example.com")
 
 
-@pytest.mark.parametrize("query", ["limit=none", "outcome=unknown"])
-def test_an_unknown_filter_shows_the_run(browser_page: BrowserPage, query: str) -> None:
-    page = browser_page.open(f"/?{query}")
-    expect(page.locator("#outcome")).to_contain_text("Run 1")
 def test_a_link_held_down_while_its_list_is_refreshed_still_gets_its_click(browser_page: BrowserPage) -> None:
     page = browser_page.open("/runs/1")
     items(page).hover()
@@ -124,3 +135,7 @@ def test_a_link_held_down_while_its_list_is_refreshed_still_gets_its_click(brows
         page.mouse.up()
 
 
+@pytest.mark.parametrize("query", ["limit=none", "outcome=unknown"])
+def test_an_unknown_filter_shows_the_run(browser_page: BrowserPage, query: str) -> None:
+    page = browser_page.open(f"/?{query}")
+    expect(page.locator("#outcome")).to_contain_text("Run 1")
