@@ -40,7 +40,7 @@ async function refreshNow(selectors) {
       const updated = current.id ? fetched.getElementById(current.id) : $(selector, fetched);
       if (!updated || updated.outerHTML === current.outerHTML) continue;
       keepOpenDetails(current, updated);
-      keepChoices(current, updated);
+      keepEntries(current, updated);
       const scrollTop = current.scrollTop;
       current.replaceWith(document.adoptNode(updated));
       updated.scrollTop = scrollTop;
@@ -61,10 +61,11 @@ function restoreFocus({ tag, id, name }) {
   ((id && document.getElementById(id)) || sameName || $('#main')).focus();
 }
 
-function keepChoices(current, updated) {
-  for (const { ariaLabel, value } of $$('select[data-keep]', current)) {
-    const select = $(`select[data-keep][aria-label="${CSS.escape(ariaLabel)}"]`, updated);
-    if (select) select.value = value;
+/** Keeps what the user chose or typed but hasn't sent. */
+function keepEntries(current, updated) {
+  for (const { ariaLabel, value } of $$('[data-keep]', current)) {
+    const field = $(`[data-keep][aria-label="${CSS.escape(ariaLabel)}"]`, updated);
+    if (field) field.value = value;
   }
 }
 

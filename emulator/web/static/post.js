@@ -46,15 +46,28 @@ async function send(element, body) {
     await enqueue(async () => {
       await work();
       if (then) location.assign(then);
-      else await refresh(['#banners', '#main']);
+      else await showChange(element);
     });
   }
+}
+
+/** Refreshes what is live and what only the user's own changes refresh. What was sent is no longer kept. */
+async function showChange(element) {
+  if (element.matches('form')) element.reset();
+  const popover = element.closest('details.popover[open]');
+  if (popover) close(popover);
+  await refresh(['#banners', '#count', '[data-live]', '[data-refresh]']);
+}
+
+function close(popover) {
+  if (popover.contains(document.activeElement)) popover.firstElementChild.focus();
+  popover.open = false;
 }
 
 /** Posts `body` like a button with data-post, and refreshes the page. */
 export const change = (element, path, body) => whileBusy(element, () => enqueue(async () => {
   await post(path, body);
-  await refresh(['#banners', '#main']);
+  await showChange(element);
 }));
 
 /** Returns a form's fields as the API expects them. */
@@ -81,9 +94,7 @@ document.addEventListener('submit', (event) => {
 // Escape or a click outside closes a popover.
 document.addEventListener('keydown', (event) => {
   const popover = event.key === 'Escape' && event.target.closest('details.popover[open]');
-  if (!popover) return;
-  popover.open = false;
-  popover.firstElementChild.focus();
+  if (popover) close(popover);
 });
 document.addEventListener('click', (event) => {
   for (const popover of $$('details.popover[open]')) {

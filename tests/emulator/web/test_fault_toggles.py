@@ -101,6 +101,18 @@ def test_faults_are_grouped_and_filtered(browser_page: BrowserPage) -> None:
     expect(page.get_by_text("No faults match.")).to_be_visible()
 
 
+def test_the_search_stays_when_a_fault_is_injected(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/faults")
+    search = page.get_by_role("searchbox", name="Search faults")
+    search.fill("signature")
+    toggle(page, "Callout: bad signature").press("Enter")
+    expect(toggle(page, "Callout: bad signature")).to_be_checked()
+    expect(search).to_have_value("signature")
+    expect(page.get_by_role("switch")).to_have_count(2)
+    search.fill("stale")
+    expect(page.get_by_role("switch")).to_have_count(1)
+
+
 def test_a_replay_clicked_while_a_fault_is_being_injected_starts_after_it(browser_page: BrowserPage) -> None:
     page = browser_page.open("/faults")
     toggles = browser_page.harness.emulator.fault_toggles

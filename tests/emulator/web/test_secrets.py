@@ -2,6 +2,7 @@
 
 import re
 
+import urllib3
 from playwright.sync_api import Locator, Page, expect
 
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, example
@@ -68,6 +69,20 @@ def test_an_added_value_is_not_shown(browser_page: BrowserPage) -> None:
     secret.get_by_role("button", name="Add version").click()
     expect(versions(secret).first.locator("code")).to_have_text(re.compile("^(…\n?)+$"))
     assert "a value unknown" not in page.content()
+
+
+def test_another_change_is_shown_and_a_value_being_typed_is_kept(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/secrets")
+    secret = card(page, "callout-signing-key")
+    before = versions(secret).count()
+    value = secret.get_by_label("New value")
+    value.fill("whsec_typed")
+    urllib3.request("POST", f"{browser_page.harness.url}/api/secrets/callout-signing-key/rotate")
+    expect(versions(secret)).to_have_count(before + 1)
+    expect(value).to_have_value("whsec_typed")
+    secret.get_by_role("button", name="Add version").press("Enter")
+    expect(versions(secret)).to_have_count(before + 2)
+    expect(value).to_have_value("")
 
 
 def test_no_page_or_api_response_contains_an_unmasked_secret(browser_page: BrowserPage) -> None:
