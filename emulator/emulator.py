@@ -143,7 +143,8 @@ class Emulator:
         headers = {"Authorization": f"Bearer {self._auth0_key}", "Content-Type": "application/json"}
         with self.undisturbed():
             url = f"{self.sendgrid.url}/v3/mail/send"
-            return urllib3.request("POST", url, body=json.dumps(body).encode(), headers=headers).status == 202
+            content = json.dumps(body).encode()
+            return urllib3.request("POST", url, body=content, headers=headers, timeout=20).status == 202
 
     def refresh(self) -> None:
         """Apply edits to the source files."""
