@@ -5,7 +5,6 @@ import re
 import urllib.request
 
 import pytest
-import urllib3
 
 from auth0.callout import build_callout
 from emulator.core.server import Server
@@ -14,6 +13,7 @@ from emulator.runs.steps import steps
 from emulator.runs.summary import summarize
 from emulator.runs.timeline import format_emails, timeline
 from tests.emulator.browser_page import WebHarness
+from tests.emulator.client import request
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_every_server_rejects_requests_for_other_hosts(queue_web_harness: WebHar
     servers = [part for part in queue_web_harness.emulator.parts if isinstance(part, Server)]
     assert len(servers) == 6
     for url in (queue_web_harness.url, *(server.url for server in servers)):
-        assert urllib3.request("GET", url, headers={"Host": "attacker.example"}).status == 403
+        assert request("GET", url, headers={"Host": "attacker.example"}).status == 403
 
 
 def test_a_reset_restores_a_working_emulator(emulator: Emulator) -> None:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 
 import pytest
-import urllib3
 
 from auth0.callout import build_callout
 from emulator.core.journal import Entry
@@ -13,6 +12,7 @@ from emulator.emulator import example
 from emulator.runs.summary import summarize
 from emulator.terminal import is_colored, printing_runs, run_line
 from tests.emulator.browser_page import WebHarness
+from tests.emulator.client import request
 
 TIMEOUT_SECONDS = 20
 PAGE = "http://127.0.0.1:8765"
@@ -72,7 +72,7 @@ def test_a_callout_from_outside_prints_a_line(web_harness: WebHarness) -> None:
     def send() -> None:
         callout = build_callout(example("full"))
         headers = callout.headers(web_harness.emulator.keys.signing_key)
-        urllib3.request("POST", web_harness.emulator.function.url, body=callout.body, headers=headers)
+        request("POST", web_harness.emulator.function.url, body=callout.body, headers=headers)
 
     [line] = printed_lines(web_harness, send)
     assert "ada@example.com" in line

@@ -1,7 +1,7 @@
 """The pytest fixture. The example in docs/add-an-action.md runs in tests/docs/test_docs.py."""
 
 import pytest
-import urllib3
+import requests
 
 from emulator.testing import EmulatorFixture, Fault, emulator  # noqa: F401  (pytest finds fixtures by name)
 
@@ -40,7 +40,7 @@ def test_an_unknown_fault_raises_an_error(emulator: EmulatorFixture) -> None:  #
 def test_a_stub_records_requests_and_injects_faults(emulator: EmulatorFixture) -> None:  # noqa: F811
     service = emulator.stub("other", response="fine")
     service.faults.add(Fault("status", status=503))
-    statuses = [urllib3.request("POST", f"{service.url}/hook?x=1", json={"n": 1}, retries=False).status for _ in "ab"]
+    statuses = [requests.post(f"{service.url}/hook?x=1", json={"n": 1}, timeout=60).status_code for _ in "ab"]
     assert statuses == [503, 200]
     assert [(request.method, request.path, request.json, request.status) for request in service.received] == [
         ("POST", "/hook?x=1", {"n": 1}, 503),

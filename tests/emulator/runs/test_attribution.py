@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import urllib3
 
 from auth0.callout import OutgoingCallout, build_callout
 from emulator.core.faults import Fault
@@ -14,13 +13,14 @@ from emulator.emulator import example
 from emulator.runs.runs import Runs
 from emulator.runs.steps import steps
 from tests.emulator.browser_page import WebHarness
+from tests.emulator.client import get, post, request
 
 TIMEOUT_SECONDS = 20
 
 
 @pytest.fixture
 def impatient(web_harness: WebHarness) -> Iterator[WebHarness]:
-    """Let the forwarder wait 0.3 instead of 7 seconds for a response, and retry at once."""
+    """Let the forwarder wait 1 instead of 7 seconds for the response to its first attempt, and retry at once."""
     yield from shorten_timeout(web_harness)
 
 
@@ -31,7 +31,9 @@ def impatient_queue(queue_web_harness: WebHarness) -> Iterator[WebHarness]:
 
 def shorten_timeout(harness: WebHarness) -> Iterator[WebHarness]:
     text = harness.action.read_text("utf-8")
-    edited = text.replace("attemptMs: 7000", "attemptMs: 300").replace("jitterMs: 500", "jitterMs: 0")
+    edited = text.replace("min(limits.attemptMs,", "min(attempt === 1 ? 1000 : limits.attemptMs,")
+    assert edited != text
+    edited = edited.replace("jitterMs: 500", "jitterMs: 0")
     harness.action.write_text(edited, "utf-8")
     yield harness
     harness.action.write_text(text, "utf-8")
@@ -44,22 +46,9 @@ def event_of(name: str) -> dict[str, Any]:
     return event
 
 
-def get(harness: WebHarness, path: str) -> Any:
-    response = urllib3.request("GET", harness.url + path, timeout=TIMEOUT_SECONDS)
-    assert response.status == 200, response.data
-    return response.json()
-
-
-def post(harness: WebHarness, path: str, body: Any = None) -> Any:
-    response = urllib3.request("POST", harness.url + path, json=body, timeout=TIMEOUT_SECONDS)
-    assert response.status == 200, response.data
-    return response.json()
-
-
 def send_from_outside(harness: WebHarness, callout: OutgoingCallout) -> None:
     headers = callout.headers(harness.emulator.keys.signing_key)
-    url, timeout = harness.emulator.function.url, TIMEOUT_SECONDS
-    urllib3.request("POST", url, body=callout.body, headers=headers, timeout=timeout)
+    request("POST", harness.emulator.function.url, body=callout.body, headers=headers)
 
 
 def wait_for_exchanges(harness: WebHarness, count: int) -> None:
@@ -95,18 +84,16 @@ def test_a_callout_that_ends_after_its_run_stays_in_it_at_its_own_time(impatient
 
 def slow_run(harness: WebHarness, name: str) -> int:
     """Run an event while the function responds late to the first attempt; that attempt ends during the next run."""
-    harness.emulator.function.faults.add(Fault("delay", "slow", 1, seconds=0.65))
+    harness.emulator.function.faults.add(Fault("delay", "slow", 1, seconds=1.5))
     number: int = post(harness, "/api/runs", event_of(name))["number"]
     return number
 
 
 def test_concurrent_runs_own_their_own_entries(web_harness: WebHarness) -> None:
     web_harness.emulator.function.faults.add(Fault("delay", "slow", 1, seconds=0.3))
-    pool = urllib3.PoolManager()
     names = [f"user{number}" for number in range(4)]
     with ThreadPoolExecutor(len(names)) as threads:
-        url = f"{web_harness.url}/api/runs"
-        runs = list(threads.map(lambda name: pool.request("POST", url, json=event_of(name)).json(), names))
+        runs = list(threads.map(lambda name: post(web_harness, "/api/runs", event_of(name)), names))
     assert sorted(run["number"] for run in runs) == [2, 3, 4, 5]
     for name, run in zip(names, runs, strict=True):
         assert run["title"].startswith(f"Notice sent to {name}@example.com in ")
@@ -132,9 +119,7 @@ def test_the_same_callout_from_outside_again_belongs_to_the_same_run(web_harness
 def test_a_rejected_callout_from_outside_says_why(web_harness: WebHarness) -> None:
     callout = build_callout(event_of("carol"))
     headers = {**callout.headers(web_harness.emulator.keys.signing_key), "webhook-signature": "v1,invalid"}
-    urllib3.request(
-        "POST", web_harness.emulator.function.url, body=callout.body, headers=headers, timeout=TIMEOUT_SECONDS
-    )
+    request("POST", web_harness.emulator.function.url, body=callout.body, headers=headers)
     newest = get(web_harness, "/api/runs")["runs"][0]
     assert (newest["outcome"], newest["title"]) == ("failed", "No notice sent: invalid signature")
 
@@ -151,7 +136,7 @@ def is_invalid_signature(entry: Entry) -> bool:
 
 
 def test_a_language_preview_is_not_a_run(web_harness: WebHarness) -> None:
-    assert urllib3.request("GET", f"{web_harness.url}/api/runs/1/preview?language=de").status == 200
+    assert request("GET", f"{web_harness.url}/api/runs/1/preview?language=de").status == 200
     assert [run.number for run in web_harness.emulator.runs] == [1]
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
-import urllib3
 from playwright.sync_api import Browser, Page, expect
 from playwright.sync_api import TimeoutError as PageTimeoutError
 
 from emulator.emulator import example
 from tests.emulator.browser_page import TIMEOUT_MS, BrowserPage, WebHarness, open_browser_page
+from tests.emulator.client import request
 from tests.support.npm import npm_package
 
 AXE = "4.14.1"
@@ -59,7 +59,7 @@ def findings(browser: Browser, running_queue_web_harness: WebHarness, axe: str) 
     emulator.reset()
     emulator.run(example())
     assert harness.queue.wait_until_empty(TIMEOUT_MS / 1000)
-    urllib3.request("GET", f"{harness.url}/api/runs/1/preview?language=ar")  # fill the cache before the queue is paused
+    request("GET", f"{harness.url}/api/runs/1/preview?language=ar")  # fill the cache before the queue is paused
     harness.queue.paused = True
     emulator.run(example("full"))
     emulator.fault_toggles.turn_on("Callout", "bad signature")

@@ -12,6 +12,7 @@ import urllib3
 from emulator.cloud_run.process import PROJECT_ROOT
 from emulator.emulator import example
 from tests.emulator.browser_page import WebHarness
+from tests.emulator.client import request
 
 Result = tuple[int, Any]
 
@@ -33,7 +34,7 @@ class InlineCodeFinder(HTMLParser):
 def call(
     harness: WebHarness, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
 ) -> Result:
-    response = urllib3.request(method, harness.url + path, json=body, headers=dict(headers or {}), redirect=False)
+    response = request(method, harness.url + path, json=body, headers=dict(headers or {}))
     is_json = response.headers.get("Content-Type") == "application/json"
     return response.status, response.json() if is_json else response.data.decode()
 
@@ -80,7 +81,7 @@ def test_loopback_host_names_are_accepted(web_harness: WebHarness, host: str) ->
 
 def test_every_response_forbids_foreign_scripts(web_harness: WebHarness) -> None:
     for path in ("/runs/1", "/api", "/static/style.css", "/nowhere"):
-        response = urllib3.request("GET", web_harness.url + path)
+        response = request("GET", web_harness.url + path)
         policy = response.headers["Content-Security-Policy"]
         assert "default-src 'none'; script-src 'self'; style-src 'self';" in policy
         assert "unsafe" not in policy
@@ -89,7 +90,7 @@ def test_every_response_forbids_foreign_scripts(web_harness: WebHarness) -> None
 
 def test_an_emails_html_has_its_own_policy_that_allows_no_script(web_harness: WebHarness) -> None:
     number = web_harness.emulator.sendgrid.inbox()[0].id
-    policy = urllib3.request("GET", f"{web_harness.url}/api/mails/{number}/html").headers["Content-Security-Policy"]
+    policy = request("GET", f"{web_harness.url}/api/mails/{number}/html").headers["Content-Security-Policy"]
     assert "script-src" not in policy
     assert "default-src 'none'" in policy
     assert re.search(r"sandbox (?!.*allow-scripts)", policy)
@@ -148,7 +149,7 @@ def test_a_missing_resource_returns_a_json_error(web_harness: WebHarness, path: 
 
 @pytest.mark.parametrize("text", ["{", "[]", "1", "null", '"x"', "[" * 100_000])
 def test_an_event_that_is_not_an_object_is_rejected(web_harness: WebHarness, text: str) -> None:
-    response = urllib3.request("POST", f"{web_harness.url}/api/runs", body=text.encode())
+    response = request("POST", f"{web_harness.url}/api/runs", body=text.encode())
     assert response.status == 400
     assert response.json()["error"].startswith("the event is not")
 
@@ -200,7 +201,7 @@ def test_journal_entries_are_streamed_from_any_number(web_harness: WebHarness) -
 
 
 def test_event_findings_include_their_lines(web_harness: WebHarness) -> None:
-    response = urllib3.request("POST", f"{web_harness.url}/api/check", body=b'{\n"user": 3}')
+    response = request("POST", f"{web_harness.url}/api/check", body=b'{\n"user": 3}')
     findings = response.json()["findings"]
     assert {
         "line": 2,
@@ -218,7 +219,7 @@ def test_only_files_in_the_static_folder_are_served(web_harness: WebHarness) -> 
 
 def test_an_event_with_lone_surrogates_is_run_and_shown(web_harness: WebHarness) -> None:
     body = b'{"user": {"email": "a\\ud800@example.com"}, "connection": {"name": "\\udfff"}}'
-    assert urllib3.request("POST", f"{web_harness.url}/api/runs", body=body).status == 200
+    assert request("POST", f"{web_harness.url}/api/runs", body=body).status == 200
     for path in ("/runs/2", "/runs/2/result", "/test?run=2", "/api/runs/2", "/api/runs/2/curl"):
         assert call(web_harness, "GET", path)[0] == 200, path
 

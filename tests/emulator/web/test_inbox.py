@@ -1,16 +1,15 @@
 """The inbox: every view of an email, and no active content."""
 
 import email
-import json
 from email import policy
 from typing import Any
 
 import pytest
-import urllib3
 from playwright.sync_api import expect
 
 from emulator.emulator import example
 from tests.emulator.browser_page import BrowserPage, WebHarness
+from tests.emulator.client import get, request
 from tests.emulator.emails import simple
 
 HOSTILE = """<!doctype html><html lang="en" dir="ltr"><head><title>x</title></head><body><p>Hello</p>
@@ -26,7 +25,7 @@ def send(harness: WebHarness, html: str) -> int:
     message: dict[str, Any] = {**simple(), "from": {"email": sender}, "content": content}
     key = harness.emulator.sendgrid.new_key()
     headers = {"Authorization": f"Bearer {key}"}
-    response = urllib3.request("POST", f"{harness.emulator.sendgrid.url}/v3/mail/send", json=message, headers=headers)
+    response = request("POST", f"{harness.emulator.sendgrid.url}/v3/mail/send", json=message, headers=headers)
     assert response.status == 202, response.data
     return harness.emulator.sendgrid.inbox()[-1].id
 
@@ -115,7 +114,6 @@ def test_the_checks_report_problems(browser_page: BrowserPage) -> None:
 
 def test_the_api_returns_the_json_that_sendgrid_received(web_harness: WebHarness) -> None:
     number = web_harness.emulator.sendgrid.inbox()[-1].id
-    response = urllib3.request("GET", f"{web_harness.url}/api/mails/{number}")
-    message = json.loads(response.data)
+    message = get(web_harness, f"/api/mails/{number}")
     assert message["request"]["custom_args"] == {"webhook_id": web_harness.emulator.runs[-1].callout_id}
     assert all(check["good"] for check in message["checks"])

@@ -1,15 +1,15 @@
 """The language gallery: the email in every language, theme, and width."""
 
-import urllib3
 from playwright.sync_api import expect
 
 from emulator.emulator import example
 from emulator.web.language_gallery import in_theme, languages
 from tests.emulator.browser_page import BrowserPage, WebHarness
+from tests.emulator.client import request
 
 
 def test_every_language_is_shown_in_both_themes(web_harness: WebHarness) -> None:
-    page = urllib3.request("GET", f"{web_harness.url}/runs/1/languages").data.decode()
+    page = request("GET", f"{web_harness.url}/runs/1/languages").data.decode()
     assert page.count("<figure>") == 2 * len(languages())
     assert len(languages()) >= 40
 

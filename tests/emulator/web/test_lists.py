@@ -10,18 +10,7 @@ import urllib3
 from emulator.core.faults import Fault, Faults
 from emulator.emulator import example
 from tests.emulator.browser_page import WebHarness
-
-
-def get(harness: WebHarness, path: str) -> Any:
-    response = urllib3.request("GET", harness.url + path)
-    assert response.status == 200, response.data
-    return response.json()
-
-
-def post(harness: WebHarness, path: str, body: Any = None) -> Any:
-    response = urllib3.request("POST", harness.url + path, json=body)
-    assert response.status == 200, response.data
-    return response.json()
+from tests.emulator.client import get, post, request
 
 
 def run_for(harness: WebHarness, *names: str) -> None:
@@ -111,12 +100,12 @@ def test_a_deleted_email_stays_in_its_run(web_harness: WebHarness) -> None:
     post(web_harness, "/api/mails/2/delete")
     assert [email["number"] for email in get(web_harness, "/api/inbox")["emails"]] == [1]
     assert get(web_harness, "/api/mails/2")["number"] == 2
-    assert urllib3.request("POST", f"{web_harness.url}/api/mails/2/delete").status == 404
+    assert request("POST", f"{web_harness.url}/api/mails/2/delete").status == 404
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=501", "before=-1"])
 def test_an_invalid_page_is_rejected(web_harness: WebHarness, query: str) -> None:
-    response = urllib3.request("GET", f"{web_harness.url}/api/runs?{query}")
+    response = request("GET", f"{web_harness.url}/api/runs?{query}")
     assert response.status == 400
     assert response.json()["error"].startswith(f"{query.partition('=')[0]}: expected")
 
@@ -127,7 +116,7 @@ def test_only_the_latest_runs_and_emails_are_kept(web_harness: WebHarness) -> No
         history.start(example())
     assert [run.number for run in history.all()] == list(range(102, 602))
     assert get(web_harness, "/api/runs?limit=500")["total"] == 500
-    response = urllib3.request("GET", f"{web_harness.url}/api/runs/1")
+    response = request("GET", f"{web_harness.url}/api/runs/1")
     assert (response.status, response.json()["error"]) == (404, "run 1 not found; runs 102 to 601 are kept")
 
 
@@ -170,7 +159,7 @@ def test_a_single_fault_is_cleared(web_harness: WebHarness) -> None:
         post(web_harness, "/api/switches", {"part": "SendGrid", "name": name, "count": 3})
     on = post(web_harness, "/api/switches/clear", {"part": "SendGrid", "name": "reset"})["on"]
     assert [fault["name"] for fault in on] == ["server error"]
-    response = urllib3.request("POST", f"{web_harness.url}/api/switches/clear", json={"part": "SendGrid", "name": "x"})
+    response = request("POST", f"{web_harness.url}/api/switches/clear", json={"part": "SendGrid", "name": "x"})
     assert (response.status, "unknown fault 'x'" in response.json()["error"]) == (400, True)
 
 

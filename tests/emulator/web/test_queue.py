@@ -1,11 +1,11 @@
 """Queue mode: waiting tasks, retries, and the queue's controls."""
 
-import urllib3
 from playwright.sync_api import expect
 
 from emulator.emulator import example
 from emulator.runs.steps import steps
 from tests.emulator.browser_page import TIMEOUT_MS, BrowserPage, WebHarness
+from tests.emulator.client import request
 
 EMPTY = "The queue is empty."
 ACTION = "on_execute_post_change_password"
@@ -114,6 +114,6 @@ def test_the_language_gallery_is_rendered_through_the_queue(queue_browser_page: 
 
 def test_the_language_gallery_reports_a_paused_queue(queue_web_harness: WebHarness) -> None:
     queue_web_harness.queue.paused = True
-    response = urllib3.request("GET", f"{queue_web_harness.url}/api/runs/1/preview?language=da")
+    response = request("GET", f"{queue_web_harness.url}/api/runs/1/preview?language=da")
     assert response.status == 502
     assert "The queue is paused" in response.json()["error"]

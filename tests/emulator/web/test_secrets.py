@@ -2,11 +2,11 @@
 
 import re
 
-import urllib3
 from playwright.sync_api import Locator, Page, expect
 
 from emulator.emulator import SENDGRID_KEY, SIGNING_KEY, example
 from tests.emulator.browser_page import BrowserPage, WebHarness
+from tests.emulator.client import post
 
 PATHS = (
     "/",
@@ -77,7 +77,7 @@ def test_another_change_is_shown_and_a_value_being_typed_is_kept(browser_page: B
     before = versions(secret).count()
     value = secret.get_by_label("New value")
     value.fill("whsec_typed")
-    urllib3.request("POST", f"{browser_page.harness.url}/api/secrets/callout-signing-key/rotate")
+    post(browser_page.harness, "/api/secrets/callout-signing-key/rotate")
     expect(versions(secret)).to_have_count(before + 1)
     expect(value).to_have_value("whsec_typed")
     secret.get_by_role("button", name="Add version").press("Enter")
