@@ -170,10 +170,12 @@ class _Pages:
         )
 
     def _selected_example(self, available: Sequence[Sample]) -> Sample:
-        """Return the event of the run in the query, the example in the query, or Auth0's default sample."""
-        number = request.args.get("run", type=int)
-        if number is not None:
-            run = runs.find(self._emulator, number)
+        """Return the event of the run in the query, the example in the query, or Auth0's default sample.
+
+        A deleted run isn't an error: the browser still has the event if the user edited it.
+        """
+        run = self._emulator.run_history.get(request.args.get("run", 0, type=int))
+        if run is not None:
             return Sample(f"run {run.number}", pretty_json(run.event), own=True)
         name = request.args.get("example", DEFAULT)
         return next((example for example in available if example.name == name), available[0])

@@ -10,6 +10,9 @@ const LINE_HEIGHT = 20;
 const form = $('#editor');
 if (form) initEditor(form);
 
+// The view's link opens what was edited last.
+$('.views [href="/test"]').href = `/test${sessionStorage.getItem('test') ?? ''}`;
+
 function initEditor({ dataset }) {
   const area = $('#event');
   const original = $('#original').content.textContent;
@@ -87,11 +90,6 @@ function initEditor({ dataset }) {
     });
   });
 
-  // The view's link opens what was edited last.
-  if (!location.search && sessionStorage.getItem('test')) {
-    location.replace(`/test${sessionStorage.getItem('test')}`);
-    return;
-  }
   sessionStorage.setItem('test', location.search);
   $('#area').classList.add('enhanced');
   area.value = sessionStorage.getItem(draftKey) ?? area.value;

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, Route, expect
 
 from emulator.emulator import example
 from tests.emulator.browser_page import BrowserPage
+from tests.emulator.client import post
 
 BROKEN = """{
   "connection": {"id": "con_1", "nme": "customers", "strategy": "auth0"},
@@ -102,6 +103,15 @@ def test_an_edited_event_survives_navigation_until_it_is_discarded(browser_page:
     expect(page).to_have_url(re.compile("example=minimal"))
     page.get_by_role("button", name="Discard changes").press("Enter")
     expect(editor(page).area).to_have_value(original)
+
+
+def test_an_edited_event_survives_the_deletion_of_its_run(browser_page: BrowserPage) -> None:
+    page = browser_page.open("/test?run=1")
+    editor(page).area.fill(BROKEN)
+    post(browser_page.harness, "/api/runs/delete")
+    page.get_by_role("navigation", name="Views").get_by_role("link", name="Secrets").click()
+    page.get_by_role("navigation", name="Views").get_by_role("link", name="Test").click()
+    expect(editor(page).area).to_have_value(BROKEN)
 
 
 def test_an_edited_event_is_saved_and_listed(browser_page: BrowserPage) -> None:
