@@ -4,6 +4,7 @@ import { $, refresh, toast } from './page.js';
 const CHANGES = /^(run\.|runs\.|sendgrid\.mail|switches\.|code\.|secrets\.|inbox\.|queue\.|cloud_tasks\.|emulator\.)/;
 
 const listeners = [];
+const ownRuns = new Set(); // the page shows their results itself
 let after = document.body.dataset.after;
 let instance = document.body.dataset.instance;
 let source = null;
@@ -21,7 +22,9 @@ export async function withProgress(work) {
   $('#live-steps').replaceChildren();
   const showTimer = setTimeout(() => { $('#live').hidden = false; }, 250);
   try {
-    return await work();
+    const result = await work();
+    ownRuns.add(result.number);
+    return result;
   } finally {
     running = false;
     clearTimeout(showTimer);
@@ -57,7 +60,9 @@ function handleEntry(entry) {
   if (running) entry.steps.forEach(appendStep);
   const isShown = entry.run && $('#main [data-live]');
   if (CHANGES.test(entry.kind) || isShown || entry.steps.some((step) => step.on_purpose)) refreshSoon();
-  if (entry.kind === 'run.ended' && !running && !$('#notice')) toast(`Run ${entry.number}: ${entry.run?.title ?? 'finished'}.`, `/runs/${entry.number}`);
+  if (entry.kind === 'run.ended' && !running && !ownRuns.has(entry.number) && !$('#notice')) {
+    toast(`Run ${entry.number}: ${entry.run?.title ?? 'finished'}.`, `/runs/${entry.number}`);
+  }
   listeners.forEach((listener) => listener(entry));
 }
 

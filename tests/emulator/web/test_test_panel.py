@@ -187,6 +187,22 @@ def test_an_event_can_be_edited_and_run_by_keyboard(browser_page: BrowserPage) -
     expect(page.locator("#outcome")).to_contain_text("Run 2")
 
 
+def test_a_run_is_not_announced_on_the_page_that_shows_its_result(browser_page: BrowserPage) -> None:
+    page = browser_page.page
+    held: list[Route] = []
+
+    def hold(live: Route) -> None:
+        held.append(live)
+
+    page.route("**/api/live*", hold)
+    browser_page.open("/test")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(editor(page).result).to_contain_text("Notice sent")
+    held[0].continue_()
+    expect(page.locator("#count")).to_contain_text("2")
+    expect(page.locator("#toast")).to_be_empty()
+
+
 def test_a_failure_shows_its_name_message_stack_and_line(browser_page: BrowserPage) -> None:
     browser_page.harness.emulator.fault_toggles.turn_on("Callout", "bad signature")
     page = browser_page.open("/test")
