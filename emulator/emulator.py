@@ -38,7 +38,7 @@ SETTINGS = {
     "SUPPORT_CONTACT": "help@example.com",
     "THREADS": "20",
 }
-LOG_TIMEOUT_SECONDS = 0.2
+LOG_TIMEOUT_SECONDS = 5.0
 
 # Every run reads the secrets, so that key rotations and faults in Secret Manager take effect immediately.
 NO_SECRET_CACHE = {"SECRET_MAX_AGE_SECONDS": "0"}

@@ -65,8 +65,9 @@ class Run:
         self.changes += 1
 
     def await_log(self, timeout: float) -> None:
-        """Wait for the function's log, which arrives shortly after its response, for up to `timeout` seconds."""
-        if self.callout_id and self.execution.error is None:
+        """Wait up to `timeout` seconds for the function's log, which arrives shortly after its own response."""
+        exchanges = [entry.data for entry in self.entries if entry.kind == "function.exchange"]
+        if any(exchange["status"] and not exchange["fault"] for exchange in exchanges):
             self.journal.wait(self._is_log, after=self.entries[0].number - 1, timeout=timeout)
 
     def callout(self) -> OutgoingCallout:
@@ -76,7 +77,7 @@ class Run:
         return OutgoingCallout(body.encode()) if body else build_callout(self.event)
 
     def _is_log(self, entry: Entry) -> bool:
-        return entry.kind == "function.log" and entry.data["fields"].get("callout") in self.callout_ids
+        return entry.kind == "function.log" and any(entry is each for each in self._entries)
 
     def _callout_as_execution(self) -> Execution:
         """Return what the responses to a callout from outside would be to an execution."""

@@ -1,5 +1,6 @@
 """Which run emails, callouts, log lines, and secret reads belong to: that of their webhook-id, at any time."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -131,6 +132,19 @@ def test_a_log_line_about_an_unverified_callout_belongs_to_its_run(web_harness: 
     assert line in run.entries
 
 
+def test_a_failed_run_waits_for_its_log_too() -> None:
+    runs = Runs()
+    record_arrival(runs, "alice")
+    record_end(runs, "alice", status=500)
+    fields = {"callout": "alice", "message": "Traceback (most recent call last)"}
+    late = threading.Timer(0.1, lambda: runs.journal.record("function.log", side="function", line="", fields=fields))
+    late.start()
+    [run] = runs.all()
+    run.await_log(TIMEOUT_SECONDS)
+    assert run.entries[-1].kind == "function.log"
+    late.join()
+
+
 def is_invalid_signature(entry: Entry) -> bool:
     return entry.kind == "function.log" and entry.data["fields"].get("code") == "invalid_signature"
 
@@ -162,10 +176,10 @@ def record_read(runs: Runs) -> list[Entry]:
     return [runs.journal.record("secret_manager.exchange", duration_ms=0.0)]
 
 
-def record_end(runs: Runs, name: str) -> None:
+def record_end(runs: Runs, name: str, status: int = 200) -> None:
     response = {"headers": [], "body": ""}
     request = {"headers": [["Webhook-Id", name]], "body": "{}"}
-    data = {"request": request, "response": response, "status": 200, "duration_ms": 0.0, "fault": None}
+    data = {"request": request, "response": response, "status": status, "duration_ms": 0.0, "fault": None}
     runs.journal.record("function.exchange", method="POST", path="/", **data)
 
 
