@@ -102,10 +102,13 @@ def _audit(environment: Mapping[str, str], period: Period, now: datetime, clock:
 
 
 def _send(found: report.Report, sender: callouts.Sender) -> report.Report:
-    """Send each missing notice, and return the report with the outcomes."""
+    """Send each missing notice, and return the report with the outcomes.
+
+    The latest is sent first: its email counts for the user's latest change, also if sending stops after it.
+    """
     outcomes: dict[str, str] = {}
     try:
-        for row in found.missing:
+        for row in reversed(found.missing):
             _show_progress(f"sending notice {len(outcomes) + 1} of {len(found.missing)}")
             try:
                 outcomes[row.change.log_id] = f"sent now: {sender.send(row.change)}"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -127,8 +128,8 @@ def test_the_command_sends_each_missing_notice_and_reports_it(logs: Logs, sendin
     logs.email(START, "delivered@example.com")
     found = run_audit("--send")
     reasons = {row["log_id"]: (row["reason"] or "").rpartition("; ")[2] for row in found.json["rows"]}
-    assert (reasons["900-1"], found.status) == ("not sent: 502 mail_rejected: no", 1)
-    assert reasons["900-2"].startswith("not sent: 200 from")
+    assert reasons["900-2"] == "not sent: 502 mail_rejected: no"
+    assert (reasons["900-1"], found.status) == ("sent now: queued", 1)
     assert len(sending.received) == 2
 
 
@@ -136,10 +137,22 @@ def test_a_failure_that_would_repeat_ends_the_sending(logs: Logs, sending: Stub,
     sending.faults.add(Fault("status", status=401, body='{"error":{"code":"invalid_signature","message":"no"}}'))
     found = run_audit("--send")
     assert [row["reason"].rpartition("; ")[2] for row in found.json["rows"]] == [
-        "not sent: 401 invalid_signature: no",
         "not sent",
+        "not sent: 401 invalid_signature: no",
     ]
     assert len(sending.received) == 1
+
+
+def test_a_users_latest_notice_is_sent_first_because_an_email_counts_for_the_latest_change(
+    logs: Logs, sending: Stub, run_audit: RunAudit
+) -> None:
+    later = logs.change(START + timedelta(hours=1), "ann@example.com")
+    rejected = Fault("status", status=503, body='{"error":{"code":"mail_unavailable","message":"later"}}')
+    sending.faults.add(rejected)
+    found = run_audit("--send")
+    [attempt] = sending.received
+    assert attempt.json["time"] == later["date"].replace("+00:00", "Z")
+    assert found.json["rows"][-1]["reason"].endswith("not sent: 503 mail_unavailable: later")
 
 
 def test_without_send_nothing_is_sent(sending: Stub, run_audit: RunAudit) -> None:
@@ -148,6 +161,7 @@ def test_without_send_nothing_is_sent(sending: Stub, run_audit: RunAudit) -> Non
 
 
 def test_a_sent_notice_is_in_the_table(sending: Stub, run_audit: RunAudit) -> None:
+    sending.faults.add(Fault("status", status=502, body='{"error":{"code":"mail_rejected","message":"no"}}'))
     output = run_audit("--send", "--until", "2026-11-22T12:00:01Z", text=True).output
     assert "; sent now: queued" in output
 
