@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ UNTIL_NOW = "--until=0h"  # the emulator's logs don't lag
 
 
 class AuditError(Exception):
-    """The audit couldn't read a log completely; the message is its own."""
+    """The audit couldn't run to its end; the message is its own where it has one."""
 
 
 class Audit:
-    """Runs the audit, with a token and a key of its own, which can only read the logs."""
+    """Runs the audit, with a token and a key for SendGrid of its own, which can only read the logs."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -30,12 +31,14 @@ class Audit:
 
     @property
     def variables(self) -> dict[str, str]:
-        """Return the environment variables that the audit reads."""
+        """Return the environment variables that the audit reads; the last two are for --send."""
         return {
             "AUTH0_DOMAIN": self._emulator.tenant_log.url,
             "AUTH0_TOKEN": self._token,
             "SENDGRID_URL": self._emulator.sendgrid.url,
             "SENDGRID_LOGS_KEY": self._key,
+            "FUNCTION_URL": self._emulator.function.url,
+            "CALLOUT_SIGNING_KEY": self._emulator.keys.signing_key,
         }
 
     @property
@@ -47,20 +50,31 @@ class Audit:
         assignments = [f"{name}={shlex.quote(value)}" for name, value in self.variables.items()]
         return " \\\n  ".join((*assignments, f"{shlex.quote(str(python))} -m audit {UNTIL_NOW}"))
 
-    def run(self, *, send: bool = False) -> Mapping[str, Any]:
-        """Run the audit of the last 24 hours, and return its JSON. Raise AuditError."""
+    def run(self, *, send: bool = False, log_id: str = "") -> Mapping[str, Any]:
+        """Run the audit, of the last 24 hours or of one change, and return its JSON. Raise AuditError."""
+        period = self._period_of(log_id) if log_id else (UNTIL_NOW,)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AUTH0_")}
-        sending = {"FUNCTION_URL": self._emulator.function.url, "CALLOUT_SIGNING_KEY": self._emulator.keys.signing_key}
-        done = subprocess.run(
-            [sys.executable, "-m", "audit", UNTIL_NOW, "--json", *(["--send"] if send else [])],
-            env={**inherited, **self.variables, **(sending if send else {})},
-            cwd=PROJECT_ROOT,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "audit", *period, "--json", *(["--send"] if send else [])],
+                env={**inherited, **self.variables},
+                cwd=PROJECT_ROOT,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise AuditError(f"the audit took longer than {TIMEOUT_SECONDS:.0f} s") from None
         if done.returncode not in (0, 1) or not done.stdout:
             raise AuditError(done.stderr.strip())
         found: Mapping[str, Any] = json.loads(done.stdout)
         return {**found, "exit_status": done.returncode}
+
+    def _period_of(self, log_id: str) -> tuple[str, str]:
+        """Return the options for a period with only this change."""
+        dates = {record["log_id"]: record["date"] for _, record in self._emulator.auth0.log.dated()}
+        if log_id not in dates:
+            raise AuditError(f"the log has no change {log_id}")
+        end = datetime.fromisoformat(dates[log_id]) + timedelta(milliseconds=1)
+        return f"--since={dates[log_id]}", f"--until={end.isoformat()}"

@@ -24,6 +24,7 @@ LABELS = {"no_email": "no address"}
 class Row:
     """A change: `run` and `email` are numbers of pages, 0 if the emulator no longer has them."""
 
+    log_id: str
     changed_at: str  # ISO 8601, as are the other times
     user: str  # the address, which the audit itself doesn't print
     user_id: str
@@ -32,6 +33,7 @@ class Row:
     notified_at: str
     run: int
     email: int
+    is_next: bool  # of the user's missing notices, the one to send next: an email counts for the latest change
 
     @property
     def state(self) -> str:
@@ -76,12 +78,15 @@ def _rows(emulator: Emulator, reported: Iterable[Mapping[str, Any]]) -> list[Row
         for email in emulator.sendgrid.inbox()
         for person in email.to
     }
-    rows = []
-    for row in reported:
+    rows, waiting = [], set()
+    for row in reversed(list(reported)):
         user, notified_at = str(users.get(row["log_id"], "")), row["notified_at"] or ""
         sent = int(datetime.fromisoformat(notified_at).timestamp()) if notified_at else 0
+        is_next = row["status"] == "missing" and user.lower() not in waiting
+        waiting |= {user.lower()} if is_next else set()
         rows.append(
             Row(
+                log_id=row["log_id"],
                 changed_at=row["changed_at"],
                 user=user,
                 user_id=row["user_id"] or "",
@@ -90,6 +95,7 @@ def _rows(emulator: Emulator, reported: Iterable[Mapping[str, Any]]) -> list[Row
                 notified_at=notified_at,
                 run=runs.get(row["log_id"], 0),
                 email=emails.get((user.lower(), sent), 0),
+                is_next=is_next,
             )
         )
-    return rows[::-1]
+    return rows

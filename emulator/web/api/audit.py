@@ -15,18 +15,25 @@ def routes(audit: Audit) -> Blueprint:
     @api.get("/audit")
     def show_audit() -> Response:
         """Run the audit of the last 24 hours, and return its JSON and exit status."""
-        return body.json_response(_run(audit, send=False))
+        return body.json_response(_run(audit))
 
     @api.post("/audit/send")
     def send() -> Response:
-        """Run the audit with --send: each missing notice is sent through the function."""
-        return body.json_response(_run(audit, send=True))
+        """Run the audit with --send: each missing notice is sent through the function, or only that of one `log_id`."""
+        values = body.read_object()
+        log_id = body.require_str(values, "log_id") if values else ""
+        found = _run(audit, send=True, log_id=log_id)
+        reasons = [row["reason"] for row in found["rows"] if row["status"] == "missing"]
+        unsent = [reason.partition("; not sent")[2] for reason in reasons if "; not sent" in reason]
+        if unsent:
+            raise body.RequestError(f"{len(unsent)} notice{'s' * (len(unsent) > 1)} not sent{unsent[0]}", 502)
+        return body.json_response(found)
 
     return api
 
 
-def _run(audit: Audit, *, send: bool) -> Mapping[str, Any]:
+def _run(audit: Audit, *, send: bool = False, log_id: str = "") -> Mapping[str, Any]:
     try:
-        return audit.run(send=send)
+        return audit.run(send=send, log_id=log_id)
     except AuditError as error:
         raise body.RequestError(str(error), 502) from None
