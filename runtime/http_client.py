@@ -16,7 +16,7 @@ import certifi
 import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import DecodeError, HTTPError, ProtocolError
 from urllib3.util import create_urllib3_context
 
 from runtime import log
@@ -31,11 +31,11 @@ SYSTEM_CA_DIRECTORY = Path("/etc/ssl/certs")  # hashed: OpenSSL reads only the c
 class HttpResponse(NamedTuple):
     status: int
     headers: Mapping[str, str]
-    body: bytes  # truncated to MAX_RESPONSE_BYTES
+    body: bytes  # truncated to MAX_RESPONSE_BYTES; empty if the connection broke before its end
 
 
 class NoResponse(Exception):
-    """No complete response was received. `maybe_accepted`: the request may have arrived."""
+    """No response was received. `maybe_accepted`: the request may have arrived."""
 
     def __init__(self, cause: str, *, maybe_accepted: bool) -> None:
         super().__init__(cause)
@@ -78,11 +78,15 @@ class HttpClient:
             raise requests.ConnectTimeout("no time left to connect")
         timeout = (min(CONNECT_TIMEOUT_SECONDS, remaining), remaining)
         response = self._adapter.send(request, stream=True, timeout=timeout, proxies=self._proxies)
+        body = b""
         try:
-            return HttpResponse(response.status_code, response.headers, _read_body(response.raw, deadline))
+            body = _read_body(response.raw, deadline)
+        except (ProtocolError, DecodeError):  # reset, truncated, or garbled; the status is known nevertheless
+            response.close()
         except BaseException:
             response.close()
             raise
+        return HttpResponse(response.status_code, response.headers, body)
 
 
 def _build_request(url: str, headers: Mapping[str, str], content: io.BytesIO) -> requests.PreparedRequest:

@@ -188,6 +188,32 @@ def test_a_long_body_is_truncated_and_its_connection_is_not_reused(server: Serve
     assert server.connections == 2
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: 10\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Content-Encoding: gzip\r\nContent-Length: 3\r\n",
+    ],
+)
+@pytest.mark.parametrize("end", [socket.socket.close, reset])
+def test_a_response_whose_body_is_lost_counts_by_its_status(
+    server: Server, client: HttpClient, headers: bytes, end: Callable[[socket.socket], None]
+) -> None:
+    """Otherwise, an email that SendGrid has accepted would be sent again."""
+
+    def script(connection: socket.socket, number: int) -> None:
+        server.respond(connection, b"HTTP/1.1 202 Accepted\r\nX-Message-Id: m\r\n" + headers + b"\r\n2\r\n")
+        end(connection)
+
+    server.script = script
+
+    response = post(client, server.url)
+    assert (response.status, response.body, response.headers["X-Message-Id"]) == (202, b"", "m")
+    assert post(client, server.url).status == 202
+    assert server.connections == 2
+
+
 def test_waiting_counts_as_network_time(server: Server, client: HttpClient) -> None:
     server.script = lambda connection, number: server.respond(connection, OK)
     with log.context():
