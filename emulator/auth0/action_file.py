@@ -1,11 +1,11 @@
 """The forwarder Action's file as deployed to Auth0: a copy, updated after each edit that Node can parse."""
 
 import shutil
-import tempfile
 import threading
 from pathlib import Path
 from typing import Self
 
+from emulator.core.folder import TemporaryFolder
 from emulator.core.journal import Journal
 from emulator.core.source import SourceError, find_javascript_error
 
@@ -15,9 +15,9 @@ class ActionFile:
 
     def __init__(self, source: Path, journal: Journal) -> None:
         self._source, self._journal = source, journal
-        self._folder = tempfile.TemporaryDirectory(prefix="action-")
+        self._folder = TemporaryFolder("action-")
         self._lock = threading.Lock()
-        self.path = Path(self._folder.name) / source.name
+        self.path = self._folder.path / source.name
         self.source_error: SourceError | None = None
         shutil.copyfile(source, self.path)
         self._seen = source.read_bytes()
@@ -26,7 +26,7 @@ class ActionFile:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._folder.cleanup()
+        self._folder.remove()
 
     def refresh(self) -> None:
         """Copy the file if it was edited and is valid JavaScript."""

@@ -5,9 +5,7 @@ is reported, as is a revision that fails to start; the old one keeps running, fr
 and responses are recorded byte for byte, and faults can be injected into them (see faults.py).
 """
 
-import shutil
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +26,7 @@ from emulator.cloud_run.process import PROJECT_ROOT, FunctionError, FunctionProc
 from emulator.cloud_run.snapshot import take_snapshot
 from emulator.cloud_run.trace import traceparent
 from emulator.core.faults import Faults
+from emulator.core.folder import TemporaryFolder
 from emulator.core.journal import Journal
 from emulator.core.server import Environ, Server
 from emulator.core.source import SourceError, error_from_output, file_versions, find_source_error
@@ -49,14 +48,10 @@ class Revision:
 
     number: int
     process: FunctionProcess
-    folder: Path
+    folder: TemporaryFolder
     http: urllib3.PoolManager = field(
         default_factory=lambda: urllib3.PoolManager(maxsize=100, retries=False, timeout=RESPONSE_TIMEOUT_SECONDS)
     )
-
-    def __post_init__(self) -> None:
-        """Remove the folder at the latest when nothing refers to the revision, or when this process ends."""
-        self._remove_folder = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def forward(self, request: Request, headers: Mapping[str, str]) -> Response:
         target = self.process.url + request.full_path.rstrip("?")
@@ -69,7 +64,7 @@ class Revision:
         """Stop gracefully, after requests in flight. Close idle connections first, or the process waits for them."""
         self.http.clear()
         self.process.stop()
-        self._remove_folder()
+        self.folder.remove()
 
 
 class FakeCloudRun(Server):
@@ -141,7 +136,7 @@ class FakeCloudRun(Server):
             self.journal,
             self._environment,
             target=self._target,
-            source=folder / self._source.name,
+            source=folder.path / self._source.name,
             max_lines=MAX_OUTPUT_LINES,
         )
         return Revision(number, process, folder)

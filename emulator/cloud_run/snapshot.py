@@ -1,25 +1,21 @@
 """A snapshot of the product's files, as in a container image: a revision doesn't see later edits."""
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from emulator.cloud_run.process import PROJECT_ROOT
+from emulator.core.folder import TemporaryFolder
 from emulator.core.source import PARTS
 
 
-def take_snapshot(source: Path) -> Path:
+def take_snapshot(source: Path) -> TemporaryFolder:
     """Return a new folder with copies of main.py (`source`) and the product, and links to what else is next to main.py.
 
     Product files that main.py's folder lacks come from this project. Raise OSError if a file can't be copied, for
     example because an editor is replacing it.
     """
-    folder = Path(tempfile.mkdtemp(prefix="revision-")).resolve()
-    try:
-        _fill(folder, source)
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    folder = TemporaryFolder("revision-")
+    _fill(folder.path, source)
     return folder
 
 

@@ -1,10 +1,9 @@
 """Secrets mounted as files, as Cloud Run does it with `--set-secrets`."""
 
 import os
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Self
 
+from emulator.core.folder import TemporaryFolder
 from emulator.secret_manager.server import FakeSecretManager
 
 
@@ -17,7 +16,7 @@ class SecretMount:
 
     def __init__(self, secret_manager: FakeSecretManager) -> None:
         self._secret_manager = secret_manager
-        self._folder = TemporaryDirectory(prefix="secrets-")  # only this user can read it
+        self._folder = TemporaryFolder("secrets-")
 
     def __enter__(self) -> Self:
         self._secret_manager.on_change = self._write
@@ -25,19 +24,19 @@ class SecretMount:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._folder.cleanup()
+        self._folder.remove()
 
     def path(self, name: str) -> str:
         """Return the file of the secret `projects/P/secrets/S`."""
-        return str(Path(self._folder.name) / name.rpartition("/")[2])
+        return str(self._folder.path / name.rpartition("/")[2])
 
     def _write(self) -> None:
         values = self._secret_manager.latest_values()
-        for file in Path(self._folder.name).iterdir():
+        for file in self._folder.path.iterdir():
             if file.name not in values:
                 file.unlink()
         for name, value in values.items():
-            file = Path(self._folder.name) / name
+            file = self._folder.path / name
             if not file.exists() or file.read_bytes() != value:
                 new = file.with_name(f".{name}")
                 new.write_bytes(value)

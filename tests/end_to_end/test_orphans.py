@@ -1,4 +1,4 @@
-"""Whatever starts the function, Node, or a server leaves no process behind when it is killed."""
+"""Whatever starts the function, Node, or a server leaves no process and no folder behind when it is killed."""
 
 import signal
 import subprocess
@@ -54,7 +54,7 @@ def start(folder: Path, ready: str, *arguments: str) -> Child[str]:
     process: Child[str] = Child(
         [sys.executable, *arguments],
         cwd=PROJECT_ROOT if arguments == EMULATOR else folder,
-        env={"PYTHONPATH": str(PROJECT_ROOT), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(PROJECT_ROOT), "PATH": "/usr/bin:/bin", "TMPDIR": str(folder), "SECRETS": "mounted"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -78,7 +78,7 @@ def start(folder: Path, ready: str, *arguments: str) -> Child[str]:
     ],
     ids=["emulator", "pytest", "chaos", "bench"],
 )
-def test_no_process_is_left_behind(
+def test_no_process_and_no_folder_is_left_behind(
     tmp_path: Path, how: signal.Signals, ready: str, arguments: tuple[str, ...], least: int
 ) -> None:
     for name, text in (("test_user.py", TEST), ("chaos_run.py", CHAOS), ("benchmark.py", BENCH)):
@@ -88,5 +88,6 @@ def test_no_process_is_left_behind(
     assert len(processes) >= least
     parent.send_signal(how)
     assert surviving([parent.pid, *processes]) == []
+    assert [*tmp_path.glob("revision-*"), *tmp_path.glob("action-*"), *tmp_path.glob("secrets-*")] == []
     parent.kill()
     parent.communicate()
