@@ -208,12 +208,10 @@ _proxy_url = _text("isn't a valid proxy URL", PROXY.fullmatch)
 
 
 def _language(available: Collection[str] | None) -> Callable[[str], str]:
-    """Return a parser for a language tag whose primary subtag must be that of an available tag."""
     if available is None:
         return _text("isn't a language tag", LANGUAGE.fullmatch)
-    primary_subtags = {tag.split("-")[0] for tag in available}
     problem = f"isn't an available language ({', '.join(sorted(available))})"
-    return _text(problem, lambda text: text.replace("_", "-").split("-")[0].lower() in primary_subtags)
+    return _text(problem, lambda text: LANGUAGE.fullmatch(text) and text in available)
 
 
 def _split_list(text: str) -> frozenset[str]:

@@ -39,9 +39,16 @@ def load_cldr(name: str) -> dict[str, Any]:
     return dict(json.loads(file.read_bytes())) if file.exists() else {}
 
 
-def available() -> list[str]:
+class Tags(list[str]):
+    """Tags of languages. `in` also finds tags that select one of them, such as de-AT."""
+
+    def __contains__(self, tag: object) -> bool:
+        return isinstance(tag, str) and bool(_nearest(_locale(tag)))
+
+
+def available() -> Tags:
     """Return the tags of all available languages, sorted."""
-    return sorted(_tags_by_locale().values())
+    return Tags(sorted(_tags_by_locale().values()))
 
 
 @cache
@@ -83,12 +90,16 @@ def _parse_entry(entry: str) -> tuple[float, str]:
 
 def _find(tag: str) -> Language | None:
     """Return the available language nearest to `tag`, with the formats of the tag's region, or None."""
-    tags = _tags_by_locale()
-    locale = tag if tag in tags else _to_locale(tag)
-    region = locale.rpartition("_")[2]
-    while locale and locale not in tags:
+    locale = _locale(tag)
+    nearest = _nearest(locale)
+    return _in_region(load_language(_tags_by_locale()[nearest]), locale.rpartition("_")[2]) if nearest else None
+
+
+def _nearest(locale: str) -> str:
+    """Return the locale of the available language nearest to `locale`, or an empty string."""
+    while locale and locale not in _tags_by_locale():
         locale = _parent(locale)
-    return _in_region(load_language(tags[locale]), region) if locale else None
+    return locale
 
 
 def _in_region(language: Language, region: str) -> Language:
@@ -97,8 +108,10 @@ def _in_region(language: Language, region: str) -> Language:
     return language._replace(cldr=language.cldr | formats) if formats else language
 
 
-def _to_locale(tag: str) -> str:
+def _locale(tag: str) -> str:
     """Convert a tag to a CLDR locale, without its language's usual script: `ZH-tw` → `zh_Hant_TW`, `iw` → `he`."""
+    if tag in _tags_by_locale():
+        return tag
     common = load_cldr("common")["tags"]
     first, *rest = SINGLETON.split(tag.lower())[0].replace("_", "-").split("-")
     language, *implied = common["aliases"].get(first, first).split("_")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.utils import get_environ_proxies
 
+from notice.languages import available
 from settings import SettingError, Settings, SettingsError, exempt_loopback_from_proxies, load
 from tests.conftest import MakeSettings
 
@@ -64,6 +65,7 @@ def test_settings_are_frozen(settings: Settings) -> None:
         ("PRODUCT_NAME", "x" * 100, "product_name", "x" * 100),
         ("DEFAULT_LANGUAGE", "de", "default_language", "de"),
         ("DEFAULT_LANGUAGE", "pt_BR", "default_language", "pt_BR"),
+        ("DEFAULT_LANGUAGE", "de-AT", "default_language", "de-AT"),
         ("CONTEXT", "ip, time", "context", {"ip", "time"}),
         ("ALLOWED_TENANTS", "acme,acme-dev  acme-test,", "allowed_tenants", {"acme", "acme-dev", "acme-test"}),
         ("SENDGRID_URL", "https://api.eu.sendgrid.com/", "sendgrid_url", "https://api.eu.sendgrid.com"),
@@ -152,6 +154,12 @@ def test_a_language_that_is_not_available_is_reported_with_the_available_tags(er
 
     assert [error.name for error in found] == ["DEFAULT_LANGUAGE", "THREADS"]
     assert found[0].problem == "isn't an available language (de, en, pt-BR)"
+
+
+@pytest.mark.parametrize("text", ["kk-Arab", "en-US;q=1", "en us"])
+def test_a_default_language_that_would_fall_back_to_english_is_an_error(environment: dict[str, str], text: str) -> None:
+    with pytest.raises(SettingsError, match="DEFAULT_LANGUAGE isn't an available language"):
+        load({**environment, "DEFAULT_LANGUAGE": text}, languages=available())
 
 
 def test_without_available_languages_only_the_form_of_the_tag_is_validated(environment: dict[str, str]) -> None:

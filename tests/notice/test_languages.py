@@ -22,6 +22,16 @@ def test_the_available_tags_are_sorted() -> None:
     assert available() == TAGS
 
 
+@pytest.mark.parametrize("tag", ["en", "en-US", "pt_BR", "iw", "no", "ZH-tw", "sr-Cyrl", "kk-Cyrl-KZ", "yue"])
+def test_a_tag_with_a_nearest_language_is_available(tag: str) -> None:
+    assert tag in available()
+
+
+@pytest.mark.parametrize("tag", ["tlh", "kk-Arab", "kk-CN", "mn-Mong", "sr-Arab", "ja-Latn", "", "*"])
+def test_a_tag_for_which_the_email_would_be_in_another_language_or_script_is_not_available(tag: str) -> None:
+    assert tag not in available()
+
+
 @pytest.mark.parametrize("tag", TAGS)
 def test_every_tag_selects_its_own_language(tag: str) -> None:
     assert _tags(tag, tag) == [tag]
