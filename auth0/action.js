@@ -85,10 +85,16 @@ function checkResponse({ status, headers }, result, id) {
   if (accepted && result?.id === id) return;
   const error = typeof result?.error?.code === 'string' ? result.error : undefined; // Google's codes are numbers
   const otherCause = accepted ? `HTTP ${status}, but not from the function: check FUNCTION_URL` : `HTTP ${status}`;
-  const cause = error ? `${status} ${error.code}: ${error.message}` : otherCause;
+  const cause = error ? `${status} ${error.code}${describeFlow(result.actions)}: ${error.message}` : otherCause;
   const retry = [429, 500, 503, 504].includes(status) || (status === 502 && !error);
   const retryAfter = headers.get('retry-after');
   throw createError(cause, retry, /^\d+$/.test(retryAfter) ? retryAfter * 1000 : 0);
+}
+
+/** Name the Actions that failed if others succeeded: the email may have been sent. */
+function describeFlow(actions) {
+  const failed = Array.isArray(actions) ? actions.filter((action) => action?.status === 'failed') : [];
+  return failed.length && failed.length < actions.length ? ` (only ${failed.map(({ name }) => name).join(', ')} failed)` : '';
 }
 
 /** Return a Standard Webhooks signature: HMAC-SHA256 over `id.timestamp.body` with the first of the keys. */

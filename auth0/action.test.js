@@ -477,6 +477,22 @@ describe('failure', () => {
     assert.ok(!error.stack.includes(ADDRESS) && !error.stack.includes(KEY.slice(6)));
   });
 
+  const flow = (...statuses) => statuses.map((status, number) => ({ name: `action_${number + 1}`, status }));
+  const flows = [
+    [flow('sent', 'failed', 'failed'), '502 mail_rejected (only action_2, action_3 failed): no'],
+    [flow('failed', 'failed'), '502 mail_rejected: no'],
+    [flow('failed'), '502 mail_rejected: no'],
+    [[], '502 mail_rejected: no'],
+    [[null, { status: 'sent' }], '502 mail_rejected: no'],
+    ['failed', '502 mail_rejected: no'],
+  ];
+  for (const [actions, cause] of flows) {
+    test(`names the Actions that failed if others succeeded: ${JSON.stringify(actions)}`, async () => {
+      steps = [respond(502, { error: { code: 'mail_rejected', message: 'no' }, actions })];
+      assert.equal(await failure(), cause);
+    });
+  }
+
   test('is logged on one line', async () => {
     steps = [errorResponse(400, 'invalid_event', 'one\r\n\ttwo\u2028three')];
     assert.equal(await failure(), '400 invalid_event: one two three');
