@@ -64,6 +64,7 @@ def start(languages: Collection[str] | None = None) -> Settings:
     """
     log.install()
     process.prepare()
+    http.handle_every_path()
     exempt_loopback_from_proxies()
     try:
         return load_settings(languages=languages)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from flask import Request, Response
+from flask import Request, Response, current_app, has_app_context
+from flask import request as current_request
 
 from runtime.errors import InvalidCallout, NoticeError, Unavailable
 
@@ -24,6 +25,19 @@ class JsonResponse(NamedTuple):
     status: int
     body: dict[str, Any]
     headers: Mapping[str, str] = MappingProxyType({})
+
+
+def handle_every_path() -> None:
+    """Let functions-framework run the function also for the paths that it or Flask would answer with a page of its own:
+    /robots.txt, /favicon.ico, and /static.
+    """
+    if has_app_context():  # as while functions-framework imports main.py
+        current_app.before_request(_run_function)
+
+
+def _run_function() -> Any:
+    endpoint = "run"  # functions-framework's, for every other path
+    return None if current_request.endpoint == endpoint else current_app.view_functions[endpoint]("")
 
 
 def read_body(request: Request) -> bytes:

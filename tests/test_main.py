@@ -66,6 +66,13 @@ def test_a_user_without_an_address_is_skipped(call: Call, sendgrid: responses.Re
     assert (status, body["status"], body["reason"]) == (200, "skipped", "no_email")
 
 
+@pytest.mark.parametrize("path", ["/robots.txt", "/favicon.ico"])
+def test_the_paths_that_functions_framework_reserves_are_handled_too(call: Call, path: str) -> None:
+    status, body = call({"user": {}}, ACTION, path)
+
+    assert (status, body["status"]) == (200, "skipped")
+
+
 def test_a_failure_is_printed_without_the_address_and_raised(
     call: Call, sendgrid: responses.RequestsMock, lines: Lines
 ) -> None:

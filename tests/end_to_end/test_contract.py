@@ -242,11 +242,19 @@ JSON_TYPE = {"content-type": "application/json"}
 TOO_LARGE = b"x" * (MAX_BODY_BYTES + 1)
 
 
-@pytest.mark.parametrize("path", ["/", "/a", "/a/b?c=d", "//a", "/%00%ff", "/deliver"])
+PATHS = ["/", "/a", "/a/b?c=d", "//a", "/%00%ff", "/deliver", "/robots.txt", "/favicon.ico", "/static/a"]
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_every_path_is_handled_identically(harness: Harness, path: str) -> None:
     callout = callout_for(new_address())
     response = harness.request(callout.body, callout.headers(harness.signing_key), path=path)
     assert (response.status, response.body["status"]) == (200, "sent")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_only_post_is_allowed_on_every_path(harness: Harness, path: str) -> None:
+    assert harness.request(b"", {}, method="GET", path=path).code == "method_not_allowed"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
