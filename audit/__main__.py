@@ -88,7 +88,7 @@ def _audit(environment: Mapping[str, str], period: Period, now: datetime, clock:
     sendgrid = sendgrid_log.open_log(environment, clock=clock, on_progress=_show_progress)
     until_now = (period[0], now)  # so that the notice of a change after the period isn't paired with one before
     changes = auth0_log.read_changes(auth0, until_now)
-    emails = sendgrid_log.read_emails(sendgrid, until_now)
+    emails = sendgrid_log.read_emails(sendgrid, (period[0] - pairing.MAX_CLOCK_SKEW, now))
     audited = [change for change in changes if change.at < period[1]]
     found = report.build(period, audited, pairing.pair(changes, emails))
     if found.missing:
@@ -117,7 +117,7 @@ def _send(found: report.Report, sender: callouts.Sender) -> report.Report:
                 if error.is_general:
                     break
     except KeyboardInterrupt:
-        print(f"\naudit: {len(outcomes)} of {len(found.missing)} notices were handled", file=sys.stderr)
+        print(f"\naudit: {len(outcomes)} of {len(found.missing)} notices were handled", end="", file=sys.stderr)
         raise
     _show_progress("")
     return found.with_reasons({row.change.log_id: outcomes.get(row.change.log_id, "not sent") for row in found.missing})

@@ -11,7 +11,10 @@ from audit.sendgrid_log import Email
 
 STATUSES = ("delivered", "accepted", "deferred", "bounced", "blocked", "dropped", "missing", "no_email")
 FAILED = ("missing", "bounced", "blocked", "dropped")  # what needs a person's attention
-NO_CAUSE = "no email in SendGrid's log, and no failed execution in Auth0's"
+NO_CAUSE = (
+    "no email in SendGrid's log, and no failed execution in Auth0's: it may wait in the queue, "
+    "or the Action isn't bound"
+)
 LIMITS = (
     "The audit can't see changes that leave no scp record in Auth0's log (perhaps administrators'), nor what is older "
     "than the logs keep: 1 to 30 days in Auth0, depending on the plan, and 30 days in SendGrid."

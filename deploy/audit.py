@@ -17,6 +17,7 @@ def audit(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> int:
     found = {"SENDGRID_URL": deployment.get("SENDGRID_URL")}
     if options.send and not os.environ.get("FUNCTION_URL"):
         found["FUNCTION_URL"] = services.require(gcloud, deployment, deployment.public).url
+        keys.check_queue_is_empty(gcloud, deployment, "look missing and would be sent twice: fix what they wait for")
     if options.send and not os.environ.get(SIGNING):
         secret = f"--secret={deployment.secret_id(SIGNING)}"
         words = ("secrets", "versions", "access", deployment.secret_version(SIGNING), secret)

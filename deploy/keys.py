@@ -76,24 +76,21 @@ def _finish_signing_key(gcloud: Gcloud, deployment: Deployment, stored: list[str
     if len(stored) == 1 and not old:
         raise DeployError("no rotation is in progress: ./deploy.sh rotate-signing-key")
     if len(stored) > 1:
-        _check_queue_is_empty(gcloud, deployment)
+        check_queue_is_empty(gcloud, deployment, "may be signed with the old key: try again later")
         store(gcloud, deployment, SIGNING, stored[0])
         old = _old_versions(gcloud, deployment, SIGNING)
     _disable(gcloud, deployment, SIGNING, old)
     gcloud.say("Only the new key is accepted, in five minutes at the latest.")
 
 
-def _check_queue_is_empty(gcloud: Gcloud, deployment: Deployment) -> None:
-    """Raise DeployError if a notice waits: it may be signed with the old key."""
+def check_queue_is_empty(gcloud: Gcloud, deployment: Deployment, problem: str) -> None:
+    """Raise DeployError if a notice waits; `problem` says what that means."""
     if not deployment.has_queue:
         return
     words = ("tasks", "list", f"--queue={deployment.queue}", f"--location={deployment.region}", "--limit=1")
     if gcloud.read_existing(*words, parse=items):
         listed = f"gcloud {' '.join(words[:-1])} --project={gcloud.project}"
-        raise DeployError(
-            "the queue still holds notices, which may be signed with the old key: try again later",
-            f"{listed} lists them",
-        )
+        raise DeployError(f"the queue still holds notices, which {problem}", f"{listed} lists them")
 
 
 def rotate_sendgrid_key(gcloud: Gcloud, deployment: Deployment, *, finish: bool) -> None:

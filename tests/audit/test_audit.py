@@ -92,6 +92,14 @@ def test_the_notice_of_a_change_after_the_period_does_not_hide_a_loss(logs: Logs
     assert found.json["rows"][0]["log_id"] == lost["log_id"]
 
 
+def test_a_notice_that_seems_older_than_the_first_change_of_the_period_is_found(
+    logs: Logs, run_audit: RunAudit
+) -> None:
+    logs.change(START + SECOND)
+    logs.email(START - 5 * SECOND)
+    assert run_audit().statuses == ["delivered"]
+
+
 def test_a_missing_notice_states_what_auth0_reports(logs: Logs, run_audit: RunAudit) -> None:
     logs.change(START, "ann@example.com")
     error = {"name": "Error", "message": "The notice for ann@example.com may not have been sent: HTTP 500"}
@@ -103,7 +111,10 @@ def test_a_missing_notice_states_what_auth0_reports(logs: Logs, run_audit: RunAu
     reported, silent = (row["reason"] for row in found.json["rows"])
     message = "The notice for [address] may not have been sent: HTTP 500"
     assert reported == f"actions_execution_failed: action_error: {message}"
-    assert silent == "no email in SendGrid's log, and no failed execution in Auth0's"
+    assert silent == (
+        "no email in SendGrid's log, and no failed execution in Auth0's: "
+        "it may wait in the queue, or the Action isn't bound"
+    )
 
 
 def test_the_table_has_only_what_needs_attention(logs: Logs, run_audit: RunAudit) -> None:

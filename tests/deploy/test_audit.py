@@ -63,6 +63,22 @@ def test_to_send_the_function_must_be_deployed(started: dict[str, Any]) -> None:
     assert "password-notice isn't deployed: ./deploy.sh" in outcome.output
 
 
+@pytest.mark.parametrize(("delivery", "words"), [("queue", ["--send"]), ("queue", []), ("direct", ["--send"])])
+def test_nothing_is_sent_while_notices_wait_in_the_queue(
+    started: dict[str, Any], delivery: str, words: list[str]
+) -> None:
+    started["inside"].env_yaml += f"DELIVERY: {delivery}\n"
+    cloud = deployed(started["inside"])
+    cloud.tasks.append("0123-on_execute_post_change_password")
+    outcome = started["inside"].run(cloud, "audit", *words)
+    if delivery == "queue" and words:
+        assert (outcome.status, "command" in started) == (2, False)
+        assert "the queue still holds notices, which look missing and would be sent twice" in outcome.output
+        assert "gcloud tasks list --queue=password-notice --location=" in outcome.output
+    else:
+        assert (outcome.status, "command" in started) == (1, True)
+
+
 def test_an_unknown_option_is_rejected(started: dict[str, Any]) -> None:
     with pytest.raises(SystemExit) as raised:
         started["inside"].run(Cloud(), "audit", "--sned")
