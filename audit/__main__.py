@@ -111,7 +111,7 @@ def _send(found: report.Report, sender: callouts.Sender) -> report.Report:
         for row in reversed(found.missing):
             _show_progress(f"sending notice {len(outcomes) + 1} of {len(found.missing)}")
             try:
-                outcomes[row.change.log_id] = f"sent now: {sender.send(row.change)}"
+                outcomes[row.change.log_id] = f"the function responded {sender.send(row.change)}"
             except callouts.NotSent as error:
                 outcomes[row.change.log_id] = f"not sent: {error}"
                 if error.is_general:

@@ -142,7 +142,9 @@ def _split(log: LogClient, period: Period) -> list[Period]:
     """Return the halves of a period whose records moved from one page to another while they were read."""
     parts = halves(period)
     if parts == [period]:
-        raise log.failure(f"changed while {format_time(period[0])} was read", "run the audit again")
+        raise log.failure(
+            f"changed the order of its records while {format_time(period[0])} was read", "run the audit again"
+        )
     return parts
 
 

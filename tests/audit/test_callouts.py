@@ -129,7 +129,7 @@ def test_the_command_sends_each_missing_notice_and_reports_it(logs: Logs, sendin
     found = run_audit("--send")
     reasons = {row["log_id"]: (row["reason"] or "").rpartition("; ")[2] for row in found.json["rows"]}
     assert reasons["900-2"] == "not sent: 502 mail_rejected: no"
-    assert (reasons["900-1"], found.status) == ("sent now: queued", 1)
+    assert (reasons["900-1"], found.status) == ("the function responded queued", 1)
     assert len(sending.received) == 2
 
 
@@ -163,7 +163,7 @@ def test_without_send_nothing_is_sent(sending: Stub, run_audit: RunAudit) -> Non
 def test_a_sent_notice_is_in_the_table(sending: Stub, run_audit: RunAudit) -> None:
     sending.faults.add(Fault("status", status=502, body='{"error":{"code":"mail_rejected","message":"no"}}'))
     output = run_audit("--send", "--until", "2026-11-22T12:00:01Z", text=True).output
-    assert "; sent now: queued" in output
+    assert "; the function responded queued" in output
 
 
 def test_sending_needs_two_more_variables(logs: Logs, run_audit: RunAudit) -> None:

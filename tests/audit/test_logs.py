@@ -107,7 +107,9 @@ def test_records_of_equal_times_whose_order_changes_between_pages_are_read_or_an
 
     monkeypatch.setattr(logs.auth0, "_search", search_without_order)
     if is_one_second:
-        assert "changed while 2026-11-22T12:00:00Z was read" in str(problem(read_changes, logs))
+        assert "changed the order of its records while 2026-11-22T12:00:00Z was read" in str(
+            problem(read_changes, logs)
+        )
     else:
         assert {change.log_id for change in read_changes(logs)} == expected
 

@@ -50,7 +50,7 @@ def test_lost_notices_are_found_sent_once_and_then_delivered(emulator: Emulator)
     sent = audit.run(send=True)
     assert (sent["exit_status"], sent["missing"]) == (1, 2)
     accepted = "queued" if emulator.cloud_tasks else "sent"
-    assert [row["reason"].rpartition("; ")[2] for row in sent["rows"][:2]] == [f"sent now: {accepted}"] * 2
+    assert [row["reason"].rpartition("; ")[2] for row in sent["rows"][:2]] == [f"the function responded {accepted}"] * 2
     wait_for_queue(emulator)
 
     found = audit.run()
@@ -67,7 +67,7 @@ def test_a_notice_that_sendgrids_log_does_not_show_yet_is_not_sent_again(emulato
     wait_for_queue(emulator)
     emulator.sendgrid.log.clear()
     [row] = audit.run(send=True)["rows"]
-    assert row["reason"].endswith("sent now: duplicate")
+    assert row["reason"].endswith("the function responded duplicate")
     wait_for_queue(emulator)
     assert len(emulator.sendgrid.inbox()) == 1
 

@@ -119,7 +119,7 @@ def test_the_copied_command_runs_the_audit_and_sends(browser_page: BrowserPage, 
     assert (done.returncode, done.stderr) == (1, "")
     assert "2 changes from" in done.stdout
     assert ": 1 delivered, 1 missing\n" in done.stdout
-    assert ("; sent now: sent\n" in done.stdout) == bool(options)
+    assert ("; the function responded sent\n" in done.stdout) == bool(options)
     page.get_by_role("link", name="Audit again").click()
     expect(page.get_by_role("button", name="Send the notice")).to_have_count(0 if options else 1)
 
@@ -162,7 +162,7 @@ def test_the_api_returns_the_audits_json_and_sends(web_harness: WebHarness) -> N
     status, found = call(web_harness, "GET", "/api/audit")
     assert (status, found["exit_status"], found["missing"], found["delivered"]) == (200, 1, 1, 1)
     _, sent = call(web_harness, "POST", "/api/audit/send")
-    assert sent["rows"][-1]["reason"].endswith("sent now: sent")
+    assert sent["rows"][-1]["reason"].endswith("the function responded sent")
     assert call(web_harness, "GET", "/api/audit")[1]["exit_status"] == 0
 
 
