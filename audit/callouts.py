@@ -9,11 +9,12 @@ from typing import Any
 import requests
 
 from audit.auth0_log import Change
-from audit.log_client import Unreadable, cause, format_time, redact
+from audit.log_client import Unreadable, format_time, redact
 from audit.urls import checked_url
 from auth0.callout import OutgoingCallout
 from auth0.deadline import within
 from runtime.clock import CLOCK, Clock
+from runtime.http_client import root_cause
 from runtime.signature import parse_signing_key
 
 TIMEOUT_SECONDS = 10.0  # the function responds within 5.5 s
@@ -50,7 +51,7 @@ class Sender:
         try:
             response = within(TIMEOUT_SECONDS, post)
         except (OSError, ValueError) as error:
-            raise NotSent(f"no response from {self.url}: {cause(error)}", is_general=True) from error
+            raise NotSent(f"no response from {self.url}: {redact(root_cause(error))}", is_general=True) from error
         body = json_object(response)
         if response.status_code in (200, 202) and body.get("id") == callout.id:
             return redact(str(body.get("status")))

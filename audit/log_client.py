@@ -10,6 +10,7 @@ import requests
 
 from auth0.deadline import within
 from runtime.clock import CLOCK, Clock
+from runtime.http_client import root_cause
 
 Period = tuple[datetime, datetime]  # from, until: the end isn't part of it
 
@@ -90,7 +91,9 @@ class LogClient:
         except (OSError, ValueError) as error:  # of requests, and of a CA bundle or host name that it can't use
             access = "firewall, HTTPS_PROXY, REQUESTS_CA_BUNDLE"
             fix = f"check {self.url_variable}, and this machine's internet access: {access}"
-            raise Unreadable(self.url_variable, f"no complete response from {self.url}: {cause(error)}", fix) from error
+            raise Unreadable(
+                self.url_variable, f"no complete response from {self.url}: {redact(root_cause(error))}", fix
+            ) from error
 
     def _parse(self, response: requests.Response) -> Any:
         status = response.status_code
@@ -130,14 +133,6 @@ def redact(text: str) -> str:
     """Return one printable line without email addresses."""
     line = "".join(char if char.isprintable() else " " for char in _ADDRESS.sub("[address]", text))
     return " ".join(line.split())[:300]
-
-
-def cause(error: BaseException) -> str:
-    """Return what the innermost exception says, which requests wraps several times."""
-    while error.__context__ is not None:
-        error = error.__context__
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return redact(f"{type(error).__name__}: {reason}").rstrip(".")
 
 
 def parse_time(text: object) -> datetime | None:

@@ -67,7 +67,7 @@ class HttpClient:
         except ValueError:  # its text contains the header, which may be a key
             raise NoResponse("malformed header", maybe_accepted=False) from None
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise NoResponse(_root_cause(error), maybe_accepted=content.tell() > 0) from error
+            raise NoResponse(root_cause(error), maybe_accepted=content.tell() > 0) from error
         finally:
             content.close()  # an exchange that was abandoned before it sent the body can't send it later
             log.add_network_seconds(time.monotonic() - started)
@@ -111,7 +111,7 @@ def _read_body(raw: Any, deadline: float) -> bytes:
     return body[:MAX_RESPONSE_BYTES]
 
 
-def _root_cause(error: Exception) -> str:
+def root_cause(error: Exception) -> str:
     """Describe the innermost exception briefly, without addresses or data."""
     cause: BaseException = error
     while cause.__context__ is not None:
