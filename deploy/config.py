@@ -1,42 +1,53 @@
 """env.yaml: read by a YAML parser, and validated by the function's own rules before anything is changed."""
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import yaml
 
+from deploy.deployment import DEPLOYMENT_SETTINGS, OWN_SECRET, SECRET_NAMES, Deployment
+from deploy.gcloud import DeployError, Gcloud
 from notice.languages import available
 from notice.sendgrid import KEY_PATTERN
 from settings import PRIVATE_TARGET, PUBLIC_TARGET, SECRET_RESOURCE, SettingError, SettingsError, load
 
-# What the function reads, and what only deploy.sh reads: the pattern, and what it has to be.
 FUNCTION_NAMES = re.findall(
     r"\w+",
     "SENDER_EMAIL SENDER_NAME SUPPORT_CONTACT PRODUCT_NAME DEFAULT_LANGUAGE CONTEXT OWN_ADDRESSES ALLOWED_TENANTS "
     "SENDGRID_URL DELIVERY THREADS SECRET_MAX_AGE_SECONDS SECRET_MANAGER_ENDPOINT CLOUD_TASKS_ENDPOINT "
     "GOOGLE_CLOUD_PROJECT REQUESTS_CA_BUNDLE HTTPS_PROXY NO_PROXY https_proxy no_proxy",
 )
-DEPLOYMENT_SETTINGS = {
-    "SERVICE": (
-        "[a-z][a-z0-9-]{4,20}[a-z0-9]",
-        "6 to 22 lowercase letters, digits, and hyphens, starting with a letter",
-    ),
-    "REGION": ("[a-z]+-[a-z]+[0-9]+", "a region that has Cloud Run and Cloud Tasks, such as europe-west1"),
-    "SECRETS": ("mounted|client", "mounted or client"),
-    "MIN_INSTANCES": ("[0-9]{1,3}", "a whole number from 0 to 999"),
-    "MAX_INSTANCES": ("[1-9][0-9]{0,2}", "a whole number from 1 to 999"),
-    "REPLICATION": ("automatic|user-managed", "automatic or user-managed"),
-    "INGRESS": ("all|internal-and-cloud-load-balancing", "all or internal-and-cloud-load-balancing"),
-}
-DEFAULT_SERVICE = "password-notice"
 SET_BY_DEPLOY = ("TASKS_QUEUE", "DELIVER_URL", "DELIVER_INVOKER", "FUNCTION_TARGET")
 DEBUGGERS = ("DEBUG", "FLASK_DEBUG", "PYTHONBREAKPOINT", "PYTHONINSPECT", "PYTHONDEVMODE")
+PATTERNS = {
+    **DEPLOYMENT_SETTINGS,
+    "DELIVERY": ("queue|direct", "queue or direct"),
+    "GOOGLE_CLOUD_PROJECT": (r"[^/\s]+", "a project's ID"),
+}
 ADDRESSES = ("SENDGRID_URL", "SECRET_MANAGER_ENDPOINT", "CLOUD_TASKS_ENDPOINT")
-SECRET_NAMES = ("SENDGRID_API_KEY", "CALLOUT_SIGNING_KEY")
-OWN_SECRET = re.compile(r"projects/(?P<project>[^/]+)/secrets/(?P<secret>[\w-]+)(/versions/(?P<version>[\w-]+))?")
+Problem = tuple[str, str] | None  # what is wrong with a setting, and the fix
+
+
+def read_deployment(file: Path) -> Deployment:
+    """Return the deployment that env.yaml describes; SERVICE and REGION may come from the environment.
+
+    Raise DeployError with everything that is wrong.
+    """
+    overrides = {name: os.environ[name] for name in ("SERVICE", "REGION") if os.environ.get(name)}
+    try:
+        values = {**read(file), **overrides}
+        check(values)
+        values["GOOGLE_CLOUD_PROJECT"] = values.get("GOOGLE_CLOUD_PROJECT") or Gcloud().read_property("project")
+        check(values)  # again: secrets must be the project's
+    except SettingsError as error:
+        origin = [f"{name} came from the environment" for name in overrides]
+        raise DeployError(f"{file} has errors, and nothing was changed:", *map(str, error.errors), *origin) from None
+    if not values["GOOGLE_CLOUD_PROJECT"]:
+        raise DeployError(f"no project: gcloud config set project PROJECT, or GOOGLE_CLOUD_PROJECT in {file}")
+    return Deployment(values, file)
 
 
 def read(path: Path) -> dict[str, str]:
@@ -75,107 +86,74 @@ def _values(root: yaml.MappingNode) -> dict[str, str]:
 
 
 def _syntax_error(error: yaml.YAMLError) -> SettingError:
-    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-    problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else "a character isn't allowed"
-    return SettingError(
-        f"line {mark.line + 1}" if mark else "the file", f"isn't YAML ({problem})", 'write NAME: "value"'
-    )
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "a character isn't allowed")
+    line = f"line {mark.line + 1}" if mark else "the file"
+    return SettingError(line, f"isn't YAML ({problem})", 'write NAME: "value"')
 
 
-def find_errors(values: Mapping[str, str]) -> list[SettingError]:
-    """Return everything that would keep a deployment with these values from working, each error once."""
-    found = list(_secret_values(values))  # no further check may show these values
-    shown = {name: value for name, value in values.items() if name not in {error.name for error in found}}
-    found += [*_names(shown), *_own(shown), *_addresses(shown), *_secrets(shown), *_instances(shown)]
-    known = {error.name for error in found}
-    for target in (PUBLIC_TARGET, PRIVATE_TARGET):
+def check(values: Mapping[str, str]) -> None:
+    """Raise SettingsError with everything that would keep a deployment with these values from working."""
+    problems = {name: _find_problem(name, value, values) for name, value in values.items()}
+    errors = [SettingError(name, *problem) for name, problem in problems.items() if problem]
+    deployment = Deployment({name: value for name, value in values.items() if not problems[name]})
+    for service, target in ((deployment.private, PRIVATE_TARGET), (deployment.public, PUBLIC_TARGET)):
+        environment = deployment.environment(service, "https://deliver.example.com", mounted=False)
         try:
-            load(
-                _environment({name: value for name, value in values.items() if name not in known}, target),
-                languages=available(),
-            )
+            load({**environment, "FUNCTION_TARGET": target}, languages=available())
         except SettingsError as error:
-            found += [each for each in error.errors if each.name not in known and each not in found]
-    return found
+            errors += [each for each in error.errors if not problems.get(each.name) and each not in errors]
+    if errors:
+        raise SettingsError(errors)
 
 
-def sending_environment(values: Mapping[str, str], project: str = "") -> dict[str, str]:
-    """Return the environment of the service that sends email, with the secrets' names as deploy.sh chooses them."""
-    project = project or values.get("GOOGLE_CLOUD_PROJECT") or "PROJECT"
-    service = values.get("SERVICE") or DEFAULT_SERVICE
-    secrets = {f"{name}_SECRET": f"projects/{project}/secrets/{secret_id(service, name)}" for name in SECRET_NAMES}
-    return {**secrets, **{name: value for name, value in values.items() if value}, "FUNCTION_TARGET": PRIVATE_TARGET}
+def _find_problem(name: str, value: str, values: Mapping[str, str]) -> Problem:
+    """Return what is wrong with a setting, and the fix. A secret comes first: no other problem may show it."""
+    problem = _find_secret(name, value) or _find_wrong_name(name)
+    if problem or not value:
+        return problem
+    find = _find_wrong_secret if name.endswith("_SECRET") else _find_wrong_value
+    return find(name, value, values)
 
 
-def secret_id(service: str, name: str) -> str:
-    """Return a secret's name; a second service in the same project has secrets of its own."""
-    own = name.lower().replace("_", "-")
-    return own if service == DEFAULT_SERVICE else f"{service}-{own}"
+def _find_secret(name: str, value: str) -> Problem:
+    if name not in SECRET_NAMES and not KEY_PATTERN.search(value) and "whsec_" not in value:
+        return None
+    store = f"./deploy.sh secret {name.removesuffix('_SECRET')}"
+    fix = f"remove the line, and store it: {store}; and replace it if others saw it"
+    return "is a secret's value, which doesn't belong here", fix
 
 
-def _environment(values: Mapping[str, str], target: str) -> dict[str, str]:
-    """Return the environment of one service, with a placeholder for each name that deploy.sh sets itself."""
-    own = {
-        "DELIVERY": values.get("DELIVERY") or "queue",
-        "TASKS_QUEUE": "projects/p/locations/l/queues/q",
-        "DELIVER_URL": "https://deliver.example.com",
-        "DELIVER_INVOKER": "invoker@example.com",
-    }
-    secrets = {f"{name}_SECRET": "projects/p/secrets/s" for name in SECRET_NAMES}
-    given = {name: value for name, value in values.items() if value}
-    return {**secrets, **given, **own, "FUNCTION_TARGET": target}
-
-
-def _secret_values(values: Mapping[str, str]) -> Iterator[SettingError]:
-    for name, value in values.items():
-        if name in SECRET_NAMES or KEY_PATTERN.search(value) or "whsec_" in value:
-            secret = name.removesuffix("_SECRET")
-            fix = f"remove the line, and store it: ./deploy.sh secret {secret}; and replace it if others saw it"
-            yield SettingError(name, "is a secret's value, which doesn't belong here", fix)
-
-
-def _names(values: Mapping[str, str]) -> Iterator[SettingError]:
+def _find_wrong_name(name: str) -> Problem:
+    if name in DEBUGGERS:
+        return "would start a debugger in the public service", "remove it"
+    if name in SET_BY_DEPLOY:
+        return "is set by deploy.sh", "remove it"
     known = [*FUNCTION_NAMES, *DEPLOYMENT_SETTINGS, *(f"{name}_SECRET" for name in SECRET_NAMES)]
-    for name in values:
-        if name in DEBUGGERS:
-            yield SettingError(name, "would start a debugger in the public service", "remove it")
-        elif name in SET_BY_DEPLOY:
-            yield SettingError(name, "is set by deploy.sh", "remove it")
-        elif name not in known and not re.fullmatch("[A-Z][A-Z0-9_]*_SECRET", name):
-            nearest = get_close_matches(name, known, 1)
-            fix = f"did you mean {nearest[0]}?" if nearest else "remove it; env.yaml.example lists all settings"
-            yield SettingError(name, "isn't a setting", fix)
+    if name in known or re.fullmatch("[A-Z][A-Z0-9_]*_SECRET", name):
+        return None
+    nearest = get_close_matches(name, known, 1)
+    fix = f"did you mean {nearest[0]}?" if nearest else "remove it; env.yaml.example lists all settings"
+    return "isn't a setting", fix
 
 
-def _own(values: Mapping[str, str]) -> Iterator[SettingError]:
-    for name, (pattern, expected) in DEPLOYMENT_SETTINGS.items():
-        if values.get(name) and not re.fullmatch(pattern, values[name]):
-            yield SettingError(name, f"is {values[name]!r}", f"use {expected}")
+def _find_wrong_secret(name: str, value: str, values: Mapping[str, str]) -> Problem:
+    short, own, project = name.removesuffix("_SECRET"), OWN_SECRET.fullmatch(value), values.get("GOOGLE_CLOUD_PROJECT")
+    if short in SECRET_NAMES and not own:
+        return "isn't projects/P/secrets/S", "remove it: deploy.sh knows its own secret"
+    if short in SECRET_NAMES and own and project and own["project"] != project:
+        return "is in another project", f"use one of {project}: deploy.sh grants access there"
+    if SECRET_RESOURCE.fullmatch(value) or re.fullmatch(r"/.*[^/]", value):
+        return None
+    return "isn't the name of a secret", f"use projects/P/secrets/S; ./deploy.sh secret {short} stores a value"
 
 
-def _addresses(values: Mapping[str, str]) -> Iterator[SettingError]:
-    """Loopback is for the emulator; a deployed function would reach nothing there."""
-    for name in ADDRESSES:
-        if values.get(name) and urlsplit(values[name]).scheme != "https":
-            yield SettingError(name, "isn't https", "remove it, or name an https URL")
-
-
-def _secrets(values: Mapping[str, str]) -> Iterator[SettingError]:
-    project = values.get("GOOGLE_CLOUD_PROJECT")
-    for name, value in values.items():
-        if not value or not name.endswith("_SECRET"):
-            continue
-        found, is_own = OWN_SECRET.fullmatch(value), name.removesuffix("_SECRET") in SECRET_NAMES
-        if is_own and found is None:
-            yield SettingError(name, "isn't projects/P/secrets/S", "remove it: deploy.sh knows its own secret")
-        elif is_own and found and project and found["project"] != project:
-            yield SettingError(name, "is in another project", f"use one of {project}: deploy.sh grants access there")
-        elif not SECRET_RESOURCE.fullmatch(value) and not re.fullmatch(r"/.*[^/]", value):
-            fix = f"use projects/P/secrets/S; ./deploy.sh secret {name.removesuffix('_SECRET')} stores a value"
-            yield SettingError(name, "isn't the name of a secret", fix)
-
-
-def _instances(values: Mapping[str, str]) -> Iterator[SettingError]:
-    least, most = values.get("MIN_INSTANCES") or "0", values.get("MAX_INSTANCES") or "10"
-    if least.isdigit() and most.isdigit() and int(least) > int(most):
-        yield SettingError("MIN_INSTANCES", f"is above MAX_INSTANCES ({most})", "lower it")
+def _find_wrong_value(name: str, value: str, values: Mapping[str, str]) -> Problem:
+    pattern, expected = PATTERNS.get(name, ("", ""))
+    if pattern and not re.fullmatch(pattern, value):
+        return f"is {value!r}", f"use {expected}"
+    if name in ADDRESSES and not value.startswith("https://"):  # a deployed function would reach nothing on loopback
+        return "isn't https", "remove it, or name an https URL"
+    most = values.get("MAX_INSTANCES") or "10"
+    if name == "MIN_INSTANCES" and most.isdigit() and int(value) > int(most):
+        return f"is above MAX_INSTANCES ({most})", "lower it"
+    return None

@@ -1,155 +1,86 @@
-"""One deployment: what env.yaml says of it, and what each part of it is called."""
+"""One deployment: what each part of it is called, and the environment of each service."""
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import config
-from deploy.errors import DeployError
-from settings import SettingsError
+# What only deploy.sh reads: the pattern, and what it has to be.
+DEPLOYMENT_SETTINGS = {
+    "SERVICE": (
+        "[a-z][a-z0-9-]{4,20}[a-z0-9]",
+        "6 to 22 lowercase letters, digits, and hyphens, starting with a letter",
+    ),
+    "REGION": ("[a-z]+-[a-z]+[0-9]+", "a region that has Cloud Run and Cloud Tasks, such as europe-west1"),
+    "SECRETS": ("mounted|client", "mounted or client"),
+    "MIN_INSTANCES": ("[0-9]{1,3}", "a whole number from 0 to 999"),
+    "MAX_INSTANCES": ("[1-9][0-9]{0,2}", "a whole number from 1 to 999"),
+    "REPLICATION": ("automatic|user-managed", "automatic or user-managed"),
+    "INGRESS": ("all|internal-and-cloud-load-balancing", "all or internal-and-cloud-load-balancing"),
+}
+SIGNING, SENDGRID = SECRET_NAMES = ("CALLOUT_SIGNING_KEY", "SENDGRID_API_KEY")
+DEFAULT_SERVICE = "password-notice"
+OWN_SECRET = re.compile(r"projects/(?P<project>[^/]+)/secrets/(?P<secret>[\w-]+)(/versions/(?P<version>[\w-]+))?")
 
-BUILT_IN = ("CALLOUT_SIGNING_KEY", "SENDGRID_API_KEY")
-NOT_COPIED = {
-    *config.DEPLOYMENT_SETTINGS,
-    "GOOGLE_CLOUD_PROJECT",
-    "THREADS",
-    "DELIVERY",
-}  # set below, or deploy.sh's own
 
-
-@dataclass(frozen=True)
 class Deployment:
-    values: Mapping[str, str]
-    project: str
-    file: Path
+    """What env.yaml's values mean; `file` is only for messages."""
 
-    @property
-    def public(self) -> str:
-        return self.get("SERVICE", config.DEFAULT_SERVICE)
-
-    @property
-    def private(self) -> str:
-        """The service that sends the email in queue mode."""
-        return f"{self.public}-deliver"
-
-    @property
-    def queue(self) -> str:
-        return self.public
-
-    @property
-    def has_queue(self) -> bool:
-        return self.get("DELIVERY", "queue") == "queue"
-
-    @property
-    def services(self) -> tuple[str, ...]:
-        """The services, in the order in which they are deployed."""
-        return (self.private, self.public) if self.has_queue else (self.public,)
-
-    @property
-    def region(self) -> str:
-        return self.get("REGION", "europe-west1")
-
-    @property
-    def place(self) -> str:
-        return f"--region={self.region}"
-
-    @property
-    def queue_path(self) -> str:
-        return f"projects/{self.project}/locations/{self.region}/queues/{self.queue}"
+    def __init__(self, values: Mapping[str, str], file: Path = Path("env.yaml")) -> None:
+        self.values, self.file = values, file
+        self.project = self.get("GOOGLE_CLOUD_PROJECT", "PROJECT")
+        self.region = self.get("REGION", "europe-west1")
+        self.place = f"--region={self.region}"
+        self.has_queue = self.get("DELIVERY", "queue") == "queue"
+        self.public = self.get("SERVICE", DEFAULT_SERVICE)  # the public service, and the queue
+        self.private = f"{self.public}-deliver"  # the service that sends the email in queue mode
+        self.services = (self.private, self.public) if self.has_queue else (self.public,)  # in the order of deployment
+        self.queue_path = f"projects/{self.project}/locations/{self.region}/queues/{self.public}"
+        given = {name: OWN_SECRET.fullmatch(value) for name, value in values.items() if name.endswith("_SECRET")}
+        self._given = {name.removesuffix("_SECRET"): found for name, found in given.items() if found}
+        ours = {name for name, found in self._given.items() if found["project"] == self.project}
+        self.secrets = [*SECRET_NAMES, *sorted(ours - {*SECRET_NAMES})]  # the names of those that Actions may read
+        self.builder, self.invoker = self.account(f"{self.public}-builder"), self.account(f"{self.public}-invoker")
 
     def get(self, name: str, default: str = "") -> str:
         return self.values.get(name) or default
 
-    def sends_email(self, service: str) -> bool:
-        return not self.has_queue or service == self.private
-
-    def account(self, suffix: str = "") -> str:
-        return self.account_of(f"{self.public}-{suffix}" if suffix else self.public)
-
-    def account_of(self, account_id: str) -> str:
+    def account(self, name: str) -> str:
         """Return an account's address; those of a project example.com:name are at name.example.com."""
-        domain, _, name = self.project.rpartition(":")
-        return f"{account_id}@{name}{'.' if domain else ''}{domain}.iam.gserviceaccount.com"
+        domain, _, project = self.project.rpartition(":")
+        return f"{name}@{project}{'.' if domain else ''}{domain}.iam.gserviceaccount.com"
 
     def secret_id(self, name: str) -> str:
-        given = config.OWN_SECRET.fullmatch(self.get(f"{name}_SECRET"))
-        return given["secret"] if given else config.secret_id(self.public, name)
+        """Return a secret's name; a second service in the same project has secrets of its own."""
+        own = name.lower().replace("_", "-")
+        default = own if self.public == DEFAULT_SERVICE else f"{self.public}-{own}"
+        return self._given[name]["secret"] if name in self._given else default
 
     def secret_version(self, name: str) -> str:
-        given = config.OWN_SECRET.fullmatch(self.get(f"{name}_SECRET"))
-        return (given and given["version"]) or "latest"
+        return (name in self._given and self._given[name]["version"]) or "latest"
 
-    def secrets_of(self, service: str) -> list[str]:
-        """Return the names of the secrets that a service reads."""
-        if not self.sends_email(service):
-            return ["CALLOUT_SIGNING_KEY"]
-        declared = [name.removesuffix("_SECRET") for name in self.values if name.endswith("_SECRET")]
-        return [*BUILT_IN, *sorted(name for name in declared if name not in BUILT_IN and self._is_ours(name))]
-
-    @property
-    def secrets(self) -> list[str]:
-        return self.secrets_of(self.services[0])
-
-    def mounts(self, service: str) -> str:
-        return ",".join(
-            f"{self.mount_path(name)}={self.secret_id(name)}:{self.secret_version(name)}"
-            for name in self.secrets_of(service)
-        )
+    def secret_path(self, name: str) -> str:
+        project = self._given[name]["project"] if name in self._given else self.project
+        return f"projects/{project}/secrets/{self.secret_id(name)}/versions/{self.secret_version(name)}"
 
     def mount_path(self, name: str) -> str:
         return f"/secrets/{self.secret_id(name)}/value"
 
-    def secret_path(self, name: str) -> str:
-        return f"projects/{self.project}/secrets/{self.secret_id(name)}/versions/{self.secret_version(name)}"
+    def sends_email(self, service: str) -> bool:
+        return not self.has_queue or service == self.private
 
-    def environment(self, service: str, deliver_url: str, *, mounted: bool) -> str:
-        """Return the YAML of a service's environment: env.yaml's, without deploy.sh's own, and what only it knows."""
+    def secrets_of(self, service: str) -> list[str]:
+        return self.secrets if self.sends_email(service) else [SIGNING]
+
+    def environment(self, service: str, deliver_url: str = "", *, mounted: bool) -> dict[str, str]:
+        """Return a service's environment: env.yaml's settings of the function, and what only deploy.sh knows."""
         sends_email = self.sends_email(service)
-        given = {name: value for name, value in self.values.items() if name not in NOT_COPIED}
-        entries = {name: value for name, value in sorted(given.items()) if not name.endswith("_SECRET")}
-        if sends_email:
-            entries |= {name: value for name, value in sorted(given.items()) if name.endswith("_SECRET")}
         place = self.mount_path if mounted else self.secret_path
-        entries |= {f"{name}_SECRET": place(name) for name in self.secrets_of(service)}
-        entries |= {"GOOGLE_CLOUD_PROJECT": self.project, "THREADS": self.get("THREADS", "80")}
-        entries["DELIVERY"] = "direct" if sends_email else "queue"
+        given = {name: value for name, value in self.values.items() if value and name not in DEPLOYMENT_SETTINGS}
+        environment = {name: given[name] for name in sorted(given) if sends_email or not name.endswith("_SECRET")}
+        environment |= {f"{name}_SECRET": place(name) for name in self.secrets_of(service)}
+        environment |= {"GOOGLE_CLOUD_PROJECT": self.project, "THREADS": self.get("THREADS", "80")}
+        environment["DELIVERY"] = "direct" if sends_email else "queue"
         if not sends_email:
-            entries |= {"TASKS_QUEUE": self.queue_path, "DELIVER_URL": deliver_url}
-            entries["DELIVER_INVOKER"] = self.account("invoker")
-        return env_yaml(entries)
-
-    def _is_ours(self, name: str) -> bool:
-        found = config.OWN_SECRET.fullmatch(self.get(f"{name}_SECRET"))
-        return found is not None and found["project"] == self.project
-
-
-def env_yaml(entries: Mapping[str, str]) -> str:
-    """Return the YAML of a map of text; JSON's strings are YAML's."""
-    return "".join(f"{name}: {json.dumps(value, ensure_ascii=False)}\n" for name, value in entries.items() if value)
-
-
-def read_values(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return env.yaml's values, of which SERVICE and REGION may come from the environment.
-
-    Raise DeployError with everything that is wrong.
-    """
-    overrides = {name: environment[name] for name in ("SERVICE", "REGION") if environment.get(name)}
-    try:
-        values = {**config.read(file), **overrides}
-        found = config.find_errors(values)
-    except SettingsError as error:
-        found = list(error.errors)
-    if found:
-        origin = [f"{' and '.join(overrides)} came from the environment"] if overrides else []
-        raise DeployError(f"{file} has errors, and nothing was changed:", *map(str, found), *origin)
-    return values
-
-
-def check_project_of_secrets(deployment: Deployment) -> None:
-    """Raise DeployError for a built-in secret of another project: deploy.sh couldn't grant access to it."""
-    for name in BUILT_IN:
-        given = deployment.get(f"{name}_SECRET")
-        if given and not re.match(f"projects/{re.escape(deployment.project)}/", given):
-            raise DeployError(f"{name}_SECRET in {deployment.file} isn't a secret of {deployment.project}")
+            environment |= {"TASKS_QUEUE": self.queue_path, "DELIVER_URL": deliver_url}
+            environment["DELIVER_INVOKER"] = self.invoker
+        return environment

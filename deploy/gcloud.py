@@ -7,14 +7,16 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, TextIO, TypeVar
-
-from deploy.errors import DeployError, UnknownError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+Done = subprocess.CompletedProcess[str]
 
 # How gcloud reports that a resource doesn't exist: Cloud Run's commands, then all others.
 ABSENT = re.compile(r"ERROR: \(gcloud[\w.-]*\) (Cannot find (service|revision) \[|NOT_FOUND: )")
@@ -29,12 +31,48 @@ PROPAGATION = re.compile(
 BACKOFFS = (1, 2, 4, 8)  # times PAUSE seconds: 75 s, since a grant takes about a minute
 
 
+class DeployError(Exception):
+    """Say what happened, and on the following lines what to do."""
+
+    def __init__(self, message: str, *details: str) -> None:
+        super().__init__("\n  ".join((message, *details)))
+
+
+class UnknownError(DeployError):
+    """A read whose result is neither a value nor "not found": nothing can be concluded from it."""
+
+    def __init__(self, command: str, cause: str) -> None:
+        super().__init__(f"can't read the current state: {command}", cause, "nothing more was changed")
+        self.cause = cause
+        # Google rejected the read because of permissions or an API that isn't enabled.
+        self.is_denied = "PERMISSION_DENIED" in cause or "does not have permission to access" in cause
+
+
 class Gcloud:
     """gcloud for one project. With `dry_run` nothing is read (as in a new project) and writes are only printed."""
 
-    def __init__(self, project: str, *, dry_run: bool = False, output: TextIO | None = None) -> None:
-        self.project, self.dry_run, self._output = project, dry_run, output or sys.stderr
+    def __init__(self, project: str = "", *, dry_run: bool = False) -> None:
+        self.project, self.dry_run = project, dry_run
         self.enabled_apis = False  # in this run: reads may fail until all of Google knows it
+
+    @cached_property
+    def account(self) -> str:
+        """Return the signed-in account's address; empty if gcloud has only a token."""
+        return self.read_property("account")
+
+    @cached_property
+    def token(self) -> str:
+        """Return an access token of the signed-in account."""
+        try:
+            return self.read_existing("auth", "print-access-token", parse=lambda found: text(found["token"]))
+        except UnknownError as error:
+            if "does not have any valid credentials" in error.cause or "active account" in error.cause:
+                raise DeployError("not signed in: gcloud auth login", error.cause) from None
+            raise
+
+    def read_property(self, name: str) -> str:
+        """Return a value of gcloud's own configuration; gcloud prints an empty list for one that isn't set."""
+        return self.read_existing("config", "get", name, parse=lambda found: "" if found == [] else text(found))
 
     def read(self, *words: str, parse: Callable[[Any], T]) -> T | None:
         """Return what `parse` takes from gcloud's JSON, or None if gcloud reports that the resource doesn't exist.
@@ -43,11 +81,10 @@ class Gcloud:
         """
         if self.dry_run:
             return None
-        for factor in (*BACKOFFS, None):
-            done = _run_read((*words, f"--project={self.project}", "--quiet"))
-            if factor is None or not (self.enabled_apis and done.returncode and DISABLED.search(done.stderr)):
-                break
-            _back_off(factor)
+        if shutil.which("gcloud") is None:
+            raise DeployError("gcloud isn't installed: https://cloud.google.com/sdk/docs/install")
+        command = self._command(words)
+        done = _retry(lambda: _run_read(command), DISABLED) if self.enabled_apis else _run_read(command)
         if done.returncode and ABSENT.match(done.stderr):
             return None
         return _parse(words, done, parse)
@@ -59,37 +96,44 @@ class Gcloud:
             raise UnknownError(command_line(words), "gcloud reports that it doesn't exist")
         return found
 
+    def read_list(self, *words: str, parse: Callable[[Any], T]) -> list[T]:
+        """Return what `parse` takes from each item of a list, which always exists."""
+        return self.read_existing(*words, parse=lambda found: [parse(each) for each in items(found)])
+
     def write(self, *words: str, value: str | None = None) -> None:
         """Print the command, then run it with `value` as its input; retry while Google doesn't know a grant yet.
 
         Raise DeployError if it fails.
         """
-        command = (*words, f"--project={self.project}", "--quiet")
-        print(command_line(command), file=self._output, flush=True)
+        command = self._command(words)
+        print(command_line(command), file=sys.stdout if self.dry_run else sys.stderr, flush=True)
         if self.dry_run:
             return
-        for factor in (*BACKOFFS, None):
-            error = _run_write(command, value)
-            if error is None:
-                return
-            if factor is None or not PROPAGATION.search(error):
-                raise DeployError(
-                    f"this command failed: {command_line(words)}", error, "fix the cause, and run it again"
-                )
-            self.say("Google may not know a new grant or API yet: retrying")
-            _back_off(factor)
+        done = _retry(lambda: _run_write(command, value), PROPAGATION)
+        if done.returncode:
+            cause = done.stderr.strip() or f"gcloud ended with status {done.returncode}"
+            raise DeployError(f"this command failed: {command_line(words)}", cause, "fix the cause, and run it again")
+
+    def write_file(self, *words: str, flag: str, content: str) -> None:
+        """Write, with a flag that names a file of this content."""
+        with temporary_file(content) as path:
+            self.write(*words, f"{flag}={path}")
 
     def say(self, *lines: str) -> None:
         """Print progress for the user, except in a dry run."""
         if not self.dry_run:
             print(*lines, sep="\n", file=sys.stderr, flush=True)
 
+    def _command(self, words: tuple[str, ...]) -> tuple[str, ...]:
+        return (*words, *([f"--project={self.project}"] if self.project else []), "--quiet")
 
-def read_local(*words: str, parse: Callable[[Any], T]) -> T:
-    """Return what gcloud's own configuration or sign-in says; no project is needed."""
-    if shutil.which("gcloud") is None:
-        raise DeployError("gcloud isn't installed: https://cloud.google.com/sdk/docs/install")
-    return _parse(words, _run_read(words), parse)
+
+@contextmanager
+def temporary_file(content: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "content.yaml")
+        path.write_text(content, "utf-8")
+        yield path
 
 
 def command_line(words: tuple[str, ...]) -> str:
@@ -114,7 +158,7 @@ def base_name(resource: Any) -> str:
     return text(resource["name"]).rpartition("/")[2]
 
 
-def _parse(words: tuple[str, ...], done: subprocess.CompletedProcess[str], parse: Callable[[Any], T]) -> T:
+def _parse(words: tuple[str, ...], done: Done, parse: Callable[[Any], T]) -> T:
     if done.returncode:
         raise UnknownError(command_line(words), done.stderr.strip() or f"gcloud ended with status {done.returncode}")
     try:
@@ -124,13 +168,24 @@ def _parse(words: tuple[str, ...], done: subprocess.CompletedProcess[str], parse
         raise UnknownError(command_line(words), cause) from None  # the output may hold a secret
 
 
-def _run_read(words: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+def _retry(run: Callable[[], Done], is_temporary: re.Pattern[str]) -> Done:
+    """Run a command again while it fails because Google doesn't know a grant or an API yet."""
+    for factor in BACKOFFS:
+        done = run()
+        if not done.returncode or not is_temporary.search(done.stderr):
+            return done
+        print("Google may not know a new grant or API yet: retrying", file=sys.stderr, flush=True)
+        time.sleep(factor * float(os.environ.get("PAUSE", "5")))
+    return run()
+
+
+def _run_read(words: tuple[str, ...]) -> Done:
     command = ["gcloud", *words, "--format=json"]
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False)  # noqa: S603
 
 
-def _run_write(words: tuple[str, ...], value: str | None) -> str | None:
-    """Run gcloud; its progress is shown. Return its messages if it failed."""
+def _run_write(words: tuple[str, ...], value: str | None) -> Done:
+    """Run gcloud and show its messages, which are its progress, as they come."""
     process = subprocess.Popen(  # noqa: S603
         ["gcloud", *words],  # noqa: S607
         stdin=subprocess.DEVNULL if value is None else subprocess.PIPE,
@@ -147,8 +202,4 @@ def _run_write(words: tuple[str, ...], value: str | None) -> str | None:
             shown += chunk.decode("utf-8", "replace")
             sys.stderr.buffer.write(chunk)
             sys.stderr.flush()
-    return (shown.strip() or f"gcloud ended with status {process.returncode}") if process.returncode else None
-
-
-def _back_off(factor: int) -> None:
-    time.sleep(factor * float(os.environ.get("PAUSE", "5")))
+    return subprocess.CompletedProcess(words, process.returncode, "", shown)

@@ -1,108 +1,132 @@
 """Deployments: deploy, draft, promote, versions, revert."""
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from argparse import Namespace
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
+from typing import Literal
 
-from deploy import permissions, policies, services
-from deploy.bindings import Binding, change_of, is_bound, service_account
+from deploy import checks, resources, services, setup
 from deploy.deployment import Deployment
-from deploy.errors import DeployError
-from deploy.gcloud import Gcloud
-from deploy.services import Release, Revision, Service
+from deploy.gcloud import DeployError, Gcloud
+from deploy.services import Revision, Service
+
+State = Literal["absent", "closed", "open"]  # closed to its callers
 
 
-def invoker_binding(deployment: Deployment) -> Binding:
-    member = service_account(deployment.account("invoker"))
-    return Binding("run", ("run", "services"), deployment.private, member, "roles/run.invoker", (deployment.place,))
+def everything(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
+    """Set up what is missing, deploy, and route the traffic to the new revision."""
+    enabled = resources.enabled_apis(gcloud)
+    absent: dict[str, State] = dict.fromkeys(deployment.services, "absent")
+    states = _look(gcloud, deployment) if "run" in enabled else absent
+    all_users = _check(gcloud, deployment, states, checks.of_setup(deployment))
+    setup.set_up(gcloud, deployment, enabled)
+    _deploy(gcloud, deployment, options.flags, states, all_users=all_users)
 
 
-def public_binding(deployment: Deployment) -> Binding:
-    """Auth0 has no Google identity: the public service is open to all, and the signature lets a callout in."""
-    return Binding("run", ("run", "services"), deployment.public, "allUsers", "roles/run.invoker", (deployment.place,))
+def plan(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
+    """Print every gcloud command of a first run; change nothing."""
+    everything(gcloud, deployment, options)  # gcloud runs dry
 
 
-@dataclass(frozen=True)
-class Current:
-    """What a deployment finds, read before it changes anything."""
-
-    public: Service | None = None
-    private: Service | None = None
-    is_open: bool = False  # anyone may call the public service
-    has_invoker: bool = False  # Cloud Tasks may call the private one
-
-    def permissions(self, deployment: Deployment) -> dict[str, str]:
-        """Return the permissions that the deployment needs."""
-        creates = self.public is None or (deployment.has_queue and self.private is None)
-        return permissions.of_deployment(creates=creates, opens=not self.is_open or not self.has_invoker)
+def deploy(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
+    """Deploy and route the traffic to the new revision, without the setup."""
+    states = _look(gcloud, deployment)
+    all_users = _check(gcloud, deployment, states, {})
+    _deploy(gcloud, deployment, options.flags, states, all_users=all_users)
 
 
-def look(gcloud: Gcloud, deployment: Deployment) -> Current:
-    """Return what is deployed now."""
-    public = services.find(gcloud, deployment, deployment.public)
-    is_open = public is not None and (public.is_open or is_bound(gcloud, public_binding(deployment)))
-    if not deployment.has_queue:
-        return Current(public, None, is_open, has_invoker=True)
-    private = services.find(gcloud, deployment, deployment.private)
-    return Current(public, private, is_open, private is not None and is_bound(gcloud, invoker_binding(deployment)))
+def _look(gcloud: Gcloud, deployment: Deployment) -> dict[str, State]:
+    return {name: _state(gcloud, deployment, name) for name in deployment.services}
 
 
-def deploy(
-    gcloud: Gcloud, deployment: Deployment, flags: Sequence[str], current: Current, *, all_users: bool = True
+def _state(gcloud: Gcloud, deployment: Deployment, name: str) -> State:
+    found = services.find(gcloud, deployment, name)
+    if found is None:
+        return "absent"
+    is_open = name == deployment.public and found.is_unchecked
+    return "open" if is_open or not resources.find_changes(gcloud, [_callers(deployment, name)]) else "closed"
+
+
+def _callers(deployment: Deployment, name: str) -> resources.Requirement:
+    """Return the binding that lets a service's callers in.
+
+    Auth0 has no Google identity: the public service is open to all, and the signature lets a callout in.
+    """
+    member = f"serviceAccount:{deployment.invoker}" if name == deployment.private else "allUsers"
+    return resources.binding(resources.service(deployment, name), member, "roles/run.invoker")
+
+
+def _check(gcloud: Gcloud, deployment: Deployment, states: Mapping[str, State], further: Mapping[str, str]) -> bool:
+    """Check the permissions and policies, and return whether allUsers may call the public service."""
+    found = set(states.values())
+    creates, opens = checks.CREATE if "absent" in found else {}, checks.OPEN if found != {"open"} else {}
+    checks.permissions(gcloud, deployment, {**further, **checks.DEPLOY, **creates, **opens})
+    return states[deployment.public] == "open" or checks.allows_all_users(gcloud, deployment)
+
+
+def _deploy(
+    gcloud: Gcloud, deployment: Deployment, flags: Sequence[str], states: Mapping[str, State], *, all_users: bool
 ) -> None:
-    """Deploy both services and route the traffic to them."""
-    release, url = Release(_now(), "live", flags, is_first=current.public is None), ""
-    if deployment.has_queue:
-        services.deploy(gcloud, deployment, release, deployment.private)
-        if not current.has_invoker:
-            gcloud.write(*change_of(invoker_binding(deployment)))
-        services.serve(gcloud, deployment, deployment.private, "--to-latest")
-        url = services.require(gcloud, deployment, deployment.private).url
-    services.deploy(gcloud, deployment, release, deployment.public, deliver_url=url)
-    if not current.is_open:
-        _open(gcloud, deployment, all_users=all_users)
-    services.serve(gcloud, deployment, deployment.public, "--to-latest", "--remove-tags=draft")
-    if not gcloud.dry_run:
-        gcloud.say("", f"The function's address: {services.require(gcloud, deployment, deployment.public).url}")
-        gcloud.say("Next: ./deploy.sh test, then put the Action into Auth0 (docs/deploy.md), then ./deploy.sh doctor.")
-
-
-def _open(gcloud: Gcloud, deployment: Deployment, *, all_users: bool) -> None:
-    """Make the public service public, in the way that the organization allows."""
-    if all_users:
-        try:
-            gcloud.write(*change_of(public_binding(deployment)))
-        except DeployError as error:
-            if not policies.REJECTION.search(str(error)):
-                raise
-            gcloud.say("the organization rejects allUsers: the service is opened without the invoker check instead")
-        else:
-            return
-    try:
-        gcloud.write("run", "services", "update", deployment.public, deployment.place, "--no-invoker-iam-check")
-    except DeployError as error:
-        if not policies.REJECTION.search(str(error)):
-            raise
-        raise policies.forbidden(deployment, "iam.allowedPolicyMemberDomains") from error
-
-
-def draft(gcloud: Gcloud, deployment: Deployment, flags: Sequence[str]) -> None:
-    """Deploy a revision without traffic, at a URL of its own; a draft's tasks go to the draft's `deliver`."""
-    found = {name: services.find(gcloud, deployment, name) for name in deployment.services}
-    for name, service in found.items():
-        if service is None:
-            raise DeployError(f"{name} isn't deployed yet, and a first revision always receives traffic: ./deploy.sh")
-    release = Release(_now(), "draft", flags)
-    url = services.require(gcloud, deployment, deployment.private).draft_url if deployment.has_queue else ""
+    """Deploy the services and route the traffic to them."""
+    url, label = "", _labels(deployment, "live")
     for name in deployment.services:
-        services.deploy(gcloud, deployment, release, name, deliver_url=url)
-    url = services.require(gcloud, deployment, deployment.public).draft_url
-    gcloud.say("", f"The draft is at {url}, without traffic. Next: ./deploy.sh test, then ./deploy.sh promote.")
+        # A service that exists stays as open as it is: closed for the time of a deployment, it would lose callouts.
+        first = ["--no-allow-unauthenticated"] if states[name] == "absent" and name == deployment.public else []
+        services.deploy(gcloud, deployment, name, url, label, *first, *flags)
+        if states[name] != "open":
+            _open(gcloud, deployment, name, all_users=all_users)
+        is_public = name == deployment.public  # tasks of the draft may still wait for the draft's `deliver`
+        services.serve(gcloud, deployment, name, "--to-latest", *(["--remove-tags=draft"] if is_public else []))
+        url = services.require(gcloud, deployment, name).url
+    gcloud.say("", f"The function's address: {url}")
+    gcloud.say("Next: ./deploy.sh test, then put the Action into Auth0 (docs/deploy.md), then ./deploy.sh doctor.")
 
 
-def promote(gcloud: Gcloud, deployment: Deployment) -> None:
+def _labels(deployment: Deployment, stage: str) -> str:
+    """Return the flag with what the revisions of one deployment have in common; its name is its time."""
+    return f"--labels=app={deployment.public},deployment={_now()},stage={stage}"
+
+
+def _open(gcloud: Gcloud, deployment: Deployment, name: str, *, all_users: bool) -> None:
+    """Let a service's callers in: all, in the way that the organization allows, or only Cloud Tasks."""
+    binding = _callers(deployment, name).create
+    if name == deployment.private:
+        gcloud.write(*binding)
+    elif not all_users or not _is_accepted(gcloud, *binding):
+        open_without_check = resources.service(deployment, name).command("update", "--no-invoker-iam-check")
+        if not _is_accepted(gcloud, *open_without_check):
+            raise checks.forbidden(deployment, "iam.allowedPolicyMemberDomains")
+
+
+def _is_accepted(gcloud: Gcloud, *words: str) -> bool:
+    """Make a change, and return whether the organization's policies accept it."""
+    try:
+        gcloud.write(*words)
+    except DeployError as error:
+        if not checks.REJECTION.search(str(error)):
+            raise
+        gcloud.say("a policy of the organization rejects this")
+        return False
+    return True
+
+
+def draft(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
+    """Deploy a revision without traffic, at a URL of its own; a draft's tasks go to the draft's `deliver`."""
+    checks.permissions(gcloud, deployment, checks.DEPLOY)
+    for name in deployment.services:
+        if services.find(gcloud, deployment, name) is None:
+            raise DeployError(f"{name} isn't deployed yet, and a first revision always receives traffic: ./deploy.sh")
+    url = services.require(gcloud, deployment, deployment.private).draft_url if deployment.has_queue else ""
+    flags = (_labels(deployment, "draft"), "--no-traffic", "--tag=draft")
+    for name in deployment.services:
+        # Cloud Tasks shows a token for the draft's address, which the private service must accept as its own.
+        audience = [f"--add-custom-audiences={url}"] if name == deployment.private else []
+        services.deploy(gcloud, deployment, name, url, *flags, *audience, *options.flags)
+
+
+def promote(gcloud: Gcloud, deployment: Deployment, _options: Namespace) -> None:
     """Route the traffic to the draft."""
     public = _with_draft(gcloud, deployment, deployment.public)
     if deployment.has_queue:
@@ -118,26 +142,27 @@ def _promote_both(gcloud: Gcloud, deployment: Deployment, public: Service) -> No
     The draft's public service hands its tasks to the draft's `deliver`. What receives traffic must not: the next draft
     would take over its tasks. So it's copied, with the URL of the `deliver` that receives traffic; nothing is rebuilt.
     """
-    revision = services.find_revision(gcloud, deployment, public.draft)
-    if revision is None or public.newest.get("deployment") != revision.deployment:
+    listed = services.revisions(gcloud, deployment, public.name)
+    of_draft = next((each.deployment for each in listed if each.name == public.draft), "")
+    if not of_draft or listed[0].deployment != of_draft:
         raise DeployError("something was deployed after the draft: ./deploy.sh draft")
     private = _with_draft(gcloud, deployment, deployment.private)
     services.serve(gcloud, deployment, private.name, f"--to-revisions={private.draft}=100")
-    if public.newest.get("stage") != "live":
+    if listed[0].stage != "live":
         flags = f"--update-env-vars=DELIVER_URL={private.url}", "--update-labels=stage=live"
-        gcloud.write("run", "services", "update", public.name, deployment.place, *flags)
+        gcloud.write(*resources.service(deployment, public.name).command("update", *flags))
     services.serve(gcloud, deployment, public.name, "--to-latest", "--remove-tags=draft")
 
 
 def _with_draft(gcloud: Gcloud, deployment: Deployment, name: str) -> Service:
-    service = services.require(gcloud, deployment, name)
-    if not service.draft:
+    found = services.require(gcloud, deployment, name)
+    if not found.draft:
         raise DeployError(f"there is no draft of {name}: ./deploy.sh draft")
-    return service
+    return found
 
 
-def versions(gcloud: Gcloud, deployment: Deployment) -> None:
-    """Print the function's URL and both services' revisions."""
+def versions(gcloud: Gcloud, deployment: Deployment, _options: Namespace) -> None:
+    """Print the function's URL and the revisions."""
     found = {name: services.require(gcloud, deployment, name) for name in deployment.services}
     listed = {name: services.revisions(gcloud, deployment, name) for name in deployment.services}
     print(f"FUNCTION_URL: {found[deployment.public].url}")
@@ -150,43 +175,47 @@ def versions(gcloud: Gcloud, deployment: Deployment) -> None:
             print("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
-def revert(gcloud: Gcloud, deployment: Deployment, revision: str | None) -> None:
-    """Route the traffic of both services to the revisions that were deployed with one, or before what serves now."""
+def revert(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
+    """Route the traffic to the deployment of REVISION again; without one, to the previous deployment."""
     listed = {name: services.revisions(gcloud, deployment, name) for name in deployment.services}
-    if revision:
-        target = next((each.deployment for each in chain(*listed.values()) if each.name == revision), "")
-        if not target:
-            raise DeployError(f"there is no revision {shlex.quote(revision)}: ./deploy.sh versions")
+    working = {name: _working(deployment, name, listed[name]) for name in deployment.services}
+    if options.REVISION:
+        target = _deployment_of(options.REVISION, chain(*listed.values()))
     else:
-        target = _previous(gcloud, deployment, listed[deployment.public])
-    chosen = {name: _of_deployment(deployment, name, listed[name], target) for name in deployment.services}
-    for name, found in chosen.items():
-        services.serve(gcloud, deployment, name, f"--to-revisions={found}=100")
-        gcloud.say(f"{found} receives the traffic.")
+        serving = services.require(gcloud, deployment, deployment.public).serving
+        target = _previous(serving, listed[deployment.public], working[deployment.public])
+    for name, revisions in working.items():
+        if target not in revisions:
+            raise DeployError(f"{name} has no working revision of the deployment {target}: ./deploy.sh versions")
+    for name, revisions in working.items():
+        services.serve(gcloud, deployment, name, f"--to-revisions={revisions[target]}=100")
+        gcloud.say(f"{revisions[target]} receives the traffic.")
 
 
-def _previous(gcloud: Gcloud, deployment: Deployment, listed: Sequence[Revision]) -> str:
+def _working(deployment: Deployment, name: str, listed: Sequence[Revision]) -> dict[str, str]:
+    """Return the newest revision of each deployment, of those that may receive traffic.
+
+    In queue mode a draft's public revision receives traffic only as its copy: see promote.
+    """
+    copies_drafts = name == deployment.public and deployment.has_queue
+    usable = [each for each in listed if each.is_ready and not (copies_drafts and each.stage == "draft")]
+    return {each.deployment: each.name for each in reversed(usable)}
+
+
+def _deployment_of(revision: str, listed: Iterable[Revision]) -> str:
+    for each in listed:
+        if each.name == revision and each.deployment:
+            return each.deployment
+    raise DeployError(f"there is no revision {shlex.quote(revision)}: ./deploy.sh versions")
+
+
+def _previous(serving: str, listed: Iterable[Revision], working: Iterable[str]) -> str:
     """Return the previous deployment; its name is its time, so that it's the next smaller one."""
-    serving = services.require(gcloud, deployment, deployment.public).serving
     current = next((each.deployment for each in listed if each.name == serving), "")
-    names = {each.deployment for each in listed if _may_serve(deployment, deployment.public, each)}
-    earlier = [name for name in names if name and name < current]
+    earlier = [each for each in working if each and each < current]
     if not earlier:
         raise DeployError("there is no deployment before this one: ./deploy.sh versions")
     return max(earlier)
-
-
-def _of_deployment(deployment: Deployment, name: str, listed: Sequence[Revision], target: str) -> str:
-    for each in listed:
-        if each.deployment == target and _may_serve(deployment, name, each):
-            return each.name
-    raise DeployError(f"{name} has no working revision of the deployment {target}: ./deploy.sh versions")
-
-
-def _may_serve(deployment: Deployment, name: str, revision: Revision) -> bool:
-    """In queue mode a draft's public revision receives traffic only as its copy: see promote."""
-    is_draft = name == deployment.public and deployment.has_queue and revision.stage == "draft"
-    return revision.is_ready and not is_draft
 
 
 def _now() -> str:

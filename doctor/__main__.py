@@ -6,14 +6,17 @@ Exit status: 0 if there are no errors, 1 if there are errors, 2 if the arguments
 import argparse
 import os
 import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from auth0.management_api import tenant_name
 from deploy import config
+from deploy.deployment import Deployment
+from doctor import auth0, callout, dns, logs, secrets, sendgrid
+from doctor.context import CheckContext
 from doctor.finding import Finding, is_healthy, summarize, to_json
 from notice.languages import available
-from settings import SettingError, SettingsError, exempt_loopback_from_proxies, load
+from settings import PRIVATE_TARGET, Settings, SettingsError, exempt_loopback_from_proxies, load
 
 DEFAULT_CHECKS = ("settings", "secrets", "mail", "domain", "callout", "tenant", "logs")
 CHECKS = (*DEFAULT_CHECKS, "key")
@@ -39,9 +42,7 @@ def _parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"one or more of {', '.join(CHECKS)}")
     parser.add_argument("--env", type=Path, default=Path("env.yaml"), help="the settings file (default: env.yaml)")
     parser.add_argument("--url", default="", help="the function's URL; if omitted, the function isn't called")
-    parser.add_argument("--project", default="", help="the Google Cloud project, for the secrets' names")
     parser.add_argument("--deployed", action="store_true", help="the settings are complete: deploy.sh wrote them")
-    parser.add_argument("--resolver", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--quiet", action="store_true", help="print only warnings and errors, to standard error")
     options = parser.parse_args(arguments)
@@ -52,38 +53,34 @@ def _parse_options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _run_checks(options: argparse.Namespace) -> Iterator[Finding]:
     checks = options.checks or DEFAULT_CHECKS
-    values = yield from _check_settings(options, report_ok="settings" in checks)
-    if values is not None and set(checks) - {"settings"}:
-        yield from _check_services(options, checks, values)
-
-
-def _check_settings(options: argparse.Namespace, *, report_ok: bool) -> Generator[Finding, None, dict[str, str] | None]:
-    """Yield the errors in env.yaml and return its values, or None if there are errors."""
-    errors: list[SettingError] = []
     try:
-        values = config.read(options.env)
-        errors = [] if options.deployed else config.find_errors(values)
-        load(config.sending_environment(values, options.project), languages=available())
-    except SettingsError as error:
-        errors = errors or list(error.errors)
-    for name, problem, fix in errors:
-        yield Finding("error", "settings", f"{name} {problem}", "the function wouldn't start", fix)
-    if errors:
-        return None
-    if report_ok:
+        environment = _read_environment(options)
+        settings = load({**environment, "FUNCTION_TARGET": PRIVATE_TARGET}, languages=available())
+    except SettingsError as errors:
+        for name, problem, fix in errors.errors:
+            yield Finding("error", "settings", f"{name} {problem}", "the function wouldn't start", fix)
+        return
+    if "settings" in checks:
         yield Finding("ok", "settings", "all settings are valid")
-    return values
+    if set(checks) - {"settings"}:
+        yield from _check_services(options, checks, environment, settings)
 
 
-def _check_services(options: argparse.Namespace, checks: Iterable[str], values: Mapping[str, str]) -> Iterator[Finding]:
-    from doctor import auth0, callout, dns, logs, secrets, sendgrid  # noqa: PLC0415
-    from doctor.context import CheckContext  # noqa: PLC0415
+def _read_environment(options: argparse.Namespace) -> Mapping[str, str]:
+    """Return the environment of the service that sends email. Raise SettingsError if it wouldn't start."""
+    values = config.read(options.env)
+    if options.deployed:
+        return values
+    config.check(values)
+    deployment = Deployment(values)
+    return deployment.environment(deployment.services[0], mounted=False)
 
-    settings = load(config.sending_environment(values, options.project), languages=available())
+
+def _check_services(
+    options: argparse.Namespace, checks: Iterable[str], environment: Mapping[str, str], settings: Settings
+) -> Iterator[Finding]:
     tenant, token = tenant_name(os.environ.get("AUTH0_DOMAIN", "")), os.environ.get("GOOGLE_ACCESS_TOKEN", "")
-    context = CheckContext(values, settings, options.url, tenant, token)
-    if options.resolver:
-        context.resolver = options.resolver
+    context = CheckContext(environment, settings, options.url, tenant, token)
     if "key" in checks:
         yield from secrets.check_sendgrid_key(context, sys.stdin.read().strip())
         yield from sendgrid.check(context)

@@ -16,7 +16,6 @@ class CheckContext:
     url: str = ""  # of the function; empty: don't call it
     tenant: str = ""  # its name, by AUTH0_DOMAIN; empty: unknown
     token: str = field(default="", repr=False)  # Google access token of the signed-in account; empty: send none
-    resolver: str = "https://dns.google/resolve"  # DNS over HTTPS, JSON API
     clock: Clock = CLOCK
     clock_skew: float | None = None  # seconds by which this machine's clock is ahead; None: not measured yet
     sendgrid_key: str = field(default="", repr=False)

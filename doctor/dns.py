@@ -9,6 +9,7 @@ from doctor.context import CheckContext
 from doctor.finding import Finding
 from doctor.http import request
 
+RESOLVER = "https://dns.google/resolve"  # DNS over HTTPS, JSON API
 SELECTORS = ("s1", "s2")  # SendGrid's default DKIM selectors
 EMAIL_PROVIDERS = re.compile(
     r"(aol|gmail|gmx|googlemail|hotmail|icloud|live|mail|me|msn|outlook|protonmail|qq|yahoo|zoho)\.com"
@@ -29,8 +30,8 @@ def check(context: CheckContext) -> Iterator[Finding]:
         yield Finding("warning", "domain", what, why, AUTHENTICATE_DOMAIN)
         return
     try:
-        is_signed = any(_is_sendgrid_cname(context, f"{selector}._domainkey.{domain}") for selector in SELECTORS)
-        policy = _get_dmarc_policy(context, domain)
+        is_signed = any(_is_sendgrid_cname(f"{selector}._domainkey.{domain}") for selector in SELECTORS)
+        policy = _get_dmarc_policy(domain)
     except (requests.RequestException, ValueError, AttributeError, KeyError, TypeError) as error:
         yield Finding("skipped", "domain", f"couldn't look up {domain} in DNS: {type(error).__name__}")
         return
@@ -50,23 +51,22 @@ def check(context: CheckContext) -> Iterator[Finding]:
         yield Finding("ok", "domain", f"SendGrid signs for {domain}, and its DMARC policy is {policy}")
 
 
-def _is_sendgrid_cname(context: CheckContext, name: str) -> bool:
-    return any(target.rstrip(".").endswith(".sendgrid.net") for target in _resolve(context, name, "CNAME"))
+def _is_sendgrid_cname(name: str) -> bool:
+    return any(target.rstrip(".").endswith(".sendgrid.net") for target in _resolve(name, "CNAME"))
 
 
-def _get_dmarc_policy(context: CheckContext, domain: str) -> str:
+def _get_dmarc_policy(domain: str) -> str:
     """Return the policy of the domain or its nearest parent, such as `p=reject`; empty if there is none."""
     labels = domain.split(".")
     for start in range(len(labels) - 1):
-        for text in _resolve(context, "_dmarc." + ".".join(labels[start:]), "TXT"):
+        for text in _resolve("_dmarc." + ".".join(labels[start:]), "TXT"):
             tags = [tag.strip() for tag in text.strip('"').split(";")]
             if tags[0].replace(" ", "").lower() == "v=dmarc1":
                 return next((tag for tag in tags if tag.lower().startswith("p=")), "p=none")
     return ""
 
 
-def _resolve(context: CheckContext, name: str, record_type: str) -> list[str]:
-    parameters = {"name": name, "type": record_type}
-    response = request("GET", context.resolver, params=parameters)
+def _resolve(name: str, record_type: str) -> list[str]:
+    response = request("GET", RESOLVER, params={"name": name, "type": record_type})
     response.raise_for_status()
     return [str(record["data"]) for record in response.json().get("Answer", [])]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from deploy import audit, doctor, gcloud, project, releases
+from deploy import gcloud, programs, releases
 from deploy.__main__ import main
 from tests.deploy.conftest import ENV_YAML
 from tests.deploy.fake_gcloud import Cloud, Command, Gcloud
@@ -45,8 +45,7 @@ class Inside:
         patch.setenv("PAUSE", "0")
         patch.setattr(shutil, "which", lambda name: name)
         patch.setattr(releases, "_now", lambda: f"20260101-{next(self._times):06}")
-        for module in (audit, doctor):
-            patch.setattr(module, "subprocess", SimpleNamespace(run=lambda *a, **k: SimpleNamespace(returncode=0)))
+        patch.setattr(programs, "subprocess", SimpleNamespace(run=lambda *a, **k: SimpleNamespace(returncode=0)))
         patch.setattr(requests, "post", self._post)
 
     def run(
@@ -64,8 +63,6 @@ class Inside:
         self._patch.setattr(gcloud, "_run_read", lambda words: _read(fake, words))
         self._patch.setattr(gcloud, "_run_write", lambda words, value: _write(fake, words, value))
         self._patch.setattr(sys, "stdin", io.StringIO(given))
-        project.account.cache_clear()
-        project.access_token.cache_clear()
         file = self._folder / "env.yaml"
         file.write_text(self.env_yaml, "utf-8")
         status = main(["-e", str(file), *words])
@@ -93,6 +90,6 @@ def _read(fake: Gcloud, words: tuple[str, ...]) -> subprocess.CompletedProcess[s
     return subprocess.CompletedProcess(words, status, "" if status else output, output if status else "")
 
 
-def _write(fake: Gcloud, words: tuple[str, ...], value: str | None) -> str | None:
+def _write(fake: Gcloud, words: tuple[str, ...], value: str | None) -> subprocess.CompletedProcess[str]:
     status, output = fake.run(list(words), value or "")
-    return output if status else None
+    return subprocess.CompletedProcess(words, status, "", output)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy import audit
+from deploy import programs
 from tests.deploy.conftest import ENV_YAML
 from tests.deploy.fake_gcloud import Cloud
 from tests.deploy.inside import Inside
@@ -28,7 +28,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     for name in FOUND:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("PYTHON", raising=False)
-    monkeypatch.setattr(audit, "subprocess", SimpleNamespace(run=run))
+    monkeypatch.setattr(programs, "subprocess", SimpleNamespace(run=run))
     found["inside"].env_yaml = f'{ENV_YAML}SENDGRID_URL: "https://api.eu.sendgrid.com"\n'
     return found
 

@@ -9,6 +9,7 @@ import pytest
 
 from deploy import config
 from deploy.__main__ import COMMANDS, main
+from deploy.deployment import DEPLOYMENT_SETTINGS, SECRET_NAMES, Deployment
 from tests.deploy.conftest import ENV_YAML, SENDGRID_KEY, SOURCE
 from tests.deploy.fake_gcloud import Cloud
 from tests.deploy.inside import Inside
@@ -162,17 +163,24 @@ def test_a_signing_key_that_the_function_would_reject_is_not_stored(inside: Insi
     assert value not in outcome.output
 
 
+def test_a_secret_keeps_its_project_even_if_the_deployments_project_is_unknown() -> None:
+    """As for `python -m doctor`."""
+    deployment = Deployment({"SENDGRID_API_KEY_SECRET": "projects/other/secrets/key"})
+    environment = deployment.environment(deployment.private, mounted=False)
+    assert environment["SENDGRID_API_KEY_SECRET"] == "projects/other/secrets/key/versions/latest"
+
+
 def test_the_settings_are_those_that_the_function_reads() -> None:
     source = (SOURCE / "settings.py").read_text("utf-8")
     read = set(re.findall(r'(?:get|need|need_queue|require)\(\s*"([A-Za-z_]+)"', source))
     assert read - set(config.SET_BY_DEPLOY) == {
         *config.FUNCTION_NAMES,
-        *(f"{name}_SECRET" for name in config.SECRET_NAMES),
+        *(f"{name}_SECRET" for name in SECRET_NAMES),
     }
 
 
 def test_the_example_has_every_setting_of_the_deployment() -> None:
-    assert set(config.DEPLOYMENT_SETTINGS) <= set(config.read(SOURCE / "env.yaml.example"))
+    assert set(DEPLOYMENT_SETTINGS) <= set(config.read(SOURCE / "env.yaml.example"))
 
 
 def test_an_environment_of_an_older_checkout_is_reported_without_a_traceback(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ def test_an_endpoint_that_is_not_https_is_rejected(bench: Bench, name: str) -> N
         ("THREADS: many", "THREADS"),
         ("MIN_INSTANCES: 20", "MIN_INSTANCES is above MAX_INSTANCES"),
         ("REGION: Belgium", "REGION"),
+        ("DELIVERY: both", "DELIVERY is 'both'"),
+        ('GOOGLE_CLOUD_PROJECT: "my project"', "GOOGLE_CLOUD_PROJECT is 'my project'"),
         ("SERVICE: Notice_1", "SERVICE"),
         ("SENDGRID_API_KEY_SECRET: /secrets/key", "SENDGRID_API_KEY_SECRET isn't projects/P/secrets/S"),
         ('SENDGRID_API_KEY_SECRET: "projects/other/secrets/key"', "SENDGRID_API_KEY_SECRET"),

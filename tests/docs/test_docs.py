@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy import config
+from deploy.deployment import DEPLOYMENT_SETTINGS
 from settings import PUBLIC_TARGET, load
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def test_the_configuration_lists_the_settings_of_deploy_sh_with_the_defaults_of_
     example = config.read(ROOT / "env.yaml.example")
     rows = {name.strip("`"): default.strip("`") for name, default, _ in table("docs/configuration.md", "deploy.sh")}
 
-    assert rows == {name: example[name] for name in config.DEPLOYMENT_SETTINGS}
+    assert rows == {name: example[name] for name in DEPLOYMENT_SETTINGS}
 
 
 def test_the_configurations_commands_set_everything_that_is_required() -> None:

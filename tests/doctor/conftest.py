@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask, Response, jsonify, request
 
-from doctor import callout
+from doctor import callout, dns
 from doctor.__main__ import main
 from emulator.core.journal import Journal
 from emulator.core.server import Server
@@ -93,7 +93,7 @@ def run_doctor(deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFix
     def run(*checks: str) -> list[Finding]:
         env_yaml = tmp_path / "env.yaml"
         env_yaml.write_text("".join(f'{name}: "{value}"\n' for name, value in deployment.settings.items()), "utf-8")
-        options = ["--json", "--deployed", f"--env={env_yaml}", f"--url={deployment.url}", f"--resolver={dns.url}"]
+        options = ["--json", "--deployed", f"--env={env_yaml}", f"--url={deployment.url}"]
         status = main([*options, *checks])
         output = capsys.readouterr().out
         assert [secret for secret in secrets(deployment) if secret in output] == []
@@ -102,7 +102,8 @@ def run_doctor(deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFix
         findings: list[Finding] = report["findings"]
         return findings
 
-    with Server("dns", _create_dns_app(deployment.records), Journal()) as dns:
+    with Server("dns", _create_dns_app(deployment.records), Journal()) as server:
+        deployment.patch.setattr(dns, "RESOLVER", server.url)
         yield run
 
 

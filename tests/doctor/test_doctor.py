@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from deploy import config
 from doctor import callout, sendgrid
 from doctor.__main__ import main
 from doctor.context import CheckContext
@@ -21,7 +20,7 @@ from emulator.sendgrid.faults import fault as sendgrid_fault
 from emulator.sendgrid.server import FakeSendGrid
 from notice.languages import available
 from runtime.clock import Clock
-from settings import load
+from settings import PRIVATE_TARGET, load
 from tests.auth0.management_api import CLIENT_ID, CLIENT_SECRET
 from tests.doctor.conftest import Deployment, RunDoctor
 from tests.doctor.conftest import Finding as JsonFinding
@@ -253,9 +252,8 @@ def test_a_skewed_clock_is_reported_and_the_callout_is_signed_with_the_corrected
     real = Clock()
     clock = Clock(lambda: real.now() + seconds, real.monotonic, real.sleep, real.random)
     values = deployment.settings
-    context = CheckContext(
-        values, load(config.sending_environment(values), languages=available()), deployment.url, clock=clock
-    )
+    settings = load({**values, "FUNCTION_TARGET": PRIVATE_TARGET}, languages=available())
+    context = CheckContext(values, settings, deployment.url, clock=clock)
     context.signing_key = deployment.emulator.keys.signing_key
     first, *rest = callout.check(context)
     assert (first.level, first.check) == ("error", "clock")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import settings
-from deploy.config import DEPLOYMENT_SETTINGS
+from deploy.deployment import DEPLOYMENT_SETTINGS
 from emulator.cloud_run.process import PROJECT_ROOT, FunctionError, FunctionProcess
 from emulator.core.journal import Journal
 from emulator.emulator import SETTINGS
