@@ -1,7 +1,7 @@
 """The two secrets: they exist, are readable, and are well-formed. Their values are never printed."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import requests
@@ -27,37 +27,32 @@ FIXES = {
 
 
 def check(context: CheckContext) -> Iterator[Finding]:
-    text, findings = _read(context, "CALLOUT_SIGNING_KEY", context.settings.signing_key_secret)
-    yield from findings
-    if text:
-        yield from _check_signing_keys(context, text)
-    text, findings = _read(context, "SENDGRID_API_KEY", context.settings.secrets["SENDGRID_API_KEY"])
-    yield from findings
-    if text:
-        yield from check_sendgrid_key(context, text)
+    keys = yield from _read(context, "CALLOUT_SIGNING_KEY", context.settings.signing_key_secret)
+    if keys:
+        yield from _check_signing_keys(context, keys)
+    key = yield from _read(context, "SENDGRID_API_KEY", context.settings.secrets["SENDGRID_API_KEY"])
+    if key:
+        yield from check_sendgrid_key(context, key)
 
 
-def _read(context: CheckContext, name: str, source: str) -> tuple[str, list[Finding]]:
-    """Return the value without surrounding whitespace, or an empty one with an error if it can't be read."""
+def _read(context: CheckContext, name: str, source: str) -> Generator[Finding, None, str]:
+    """Return the value without surrounding whitespace, or an empty one if it can't be read; yield what is wrong."""
     try:
         text = (_read_file(source, name) if source.startswith("/") else _access(context, source, name)).decode()
     except _ReadError as error:
         what = f"{name} can't be read from {source}: {error}"
-        return "", [Finding("error", "secrets", what, NO_NOTICES, error.fix)]
+        yield Finding("error", "secrets", what, NO_NOTICES, error.fix)
+        return ""
     except UnicodeDecodeError:
         what, fix = f"the value of {name} in {source} isn't text", f"store it again: ./deploy.sh secret {name}"
-        return "", [Finding("error", "secrets", what, NO_NOTICES, fix)]
-    if text == text.strip():
-        return text, []
-    return text.strip(), [
-        Finding(
-            "warning",
-            "secrets",
-            f"{name} is surrounded by whitespace, such as a trailing newline",
-            "the function strips it, but other programs that read the secret may send it and fail",
-            f"store it without whitespace: printf %s VALUE | ./deploy.sh secret {name}",
-        )
-    ]
+        yield Finding("error", "secrets", what, NO_NOTICES, fix)
+        return ""
+    if text != text.strip():
+        what = f"{name} is surrounded by whitespace, such as a trailing newline"
+        why = "the function strips it, but other programs that read the secret may send it and fail"
+        fix = f"store it without whitespace: printf %s VALUE | ./deploy.sh secret {name}"
+        yield Finding("warning", "secrets", what, why, fix)
+    return text.strip()
 
 
 class _ReadError(Exception):

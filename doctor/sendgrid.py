@@ -43,7 +43,7 @@ SEND_TIMEOUT_SECONDS = 15.0
 def check(context: CheckContext) -> Iterator[Finding]:
     if not context.sendgrid_key:
         return
-    response = _get_scopes(context, context.settings.sendgrid_url)
+    response = _get(f"{context.settings.sendgrid_url}/v3/scopes", context.sendgrid_key)
     if response is None:
         what = f"no response from {context.settings.sendgrid_url}"
         fix = "check SENDGRID_URL, and this machine's internet access: firewall, HTTPS_PROXY, REQUESTS_CA_BUNDLE"
@@ -59,12 +59,8 @@ def check(context: CheckContext) -> Iterator[Finding]:
         yield from _explain_rejection(context, response)
 
 
-def _get_scopes(context: CheckContext, host: str) -> requests.Response | None:
-    """Return SendGrid's response, or None if there is none."""
-    return _get(f"{host}/v3/scopes", context.sendgrid_key)
-
-
 def _get(url: str, key: str) -> requests.Response | None:
+    """Return SendGrid's response, or None if there is none."""
     try:
         return request("GET", url, headers={"Authorization": f"Bearer {key}"})
     except requests.RequestException:
@@ -124,7 +120,7 @@ def _explain_rejection(context: CheckContext, response: requests.Response) -> It
         why = "SendGrid may not be accepting email at the moment"
         yield Finding("error", "sendgrid", what, why, "check https://status.sendgrid.com, and try again later")
         return
-    other_response = _get_scopes(context, other_host) if other_host else None
+    other_response = _get(f"{other_host}/v3/scopes", context.sendgrid_key) if other_host else None
     if other_response is not None and other_response.status_code == 200:
         what = f"the key isn't valid at {host}, but at {other_host}"
         why = "SendGrid's EU and global regions accept only their own keys"
