@@ -61,7 +61,7 @@ LOG_FAULTS: Mapping[str, Fault] = {
         ("wrong key", "401: the API key is invalid, expired, or revoked"),
         ("missing scope", "403: the API key can't read the log"),
         (_TOO_MANY, "429: with Retry-After and X-RateLimit-Reset"),
-        ("unavailable", "503: the log isn't read completely"),
+        ("unavailable", "503: retried"),
     )
 }
 
