@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("--quick", action="store_true", help="run one short round, in under two minutes")
     parser.add_argument(
         "--publish", action="store_true", help="write the tables and the plot into docs/ (requires a full run)"

@@ -30,7 +30,7 @@ SIGTERM_TIMEOUT_SECONDS = 25.0  # after 30, gunicorn kills a worker that has ign
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.starts", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.starts", description=__doc__, allow_abbrev=False)
     parser.add_argument("--starts", type=int, default=500, help="how many, with one worker and with two (default: 500)")
     parser.add_argument("--sigterms", type=int, default=40, help="how many starts end with SIGTERM (default: 40)")
     arguments = parser.parse_args()

@@ -54,7 +54,9 @@ class ModeRun:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m chaos", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m chaos", description=(__doc__ or "").split("\n")[0], allow_abbrev=False
+    )
     parser.add_argument("--mode", choices=["direct", "queue", "both", "load"], default="both", help=MODE_HELP)
     parser.add_argument("--callouts", type=int, default=10_000, help="number of callouts per mode (default: 10000)")
     parser.add_argument("--seed", type=int, default=1, help="random seed for callouts and faults (default: 1)")

@@ -38,7 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse_options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="doctor", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="doctor", description=__doc__, formatter_class=argparse.RawTextHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"one or more of {', '.join(CHECKS)}")
     parser.add_argument("--env", type=Path, default=Path("env.yaml"), help="the settings file (default: env.yaml)")
     parser.add_argument("--url", default="", help="the function's URL; if omitted, the function isn't called")

@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m emulator",
         description="Run the function with emulators of Auth0, Secret Manager, SendGrid, and Cloud Tasks.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--check", action="store_true", help="send one event, and exit with 0 if its email arrived, otherwise with 1"

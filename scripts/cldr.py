@@ -4,6 +4,7 @@
 `tests/notice/test_icu.py` compares the data with ICU's and lists the intended differences.
 """
 
+import argparse
 import json
 import re
 from collections.abc import Iterator
@@ -263,4 +264,5 @@ def _to_json(value: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()  # rejects arguments
     main()

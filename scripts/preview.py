@@ -1,5 +1,6 @@
 """Preview the email in every language, light and dark, 320 and 600 px wide, on one page: `make preview`."""
 
+import argparse
 import html
 import json
 import sys
@@ -85,4 +86,5 @@ iframe {{ flex: none; height: {height}px; border: 0 }}
 """
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()  # rejects arguments
     sys.stdout.write(f"{write_preview(PREVIEW)}\n")

@@ -1,5 +1,6 @@
 """Take the screenshots in docs/images (the email, the emulator) with the system's Chromium: `make screenshots`."""
 
+import argparse
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,4 +101,5 @@ def _emulator_pages() -> Iterator[tuple[Emulator, str]]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()  # rejects arguments
     main()

@@ -3,6 +3,7 @@
 `make translations` writes both. Only `sr.toml` is edited: every Cyrillic letter has one Latin equivalent.
 """
 
+import argparse
 import re
 import tomllib
 from pathlib import Path
@@ -62,4 +63,5 @@ def build_table() -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()  # rejects arguments
     main()

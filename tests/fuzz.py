@@ -331,7 +331,7 @@ def run(inputs: int, seed: int) -> tuple[Counter[int], list[str]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.fuzz", description="Send hostile input to the public function."
+        prog="python -m tests.fuzz", description="Send hostile input to the public function.", allow_abbrev=False
     )
     parser.add_argument("--inputs", type=int, default=300_000)
     parser.add_argument("--seed", type=int, default=int(time.time()))

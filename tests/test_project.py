@@ -1,9 +1,12 @@
 """Tests that the project's metadata, its changelog, and the configuration of its tools agree."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -42,3 +45,17 @@ def test_the_hooks_of_pre_commit_are_the_commands_of_make_lint() -> None:
     [repository] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
 
     assert sorted(hook["entry"] for hook in repository["hooks"]) == sorted(commands)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("audit --sinc 1h", "auth0.bind x", "bench --qui", "bench.starts --star 1", "chaos --call 1", "deploy --en x"),
+        *("doctor --jso", "emulator --por 0", "scripts.cldr x", "scripts.preview x", "scripts.screenshots x"),
+        *("scripts.translations x", "tests.fuzz --inp 1"),
+    ],
+)
+def test_a_command_rejects_an_argument_or_an_abbreviation_that_it_does_not_know(command: str) -> None:
+    done = subprocess.run([sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, check=False)
+
+    assert (done.returncode, done.stdout) == (2, b"")
