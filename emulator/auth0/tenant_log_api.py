@@ -31,6 +31,7 @@ FIELDS = re.findall(
     "client_id client_name connection connection_id description date hostname ip log_id organization_id user_id "
     "user_name user_agent strategy strategy_type type",
 )
+SEARCH_PARAMETERS = ("q", "page", "per_page", "sort", "fields", "include_fields", "include_totals")
 EXPIRED = "Expired token received for JSON Web Token validation"
 NO_SCOPE = f"Insufficient scope, expected any of: {', '.join(SCOPES)}"
 TOO_MANY = "Global limit has been reached"
@@ -121,12 +122,20 @@ class FakeTenantLog(Server):
         self._check_access()
         if "from" in request.args or "take" in request.args:
             return self._list_after(request.args.get("from", ""))
+        unknown = ", ".join(sorted(request.args.keys() - SEARCH_PARAMETERS))
+        if unknown:
+            message = f"Query validation error: Additional properties not allowed: {unknown}"
+            raise TenantLogError(400, message, "invalid_query_string")
         size = _integer("per_page", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         start = _integer("page", 0, 10**6) * size
         if start >= SEARCH_LIMIT:
             raise TenantLogError(400, f"You can only page through the first {SEARCH_LIMIT} records.", "invalid_paging")
         found = self._search(request.args.get("q", ""), request.args.get("sort", "date:-1"))
-        return _json_response(list(islice(found, start, min(start + size, SEARCH_LIMIT))))
+        page = [_select_fields(record) for record in islice(found, start, min(start + size, SEARCH_LIMIT))]
+        if request.args.get("include_totals") != "true":
+            return _json_response(page)
+        totals = {"start": start, "limit": size, "length": len(page), "total": len(page)}  # total is the page's, too
+        return _json_response({**totals, "logs": page})
 
     def _list_after(self, log_id: str) -> Response:
         """Return the page after a checkpoint, ordered by ID; the search's parameters are ignored."""
@@ -189,6 +198,12 @@ def _clause(text: str) -> Callable[[datetime, Json], bool]:
     start, end = _parse_date(bounds["start"]), _parse_date(bounds["end"])
     has_start, has_end = bounds["start_kind"] == "[", bounds["end_kind"] == "]"
     return lambda date, _: (start < date or (has_start and start == date)) and (date < end or (has_end and date == end))
+
+
+def _select_fields(record: Json) -> Json:
+    names = request.args.get("fields", "").split(",")
+    is_included = request.args.get("include_fields") != "false"
+    return {name: value for name, value in record.items() if (name in names) == is_included} if any(names) else record
 
 
 def _integer(name: str, default: int, largest: int) -> int:

@@ -56,6 +56,27 @@ def test_a_search_has_pages_of_at_most_100_and_1000_results(log: FakeTenantLog) 
     assert get(log, per_page=101).status_code == 400
 
 
+def test_totals_count_only_the_page(log: FakeTenantLog) -> None:
+    for _ in range(3):
+        log.log.add({"type": "scp"})
+    body = get(log, page=1, per_page=2, include_totals="true").json()
+    assert body == {"start": 2, "limit": 2, "length": 1, "total": 1, "logs": get(log, page=1, per_page=2).json()}
+    assert get(log, include_totals="false").json() == get(log).json()
+
+
+def test_fields_select_or_exclude_parts_of_each_record(log: FakeTenantLog) -> None:
+    record = log.log.add({"type": "scp", "ip": "192.0.2.1"})
+    assert get(log, fields="type,ip,nosuch").json() == [{"type": "scp", "ip": "192.0.2.1"}]
+    without = {name: value for name, value in record.items() if name not in ("type", "ip")}
+    assert get(log, fields="type,ip", include_fields="false").json() == [without]
+
+
+def test_an_unknown_parameter_is_an_error(log: FakeTenantLog) -> None:
+    response = get(log, search="scp", per_pgae=5)
+    assert response.status_code == 400
+    assert response.json()["message"].endswith("Additional properties not allowed: per_pgae, search")
+
+
 def test_a_checkpoint_leads_through_the_whole_log(log: FakeTenantLog) -> None:
     expected = [log.log.add({"type": "scp"})["log_id"] for _ in range(5)]
     found: list[str] = []
