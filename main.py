@@ -3,11 +3,11 @@
 from flask import Request, Response
 
 from notice.compose import password_changed
-from notice.languages import available
+from notice.languages import is_available
 from notice.sendgrid import SendGrid
 from runtime import Api, Event, Flow, NoticeError, Result, skipped, start
 
-settings = start(languages=available())
+settings = start(is_language=is_available)
 flow = Flow(settings)
 sendgrid = SendGrid(settings)
 

@@ -4,7 +4,7 @@ import ipaddress
 import os
 import re
 import ssl
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined,unused-ignore]
@@ -73,14 +73,15 @@ class Settings(NamedTuple):
     ca_bundle: str  # a file or a hashed directory; empty: the system's, or else certifi's
 
 
-def load(environment: Mapping[str, str] | None = None, *, languages: Collection[str] | None = None) -> Settings:
+def load(environment: Mapping[str, str] | None = None, *, is_language: Callable[[str], bool] | None = None) -> Settings:
     """Return the settings in `environment` (default: the process's).
 
-    `languages`: the available language tags; without them, only the form of DEFAULT_LANGUAGE is validated.
+    `is_language`: whether a language is available, by its tag; without it, only the form of DEFAULT_LANGUAGE is
+    validated.
     Raise SettingsError, with every problem, if a setting is missing, malformed, or contradicts another.
     """
     reader = _Reader(os.environ if environment is None else environment)
-    settings = _read(reader, languages)
+    settings = _read(reader, is_language)
     if reader.errors:
         raise SettingsError(reader.errors)
     return settings
@@ -114,7 +115,7 @@ class _Reader:
         return self.get(name, "", parse, fix)
 
 
-def _read(reader: _Reader, languages: Collection[str] | None) -> Settings:
+def _read(reader: _Reader, is_language: Callable[[str], bool] | None) -> Settings:
     is_private = reader.environment.get("FUNCTION_TARGET") == PRIVATE_TARGET
     delivery = "direct" if is_private else reader.get("DELIVERY", "direct", _delivery, "use direct or queue")
     enqueues, sends_email = delivery == "queue", delivery == "direct"
@@ -132,7 +133,7 @@ def _read(reader: _Reader, languages: Collection[str] | None) -> Settings:
         support_contact=need("SUPPORT_CONTACT", _contact, "set it to the email address or https URL of your support"),
         product_name=reader.get("PRODUCT_NAME", "", _label, "set it to one line of at most 100 characters"),
         default_language=reader.get(
-            "DEFAULT_LANGUAGE", "en", _language(languages), "use the tag of a file in notice/translations, such as en"
+            "DEFAULT_LANGUAGE", "en", _language(is_language), "use the tag of a file in notice/translations, such as en"
         ),
         context=reader.get("CONTEXT", frozenset(FACTS), _facts, f"list some of {', '.join(FACTS)}"),
         own_addresses=reader.get("OWN_ADDRESSES", (), _networks, "list CIDRs, such as 192.0.2.0/24, 2001:db8::/32"),
@@ -207,11 +208,10 @@ _queue = _text("isn't the full name of a queue", QUEUE.fullmatch)
 _proxy_url = _text("isn't a valid proxy URL", PROXY.fullmatch)
 
 
-def _language(available: Collection[str] | None) -> Callable[[str], str]:
-    if available is None:
+def _language(is_available: Callable[[str], bool] | None) -> Callable[[str], str]:
+    if is_available is None:
         return _text("isn't a language tag", LANGUAGE.fullmatch)
-    problem = f"isn't an available language ({', '.join(sorted(available))})"
-    return _text(problem, lambda text: LANGUAGE.fullmatch(text) and text in available)
+    return _text("isn't an available language", lambda text: LANGUAGE.fullmatch(text) and is_available(text))
 
 
 def _split_list(text: str) -> frozenset[str]:

@@ -10,7 +10,7 @@ import yaml
 
 from deploy.deployment import DEPLOYMENT_SETTINGS, OWN_SECRET, SECRET_NAMES, Deployment
 from deploy.gcloud import DeployError, Gcloud
-from notice.languages import available
+from notice.languages import is_available
 from notice.sendgrid import KEY_PATTERN
 from settings import PRIVATE_TARGET, PUBLIC_TARGET, SECRET_RESOURCE, SettingError, SettingsError, load
 
@@ -99,7 +99,7 @@ def check(values: Mapping[str, str]) -> None:
     for service, target in ((deployment.private, PRIVATE_TARGET), (deployment.public, PUBLIC_TARGET)):
         environment = deployment.environment(service, "https://deliver.example.com", mounted=False)
         try:
-            load({**environment, "FUNCTION_TARGET": target}, languages=available())
+            load({**environment, "FUNCTION_TARGET": target}, is_language=is_available)
         except SettingsError as error:
             errors += [each for each in error.errors if not problems.get(each.name) and each not in errors]
     if errors:

@@ -15,7 +15,7 @@ from deploy.deployment import Deployment
 from doctor import auth0, callout, dns, logs, secrets, sendgrid
 from doctor.context import CheckContext
 from doctor.finding import Finding, is_healthy, summarize, to_json
-from notice.languages import available
+from notice.languages import is_available
 from settings import PRIVATE_TARGET, Settings, SettingsError, exempt_loopback_from_proxies, load
 
 DEFAULT_CHECKS = ("settings", "secrets", "mail", "domain", "callout", "tenant", "logs")
@@ -57,7 +57,7 @@ def _run_checks(options: argparse.Namespace) -> Iterator[Finding]:
     checks = options.checks or DEFAULT_CHECKS
     try:
         environment = _read_environment(options)
-        settings = load({**environment, "FUNCTION_TARGET": PRIVATE_TARGET}, languages=available())
+        settings = load({**environment, "FUNCTION_TARGET": PRIVATE_TARGET}, is_language=is_available)
     except SettingsError as errors:
         for name, problem, fix in errors.errors:
             yield Finding("error", "settings", f"{name} {problem}", "the function wouldn't start", fix)

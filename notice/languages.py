@@ -39,16 +39,9 @@ def load_cldr(name: str) -> dict[str, Any]:
     return dict(json.loads(file.read_bytes())) if file.exists() else {}
 
 
-class Tags(list[str]):
-    """Tags of languages. `in` also finds tags that select one of them, such as de-AT."""
-
-    def __contains__(self, tag: object) -> bool:
-        return isinstance(tag, str) and bool(_nearest(_locale(tag)))
-
-
-def available() -> Tags:
-    """Return the tags of all available languages, sorted."""
-    return Tags(sorted(_tags_by_locale().values()))
+def is_available(tag: str) -> bool:
+    """Return whether a text in this language and script exists, such as `de` for `de-AT`."""
+    return bool(_nearest(_locale(tag)))
 
 
 @cache

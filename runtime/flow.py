@@ -10,7 +10,7 @@ import inspect
 import itertools
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -57,17 +57,17 @@ class _VerifiedRequest(NamedTuple):
 Attempt = Callable[[str, _VerifiedRequest], Result]  # runs or enqueues the Action of this name
 
 
-def start(languages: Collection[str] | None = None) -> Settings:
+def start(is_language: Callable[[str], bool] | None = None) -> Settings:
     """Prepare the process, and return the settings; if they are invalid, log each error and exit with status 1.
 
-    `languages`: the tags of the languages that the notice has, against which DEFAULT_LANGUAGE is validated.
+    `is_language`: whether the notice has a language, by its tag; DEFAULT_LANGUAGE must be one.
     """
     log.install()
     process.prepare()
     http.handle_every_path()
     exempt_loopback_from_proxies()
     try:
-        return load_settings(languages=languages)
+        return load_settings(is_language=is_language)
     except SettingsError as invalid:
         for error in invalid.errors:
             log.write("CRITICAL", str(error), code="invalid_setting", setting=error.name)

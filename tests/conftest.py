@@ -14,7 +14,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from notice.languages import available
+from notice.languages import is_available
 from runtime import log
 from runtime.clock import Clock
 from settings import Settings, load
@@ -73,7 +73,7 @@ def make_settings(environment: dict[str, str]) -> MakeSettings:
     """Return a function that loads the required settings and those given as keyword arguments."""
 
     def make(**overrides: str) -> Settings:
-        return load({**environment, **overrides}, languages=available())
+        return load({**environment, **overrides}, is_language=is_available)
 
     return make
 

@@ -18,7 +18,7 @@ from emulator.core.server import Server
 from emulator.emulator import Emulator
 from emulator.sendgrid.faults import fault as sendgrid_fault
 from emulator.sendgrid.server import FakeSendGrid
-from notice.languages import available
+from notice.languages import is_available
 from runtime.clock import Clock
 from settings import PRIVATE_TARGET, load
 from tests.auth0.management_api import CLIENT_ID, CLIENT_SECRET
@@ -252,7 +252,7 @@ def test_a_skewed_clock_is_reported_and_the_callout_is_signed_with_the_corrected
     real = Clock()
     clock = Clock(lambda: real.now() + seconds, real.monotonic, real.sleep, real.random)
     values = deployment.settings
-    settings = load({**values, "FUNCTION_TARGET": PRIVATE_TARGET}, languages=available())
+    settings = load({**values, "FUNCTION_TARGET": PRIVATE_TARGET}, is_language=is_available)
     context = CheckContext(values, settings, deployment.url, clock=clock)
     context.signing_key = deployment.emulator.keys.signing_key
     first, *rest = callout.check(context)

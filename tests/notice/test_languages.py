@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notice import languages
-from notice.languages import MAX_ENTRIES, MAX_LENGTH, _negotiate, available, load_language, negotiate
+from notice.languages import MAX_ENTRIES, MAX_LENGTH, _negotiate, is_available, load_language, negotiate
 from tests.notice.sample import TAGS
 
 
@@ -18,18 +18,14 @@ def _requested_tag(header: str) -> str:
     return _tags(header, "cy")[0]
 
 
-def test_the_available_tags_are_sorted() -> None:
-    assert available() == TAGS
-
-
 @pytest.mark.parametrize("tag", ["en", "en-US", "pt_BR", "iw", "no", "ZH-tw", "sr-Cyrl", "kk-Cyrl-KZ", "yue"])
 def test_a_tag_with_a_nearest_language_is_available(tag: str) -> None:
-    assert tag in available()
+    assert is_available(tag)
 
 
 @pytest.mark.parametrize("tag", ["tlh", "kk-Arab", "kk-CN", "mn-Mong", "sr-Arab", "ja-Latn", "", "*"])
 def test_a_tag_for_which_the_email_would_be_in_another_language_or_script_is_not_available(tag: str) -> None:
-    assert tag not in available()
+    assert not is_available(tag)
 
 
 @pytest.mark.parametrize("tag", TAGS)
