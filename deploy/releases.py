@@ -168,11 +168,9 @@ def versions(gcloud: Gcloud, deployment: Deployment, _options: Namespace) -> Non
     print(f"FUNCTION_URL: {found[deployment.public].url}")
     for name, service in found.items():
         print(f"{name}, receiving traffic: {service.serving or 'several revisions'}")
-        rows = [("REVISION", "DEPLOYMENT", "STAGE", "DEPLOYED")]
-        rows += [(each.name, each.deployment, each.stage, each.created[:10]) for each in listed[name]]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            print("  ".join(map(str.ljust, row, widths)).rstrip())
+        print(f"{'REVISION':<42}{'DEPLOYMENT':<17}{'STAGE':<7}DEPLOYED")
+        for each in listed[name]:
+            print(f"{each.name:<42}{each.deployment:<17}{each.stage:<7}{each.created[:10]}")
 
 
 def revert(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
