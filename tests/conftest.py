@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +19,10 @@ from notice.languages import is_available
 from runtime import log
 from runtime.clock import Clock
 from settings import Settings, load
+
+# A shell ignores SIGINT in what it runs in the background, and every process that a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Slow machines must not fail a test: no deadline per example.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
