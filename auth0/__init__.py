@@ -1,1 +1,1 @@
-"""What runs in Auth0: the forwarder Action. Also: how to import and bind it, and a Python version of its callouts."""
+"""The forwarder Action, which runs in Auth0; tools to import and bind it; and a Python version of its callouts."""

@@ -34,7 +34,7 @@ exports.onExecutePostChangePassword = async (event) => {
     await send(event);
   } catch (error) {
     let cause = error.message.replace(/\s+/g, ' ');
-    if (address) cause = cause.split(address).join('the user'); // a response may echo it
+    if (address) cause = cause.split(address).join('the user'); // a response may quote it
     const recipient = String(address || 'a user without an email address').slice(0, limits.addressCharacters);
     console.log(`Error sending email to ${recipient}: ${cause}`.slice(0, limits.logCharacters));
     // Throw, so that the tenant's log records actions_execution_failed and a log stream can trigger an alert.
@@ -144,10 +144,10 @@ async function readJson({ body }, signal) {
   signal.addEventListener('abort', () => reader.cancel().catch(() => {}));
   const chunks = [];
   let size = 0;
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    size += part.value.length;
+  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+    size += chunk.value.length;
     if (size > limits.responseBytes) return reader.cancel();
-    chunks.push(part.value);
+    chunks.push(chunk.value);
   }
   try {
     return JSON.parse(Buffer.concat(chunks));

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # it runs as a script
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this file runs as a script
 
 from auth0.management_api import ManagementApi, ManagementApiError, connect, is_configured
 
@@ -51,13 +51,13 @@ def read(api: ManagementApi) -> list[Binding]:
 
 
 def write(api: ManagementApi, requested: list[Binding], before: list[Binding]) -> list[Binding]:
-    """Write the whole list, and return the new bindings. Raise BindError unless the kept ones are in the same order."""
+    """Write the whole list, and return the new bindings. Raise BindError unless those that remain are in the same order."""
     api.request("PATCH", PATH, {"bindings": requested})
     after = read(api)
     kept = {binding["ref"]["value"] for binding in requested if binding["ref"]["type"] == "binding_id"}
     expected = [binding["action"]["id"] for binding in before if binding["id"] in kept]
-    found = [binding["action"]["id"] for binding in after]
-    if [action for action in found if action in expected] != expected:
+    actual = [binding["action"]["id"] for binding in after]
+    if [action for action in actual if action in expected] != expected:
         raise BindError(f"wrong bindings after the change; restore them in Auth0. Previous: {json.dumps(before)}")
     return after
 

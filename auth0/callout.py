@@ -34,13 +34,13 @@ class OutgoingCallout:
         return dict(zip(HEADER_NAMES, values, strict=True))
 
     def curl(self, url: str, key: str) -> str:
-        """Return a command for a POSIX shell. It is signed now, so it works for five minutes."""
+        """Return a command for a POSIX shell. It is signed immediately, so it works for five minutes."""
         headers = " ".join(f"-H {shlex.quote(f'{name}: {value}')}" for name, value in self.headers(key).items())
         return f"curl -sS {shlex.quote(url)} {headers} --data-binary {shlex.quote(self.body.decode())}"
 
 
 def build_callout(event: Mapping[str, Any], **fields: Any) -> OutgoingCallout:
-    """Return a callout with the whole `event` except its secrets. `fields` are added next to it, such as sandbox."""
+    """Return a callout with the whole `event` except its secrets. `fields`, such as sandbox, are added next to it."""
     sent = {name: value for name, value in event.items() if name != "secrets"}
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return OutgoingCallout(json.dumps({"event": sent, "time": now, **fields}, ensure_ascii=False).encode())

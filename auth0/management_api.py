@@ -1,8 +1,8 @@
-"""A tenant's Management API, with only the standard library: which tenant, which token, and one request.
+"""Connect to a tenant's Management API, with only the standard library.
 
     AUTH0_DOMAIN                            the tenant's domain, or its https URL (plain http is only for loopback)
     AUTH0_TOKEN                             a Management API token, or else
-    AUTH0_CLIENT_ID, AUTH0_CLIENT_SECRET    those of a Machine to Machine application, which get a token
+    AUTH0_CLIENT_ID, AUTH0_CLIENT_SECRET    the credentials of a Machine to Machine application, to request a token
 
 HTTPS_PROXY, and REQUESTS_CA_BUNDLE or SSL_CERT_FILE, are honored. docs/deploy.md says how to get a token.
 """
@@ -30,7 +30,7 @@ CHECK_NETWORK = f"{CHECK_DOMAIN}, and this machine's internet access: firewall, 
 GRANT_SCOPES = f"grant it the scopes {SCOPES} for the Auth0 Management API: docs/deploy.md"
 FIXES = {
     401: "get a new token: docs/deploy.md",
-    403: f"get a token of an application that has the permission; {GRANT_SCOPES}",
+    403: f"get a token for an application that has the permission; {GRANT_SCOPES}",
     404: CHECK_DOMAIN,
     429: "wait a minute, and run it again",
 }
@@ -45,7 +45,7 @@ _TENANT_URL = re.compile(r"https://(?P<tenant>[a-z0-9-]+)(\.[a-z0-9-]+)?\.auth0\
 
 
 class ManagementApiError(Exception):
-    """A missing setting, an error response, or no usable response. `fix` says what to do."""
+    """A setting is missing, or there is no usable response. `fix` says what to do."""
 
     def __init__(self, message: str, fix: str) -> None:
         super().__init__(message)
@@ -54,13 +54,13 @@ class ManagementApiError(Exception):
 
 @dataclass(frozen=True)
 class ManagementApi:
-    """`url` is the tenant's, without a path."""
+    """A connection to the API; `url` is the tenant's, without a path."""
 
     url: str
     token: str = field(repr=False)
 
     def request(self, method: str, path: str, body: object = None) -> Any:
-        """Return the response's JSON, such as of `actions/actions`. Raise ManagementApiError for anything else."""
+        """Return the JSON of the response; `path` is, for example, `actions/actions`. Raise ManagementApiError."""
         headers = {"Authorization": f"Bearer {self.token}"}
         return _request(method, f"{self.url}/api/v2/{path}", headers, body, FIXES)
 
@@ -74,7 +74,7 @@ def is_configured(environment: Mapping[str, str]) -> bool:
 def connect(environment: Mapping[str, str]) -> ManagementApi:
     """Return the tenant's Management API; without AUTH0_TOKEN, request a token. Raise ManagementApiError."""
     if not is_configured(environment):
-        raise ManagementApiError("the access to the Auth0 tenant isn't configured", REQUIRED)
+        raise ManagementApiError("access to the Auth0 tenant isn't configured", REQUIRED)
     url = tenant_url(environment["AUTH0_DOMAIN"])
     token = environment.get("AUTH0_TOKEN", "").strip() or _request_token(url, environment)
     if not re.fullmatch(r"[!-~]+", token):  # urllib quotes an invalid header, and so the token
@@ -92,12 +92,12 @@ def tenant_url(domain: str) -> str:
 
 
 def tenant_name(domain: str) -> str:
-    """Return the name that Auth0 has for the tenant (event.tenant.id), or "" if only a custom domain is known."""
+    """Return the tenant's name (event.tenant.id), or "" if `domain` doesn't reveal it, such as a custom domain."""
     try:
-        found = _TENANT_URL.fullmatch(tenant_url(domain).lower())
+        match = _TENANT_URL.fullmatch(tenant_url(domain).lower())
     except ManagementApiError:
         return ""
-    return found["tenant"] if found else ""
+    return match["tenant"] if match else ""
 
 
 def _request_token(url: str, environment: Mapping[str, str]) -> str:
@@ -154,7 +154,7 @@ def _error_response(error: HTTPError, fixes: Mapping[int, str]) -> ManagementApi
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """Don't send the token to another host."""
+    """Rejects redirects, so that the token isn't sent to another host."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None

@@ -68,8 +68,8 @@ class Audit:
             raise AuditError(f"the audit took longer than {TIMEOUT_SECONDS:.0f} s") from None
         if done.returncode not in (0, 1) or not done.stdout:
             raise AuditError(done.stderr.strip())
-        found: Mapping[str, Any] = json.loads(done.stdout)
-        return {**found, "exit_status": done.returncode}
+        report: Mapping[str, Any] = json.loads(done.stdout)
+        return {**report, "exit_status": done.returncode}
 
     def _period_of(self, log_id: str) -> tuple[str, str]:
         """Return the options for a period with only this change."""

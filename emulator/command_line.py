@@ -145,7 +145,7 @@ def _server(emulator: Emulator, options: argparse.Namespace) -> Server:
         if options.port is not None:
             problem = f"can't listen on port {options.port} ({os.strerror(error.errno or 0)})"
             raise UsageError(f"{problem}: choose another one with --port N or make run PORT=N") from None
-        print(f"Port {PORT} is in use, so the page has another one.", flush=True)
+        print(f"Port {PORT} is in use, so the page uses another one.", flush=True)
         return Server("page", web_app, Journal(limit=1))
 
 
@@ -210,4 +210,6 @@ def _reason(error: urllib.error.HTTPError) -> str:
     try:
         return str(json.load(error)["error"])
     except (ValueError, LookupError, TypeError):
-        return f"no emulator responds there, but another server with status {error.code}; choose its port with --port"
+        return (
+            f"the server on that port isn't the emulator (status {error.code}): choose the emulator's port with --port"
+        )

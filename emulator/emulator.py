@@ -79,14 +79,14 @@ class Emulator:
         action: Path = PROJECT_ROOT / "auth0" / "action.js",
         keep: int = KEPT_RUNS,
     ) -> None:
-        self.instance = uuid.uuid4().hex  # tells pages that the emulator was restarted
+        self.instance = uuid.uuid4().hex  # lets pages detect a restart
         self.run_history = Runs(keep)
         self.journal = self.run_history.journal
         self.secret_manager, self.sendgrid = FakeSecretManager(self.journal), FakeSendGrid(self.journal, keep=keep)
         self.cloud_tasks = FakeCloudTasks(self.journal) if delivery == "queue" else None
         self.action = ActionFile(action, self.journal)
         self.auth0 = FakeAuth0(self.action.path, self.journal, {})
-        self.tenant_log = FakeTenantLog(self.auth0.log, Journal())  # its readers belong to no run
+        self.tenant_log = FakeTenantLog(self.auth0.log, Journal())  # requests for the log don't belong to a run
         self.keys = Keys(self.sendgrid, self.secret_manager, self.auth0.secrets)
         self.settings = self._settings(environment or {})
         self.mount = self._mount(self.settings.pop("SECRETS") or "client")
@@ -220,7 +220,7 @@ class Emulator:
         defaults = {**SETTINGS, **NO_SECRET_CACHE, "SECRETS": "client"}
         return {
             **{name: os.environ.get(name, value) for name, value in defaults.items()},
-            "GOOGLE_CLOUD_PROJECT": "emulator",  # log lines then carry the trace of their request
+            "GOOGLE_CLOUD_PROJECT": "emulator",  # log lines then include the trace of their request
             "SENDGRID_API_KEY_SECRET": SENDGRID_KEY,
             "CALLOUT_SIGNING_KEY_SECRET": SIGNING_KEY,
             "SENDGRID_URL": self.sendgrid.url,

@@ -1,4 +1,4 @@
-"""The terminal: one line per run, and colors where they can be seen."""
+"""Print one line per run in the terminal, with colors if the terminal supports them."""
 
 import os
 import threading
@@ -9,21 +9,13 @@ from typing import TextIO
 from weakref import WeakKeyDictionary
 
 from emulator.emulator import Emulator
-from emulator.runs.outcome import Outcome, format_duration
+from emulator.runs.outcome import OUTCOME_LABELS, Outcome, format_duration
 from emulator.runs.run import Run
 from emulator.runs.summary import Summary, summarize
 
 POLL_SECONDS = 0.2
-LABELS: dict[Outcome, str] = {
-    "running": "running",
-    "queued": "queued",
-    "sent": "sent",
-    "retried": "sent after retries",
-    "not_sent": "not sent",
-    "failed": "failed",
-}
 COLORS: dict[Outcome, str] = {"sent": "32", "retried": "33", "queued": "33", "not_sent": "36", "failed": "31"}
-LABEL_WIDTH = max(map(len, LABELS.values()))
+LABEL_WIDTH = max(map(len, OUTCOME_LABELS.values()))
 
 
 def is_colored(stream: TextIO) -> bool:
@@ -34,7 +26,7 @@ def is_colored(stream: TextIO) -> bool:
 def run_line(summary: Summary, page: str, *, colored: bool = False) -> str:
     """Return the line of a run: time, outcome, recipient, duration, link, and the reason if no email was sent."""
     time = datetime.fromtimestamp(summary.time).astimezone().strftime("%H:%M:%S")
-    label = f"{LABELS[summary.outcome]:<{LABEL_WIDTH}}"
+    label = f"{OUTCOME_LABELS[summary.outcome].lower():<{LABEL_WIDTH}}"
     if colored and summary.outcome in COLORS:
         label = f"\x1b[{COLORS[summary.outcome]}m{label}\x1b[0m"
     recipient, took = _printable(summary.recipient) or "(no address)", format_duration(summary.duration_ms / 1000)
@@ -74,12 +66,12 @@ def printing_runs(emulator: Emulator, page: str, stream: TextIO) -> Iterator[Non
 
 
 def _is_settled(run: Run, summary: Summary) -> bool:
-    """Return whether the run has an outcome worth a line: a task that is on its way will soon have another."""
+    """Return whether the outcome is worth a line: that of a task before its first attempt will soon change."""
     if summary.outcome == "queued":
         return any(entry.kind == "cloud_tasks.attempt" for entry in run.entries)
     return summary.outcome != "running"
 
 
 def _printable(text: str) -> str:
-    """Return the text without control characters, which could change the terminal."""
+    """Return the text without control characters, which could affect the terminal."""
     return "".join(character if character.isprintable() else "�" for character in text)

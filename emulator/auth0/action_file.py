@@ -41,4 +41,4 @@ class ActionFile:
             self.source_error = find_javascript_error(self._source)
             if self.source_error is None:
                 self.path.write_bytes(content)
-            self._journal.record("code.changed", part="Action", fault=self.source_error and self.source_error.as_json())
+            self._journal.record("code.changed", part="Action", error=self.source_error and self.source_error.as_json())

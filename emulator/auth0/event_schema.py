@@ -48,14 +48,14 @@ def findings(text: str) -> list[SchemaFinding]:
     try:
         event = json.loads(text, parse_constant=_reject_constant)
         at = json_positions.lines(text)
-        found = [*(_violation(error, at) for error in _VALIDATOR.iter_errors(event)), *_unknown_fields(event, at)]
+        results = [*(_violation(error, at) for error in _VALIDATOR.iter_errors(event)), *_unknown_fields(event, at)]
     except json.JSONDecodeError as error:
         return [_syntax_error(error)]
     except ValueError as error:
         return [SchemaFinding(1, "", f"not JSON: {error}")]
     except RecursionError:
         return [SchemaFinding(1, "", "nested too deeply")]
-    return sorted(found, key=lambda finding: (finding.line, finding.path))
+    return sorted(results, key=lambda finding: (finding.line, finding.path))
 
 
 def _reject_constant(name: str) -> None:
@@ -82,9 +82,9 @@ def _violation(error: ValidationError, at: Mapping[json_positions.Path, int]) ->
         where = _dotted((*path, missing))
         return SchemaFinding(at[path], where, "missing", _missing_hint(missing, at, path))
     if error.validator == "type":
-        wanted, found = TYPES[str(error.validator_value)], error.instance
-        message = f"expected {TYPE_NAMES[wanted]}, got {_type_name(found)}"
-        return SchemaFinding(at[path], _dotted(path), message, _type_hint(wanted, found))
+        expected, value = TYPES[str(error.validator_value)], error.instance
+        message = f"expected {TYPE_NAMES[expected]}, got {_type_name(value)}"
+        return SchemaFinding(at[path], _dotted(path), message, _type_hint(expected, value))
     return SchemaFinding(at[path], _dotted(path), error.message, "Value out of range.")
 
 
@@ -93,13 +93,13 @@ def _missing_hint(name: str, at: Mapping[json_positions.Path, int], owner: json_
     return f"Did you misspell it as {close[0]}?" if close else "Auth0 always sends this field."
 
 
-def _type_hint(wanted: type, found: Any) -> str:
-    if found is None:
+def _type_hint(expected: type, value: Any) -> str:
+    if value is None:
         return "Auth0 omits unknown values instead of sending null."
-    if wanted is str and isinstance(found, int | float):
-        return f'Add quotes: "{json.dumps(found)}".'
-    if wanted is bool and str(found).lower() in ("true", "false"):
-        return f"Remove the quotes: {str(found).lower()}."
+    if expected is str and isinstance(value, int | float):
+        return f'Add quotes: "{json.dumps(value)}".'
+    if expected is bool and str(value).lower() in ("true", "false"):
+        return f"Remove the quotes: {str(value).lower()}."
     return ""
 
 

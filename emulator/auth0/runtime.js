@@ -145,7 +145,7 @@ globalThis.fetch = async function fetch(input, init) {
   }
 };
 
-/** Add the execution's ID to a callout, so that the emulator can tell it from one that someone else sends. */
+/** Add the execution's ID to a callout, so that the emulator can distinguish it from external callouts. */
 function identified(call, init, execution) {
   if (!call.method || !execution.functionUrl || call.url !== execution.functionUrl) return init;
   return { ...init, headers: [...call.headers, ['x-emulator-execution', execution.run]] };

@@ -1,7 +1,7 @@
 """The Management API of the tenant's log: GET /api/v2/logs by search and by checkpoint, and POST /oauth/token.
 
-Reference: https://auth0.com/docs/deploy-monitor/logs/retrieve-log-events-using-mgmt-api. It is strict: what it doesn't
-understand is an error, so that no client takes an empty page for an answer.
+Reference: https://auth0.com/docs/deploy-monitor/logs/retrieve-log-events-using-mgmt-api. It is strict: an
+unsupported query is an error, so that no client mistakes an empty page for a result.
 """
 
 import json
@@ -130,20 +130,20 @@ class FakeTenantLog(Server):
         start = _integer("page", 0, 10**6) * size
         if start >= SEARCH_LIMIT:
             raise TenantLogError(400, f"You can only page through the first {SEARCH_LIMIT} records.", "invalid_paging")
-        found = self._search(request.args.get("q", ""), request.args.get("sort", "date:-1"))
-        page = [_select_fields(record) for record in islice(found, start, min(start + size, SEARCH_LIMIT))]
+        records = self._search(request.args.get("q", ""), request.args.get("sort", "date:-1"))
+        page = [_select_fields(record) for record in islice(records, start, min(start + size, SEARCH_LIMIT))]
         if request.args.get("include_totals") != "true":
             return _json_response(page)
-        totals = {"start": start, "limit": size, "length": len(page), "total": len(page)}  # total is the page's, too
+        totals = {"start": start, "limit": size, "length": len(page), "total": len(page)}  # the page's total, too
         return _json_response({**totals, "logs": page})
 
     def _list_after(self, log_id: str) -> Response:
         """Return the page after a checkpoint, ordered by ID; the search's parameters are ignored."""
         take = _integer("take", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         ordered = sorted((record for _, record in self.log.dated()), key=lambda record: str(record["log_id"]))
-        found = [record for record in ordered if record["log_id"] > log_id][:take]
-        last = found[-1]["log_id"] if found else log_id
-        response = _json_response(found)
+        page = [record for record in ordered if record["log_id"] > log_id][:take]
+        last = page[-1]["log_id"] if page else log_id
+        response = _json_response(page)
         response.headers["Link"] = f'<{request.base_url}?from={last}&take={take}>; rel="next"'
         return response
 
@@ -186,10 +186,10 @@ class FakeTenantLog(Server):
 
 def _clause(text: str) -> Callable[[datetime, Json], bool]:
     """Return the predicate of one clause, such as `type:scp`. Raise TenantLogError if it isn't supported."""
-    found = _CLAUSE.fullmatch(text.strip())
-    if found is None or found["field"] not in FIELDS:
+    match = _CLAUSE.fullmatch(text.strip())
+    if match is None or match["field"] not in FIELDS:
         raise TenantLogError(400, f"Query validation error: the emulator doesn't support {text!r}", "invalid_query")
-    name, value = found["field"], found["value"]
+    name, value = match["field"], match["value"]
     bounds = _RANGE.fullmatch(value)
     if bounds is None:
         return lambda _, record: str(record.get(name, "")) == value.strip('"')

@@ -107,7 +107,7 @@ class FakeCloudRun(Server):
             thread.join()
 
     def receive(self, environ: Environ, body: bytes) -> None:
-        """Record the arrival of a callout, `execution` empty if the emulated Auth0 didn't send it."""
+        """Record the arrival of a callout; `execution` is empty if the emulated Auth0 didn't send it."""
         webhook_id = environ.get("HTTP_WEBHOOK_ID", "")
         if webhook_id:
             execution = environ.get("HTTP_X_EMULATOR_EXECUTION", "")
@@ -128,7 +128,7 @@ class FakeCloudRun(Server):
                 self._seen = {}
                 return
             data = {"part": self.name, "revision": self.revision.number}
-            self.journal.record("code.changed", **data, fault=self.source_error and self.source_error.as_json())
+            self.journal.record("code.changed", **data, error=self.source_error and self.source_error.as_json())
 
     def _revision(self, number: int) -> Revision:
         folder = take_snapshot(self._source)

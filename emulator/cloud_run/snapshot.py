@@ -9,7 +9,7 @@ from emulator.core.source import PARTS
 
 
 def take_snapshot(source: Path) -> TemporaryFolder:
-    """Return a new folder with copies of main.py (`source`) and the product, and links to what else is next to main.py.
+    """Return a new folder with copies of main.py (`source`) and the product, and links to other files next to main.py.
 
     Product files that main.py's folder lacks come from this project. Raise OSError if a file can't be copied, for
     example because an editor is replacing it.

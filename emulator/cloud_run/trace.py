@@ -1,4 +1,4 @@
-"""The trace that Cloud Run's front end assigns to a request, and that the request's log lines then carry."""
+"""The trace that Cloud Run's front end assigns to a request, which the request's log lines include."""
 
 from hashlib import sha256
 

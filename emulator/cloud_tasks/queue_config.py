@@ -43,14 +43,14 @@ class RetryConfig:
             reached.append(elapsed >= self.max_duration)
         return bool(reached) and all(reached)
 
-    def merged(self, given: Json) -> "RetryConfig":
+    def merged(self, fields: Json) -> "RetryConfig":
         """Return a copy with the fields of `given`, a RetryConfig in JSON. Raise ApiError if one is invalid."""
-        attempts, doublings = _number_field(given, "maxAttempts"), _number_field(given, "maxDoublings")
+        attempts, doublings = _number_field(fields, "maxAttempts"), _number_field(fields, "maxDoublings")
         retry = RetryConfig(
             max_attempts=int(attempts) if attempts else self.max_attempts,
-            max_duration=_duration_field(given, "maxRetryDuration", self.max_duration),
-            min_backoff=_duration_field(given, "minBackoff", self.min_backoff),
-            max_backoff=_duration_field(given, "maxBackoff", self.max_backoff),
+            max_duration=_duration_field(fields, "maxRetryDuration", self.max_duration),
+            min_backoff=_duration_field(fields, "minBackoff", self.min_backoff),
+            max_backoff=_duration_field(fields, "maxBackoff", self.max_backoff),
             max_doublings=self.max_doublings if doublings is None else int(doublings),
         )
         _reject_if(retry.max_attempts < -1, "RetryConfig.maxAttempts must be greater or equal to -1.")
@@ -82,11 +82,11 @@ class RateLimits:
         """Return the size of the token bucket, which the service chooses: 100 for the default rate."""
         return max(10, math.ceil(self.per_second / 5))
 
-    def merged(self, given: Json) -> "RateLimits":
+    def merged(self, fields: Json) -> "RateLimits":
         """Return a copy with the fields of `given`, a RateLimits in JSON. Raise ApiError if one is invalid."""
         per_second, concurrent = (
-            _number_field(given, "maxDispatchesPerSecond"),
-            _number_field(given, "maxConcurrentDispatches"),
+            _number_field(fields, "maxDispatchesPerSecond"),
+            _number_field(fields, "maxConcurrentDispatches"),
         )
         rate = replace(self, per_second=per_second or self.per_second, concurrent=int(concurrent or self.concurrent))
         _reject_if(rate.per_second < 0, "RateLimits.maxDispatchesPerSecond cannot be negative.")

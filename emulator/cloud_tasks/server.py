@@ -85,7 +85,7 @@ class FakeCloudTasks(Server):
 
     @property
     def paused(self) -> bool:
-        """Whether all queues are paused, in addition to their individual states."""
+        """Return whether all queues are paused, in addition to their individual states."""
         return self._dispatcher.paused
 
     @paused.setter
@@ -181,8 +181,8 @@ class FakeCloudTasks(Server):
         return self._dispatcher.queues[name]
 
     def _create_queue(self, **names: str) -> Json:
-        given, parent = body(), _name(**names)
-        name = str(given.get("name") or "")
+        settings, parent = body(), _name(**names)
+        name = str(settings.get("name") or "")
         if not name.startswith(f"{parent}/queues/"):
             raise ApiError("INVALID_ARGUMENT", f"{name} must begin with {parent}.")
         if name in self._dispatcher.queues:
@@ -190,7 +190,7 @@ class FakeCloudTasks(Server):
         if self._clock.now() - self._deleted.get(name, float("-inf")) < QUEUE_NAME_RESERVED_SECONDS:
             message = "The queue cannot be created because a queue with this name existed too recently."
             raise ApiError("FAILED_PRECONDITION", message)
-        self._dispatcher.queues[name] = _update(TaskQueue(name), given)
+        self._dispatcher.queues[name] = _update(TaskQueue(name), settings)
         return self._dispatcher.queues[name].resource()
 
     def _list_queues(self, **names: str) -> Response:
@@ -239,10 +239,10 @@ class FakeCloudTasks(Server):
         return granted_permissions(exists=_name(**names) in self._dispatcher.queues)
 
     def _create_task(self, **names: str) -> Json:
-        given, queue, now = body(), self._queue(**names), self._clock.now()
-        task = parse_task(message_field(given, "task"), queue.name, str(secrets.randbits(63)), now)
+        fields, queue, now = body(), self._queue(**names), self._clock.now()
+        task = parse_task(message_field(fields, "task"), queue.name, str(secrets.randbits(63)), now)
         queue.add(task, now)
-        return task.resource(full=_is_full(given.get("responseView")))
+        return task.resource(full=_is_full(fields.get("responseView")))
 
     def _list_tasks(self, **names: str) -> Response:
         full = _is_full(request.args.get("responseView"))
@@ -255,16 +255,16 @@ class FakeCloudTasks(Server):
 
     def _delete_task(self, task: str, **names: str) -> Json:
         queue = self._queue(**names)
-        found = queue.get(f"{queue.name}/tasks/{task}")
-        queue.remove(found, self._clock.now())
-        self._dispatcher.record_end(queue, found, "deleted")
+        deleted = queue.get(f"{queue.name}/tasks/{task}")
+        queue.remove(deleted, self._clock.now())
+        self._dispatcher.record_end(queue, deleted, "deleted")
         return {}
 
     def _run_task(self, task: str, **names: str) -> Json:
         queue = self._queue(**names)
-        found = queue.get(f"{queue.name}/tasks/{task}")
-        self._dispatcher.run(queue, found)
-        return found.resource(full=_is_full(body().get("responseView")))
+        started = queue.get(f"{queue.name}/tasks/{task}")
+        self._dispatcher.run(queue, started)
+        return started.resource(full=_is_full(body().get("responseView")))
 
 
 def _list_locations(project: str) -> Response:
@@ -281,15 +281,15 @@ def _is_full(view: object) -> bool:
     return str(view) in ("FULL", "2")
 
 
-def _update(queue: TaskQueue, given: Json) -> TaskQueue:
+def _update(queue: TaskQueue, message: Json) -> TaskQueue:
     """Apply the settings of a Queue message. Raise ApiError, and change nothing, if one is invalid."""
-    retry = queue.retry.merged(message_field(given, "retryConfig"))
-    queue.rate = queue.rate.merged(message_field(given, "rateLimits"))
+    retry = queue.retry.merged(message_field(message, "retryConfig"))
+    queue.rate = queue.rate.merged(message_field(message, "rateLimits"))
     queue.retry = retry
     return queue
 
 
-def _apply_mask(given: Json, mask: str) -> Json:
+def _apply_mask(message: Json, mask: str) -> Json:
     """Return the fields of a Queue message that an update mask such as `retryConfig.maxAttempts,rateLimits` selects."""
     paths = {tuple(path.split(".")) for path in mask.split(",") if path}
     retry = {"maxRetryDuration": "0s"} | RetryConfig().resource()
@@ -297,7 +297,7 @@ def _apply_mask(given: Json, mask: str) -> Json:
     return {
         group: {
             name: value
-            for name, value in (defaults[group] | message_field(given, group)).items()
+            for name, value in (defaults[group] | message_field(message, group)).items()
             if not paths or (group,) in paths or (group, name) in paths
         }
         for group in defaults

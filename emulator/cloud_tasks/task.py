@@ -124,7 +124,7 @@ class Task:
     def _task_headers(self) -> dict[str, str]:
         """Return the X-CloudTasks headers of the next attempt.
 
-        The ones about the previous response aren't documented: the real service was seen to send them.
+        Those about the previous response aren't documented, but the service has been observed to send them.
         """
         headers = {
             "QueueName": self.queue.rpartition("/")[2],
@@ -138,20 +138,20 @@ class Task:
         return {f"X-CloudTasks-{name}": value for name, value in headers.items()}
 
 
-def parse_task(given: Json, queue: str, new_id: str, now: float) -> Task:
+def parse_task(message: Json, queue: str, new_id: str, now: float) -> Task:
     """Create the task of a Task message; `new_id` is the default name. Raise ApiError if it is invalid."""
-    request = message_field(given, "httpRequest")
+    request = message_field(message, "httpRequest")
     task = Task(
         queue=queue,
-        name=_name(str(given.get("name") or ""), queue) or f"{queue}/tasks/{new_id}",
+        name=_name(str(message.get("name") or ""), queue) or f"{queue}/tasks/{new_id}",
         url=_url(str(request.get("url") or "")),
         method=_method(request.get("httpMethod") or "POST"),
         headers=_headers(message_field(request, "headers")),
         body=from_base64(request.get("body"), "task.http_request.body"),
         token=message_field(request, "oidcToken") or None,
         created=now,
-        scheduled=max(_schedule_time(given.get("scheduleTime"), now), now),
-        deadline=_deadline(given.get("dispatchDeadline")),
+        scheduled=max(_schedule_time(message.get("scheduleTime"), now), now),
+        deadline=_deadline(message.get("dispatchDeadline")),
     )
     size = len(task.body) + len(task.url) + len(task.name) + sum(map(len, [*task.headers, *task.headers.values()]))
     if size > MAX_TASK_BYTES:
@@ -217,11 +217,11 @@ def _method(method: object) -> str:
     return "POST" if name == METHODS[0] else name
 
 
-def _headers(given: Json) -> dict[str, str]:
+def _headers(headers: Json) -> dict[str, str]:
     """Return the stored headers: without those that the service sets, and with its User-Agent."""
     stored = {
         name: str(value)
-        for name, value in given.items()
+        for name, value in headers.items()
         if name.lower() not in _OVERRIDDEN and not name.lower().startswith(_RESERVED_PREFIXES)
     }
     return {**stored, "User-Agent": "Google-Cloud-Tasks"}

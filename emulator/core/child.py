@@ -11,7 +11,7 @@ _WATCHER = ("sh", "-c", "read -r _; kill -KILL 0")
 
 
 class Child(subprocess.Popen[AnyStr]):
-    """A process in a process group of its own, which is killed when this process ends, however it ends.
+    """A process in its own process group, which is killed when this process ends for any reason.
 
     `options` are those of subprocess.Popen.
     """
@@ -30,7 +30,7 @@ class Child(subprocess.Popen[AnyStr]):
         self._watcher.communicate()  # closes the watcher's standard input
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the process to end, and kill what it left running."""
+        """Wait for the process to end, and kill the processes that it left running."""
         status = super().wait(timeout)
         self.kill()
         return status

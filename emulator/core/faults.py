@@ -21,7 +21,7 @@ class Fault:
     """
 
     kind: Kind
-    name: str = ""  # shown in the page and used by the API, such as "unverified sender"
+    name: str = ""  # shown on the page and used by the API, such as "unverified sender"
     count: int | None = 1
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -48,10 +48,10 @@ class Faults:
         At most one fault is injected into every request, because a second one would never apply.
         """
         with self._lock:
-            others = [each for each in self._pending if each.name != fault.name]
-            counted = [each for each in others if each.count is not None]
-            endless = [each for each in others if each.count is None]
-            self._pending = [*counted, fault] if fault.count is None else [*counted, fault, *endless]
+            others = [pending for pending in self._pending if pending.name != fault.name]
+            counted = [pending for pending in others if pending.count is not None]
+            unlimited = [pending for pending in others if pending.count is None]
+            self._pending = [*counted, fault] if fault.count is None else [*counted, fault, *unlimited]
 
     def clear(self, name: str = "") -> None:
         """Clear the fault named `name`, or all faults."""

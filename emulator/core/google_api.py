@@ -95,10 +95,10 @@ def message_field(owner: Json, name: str) -> Json:
 def granted_permissions(*, exists: bool, denied: Collection[str] = ()) -> Json:
     """Return the response of testIamPermissions: the requested permissions that aren't denied.
 
-    A missing resource has none, and isn't NOT_FOUND [google.iam.v1.IAMPolicy.TestIamPermissions].
+    For a missing resource, the list is empty; NOT_FOUND isn't returned [google.iam.v1.IAMPolicy.TestIamPermissions].
     """
     requested = body().get("permissions") or []
-    if not isinstance(requested, list) or not all(isinstance(each, str) for each in requested):
+    if not isinstance(requested, list) or not all(isinstance(permission, str) for permission in requested):
         raise ApiError("INVALID_ARGUMENT", "Invalid value at 'permissions'")
     granted = [permission for permission in requested if exists and permission not in denied]
     return {"permissions": granted} if granted else {}

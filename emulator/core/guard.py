@@ -10,7 +10,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def is_foreign(environ: Mapping[str, Any]) -> bool:
     """Return whether a page of another site sent the request, even with DNS rebinding (a WSGI environment).
 
-    The user may follow a link from another site.
+    A link from another site that the user follows is allowed.
     """
     host = environ.get("HTTP_HOST", "127.0.0.1")
     origin = environ.get("HTTP_ORIGIN", f"http://{host}")

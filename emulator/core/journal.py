@@ -12,7 +12,7 @@ from typing import Any
 class Entry:
     """One recorded event.
 
-    `kind` is a dotted name such as `sendgrid.exchange`. `data` is JSON-serializable and shown in the page,
+    `kind` is a dotted name such as `sendgrid.exchange`. `data` is JSON-serializable and shown on the page,
     so it never contains a complete secret.
     """
 
@@ -68,9 +68,9 @@ class Journal:
             return None
 
         with self._changed:
-            while (found := first()) is None and (remaining := deadline - time.monotonic()) > 0:
+            while (entry := first()) is None and (remaining := deadline - time.monotonic()) > 0:
                 self._changed.wait(remaining)
-            return found
+            return entry
 
     def clear(self) -> None:
         with self._changed:

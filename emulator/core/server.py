@@ -61,7 +61,7 @@ class Server:
     def receive(self, environ: Environ, body: bytes) -> None:
         """Handle a request before a fault can delay or drop it; by default, do nothing."""
 
-    def take_fault(self, environ: Environ) -> Fault | None:  # noqa: ARG002  (for a server with faults of its own)
+    def take_fault(self, environ: Environ) -> Fault | None:  # noqa: ARG002  (for subclasses)
         """Return the fault for a request, if any."""
         return self.faults.take()
 
@@ -79,7 +79,7 @@ class _HttpServer(ThreadedWSGIServer):
     def __init__(self, server: Server, port: int) -> None:
         self.owner = server
         self.connections: set[socket.socket] = set()
-        # If the port is taken, werkzeug would print a message of its own and exit.
+        # If the port is taken, werkzeug would print its own message and exit.
         with socket.create_server(("127.0.0.1", port), backlog=self.request_queue_size) as listener:
             super().__init__("127.0.0.1", port, server.app, handler=_Handler, fd=listener.fileno())
 
@@ -88,7 +88,7 @@ class _HttpServer(ThreadedWSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
-    """One keep-alive connection: each request is read, answered, and recorded before the next one."""
+    """One keep-alive connection: each request is read, processed, and recorded before the next one."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

@@ -35,14 +35,14 @@ class SourceError:
 
 def file_versions(*roots: Path) -> FileVersions:
     """Return the modification time and size of every product file in `roots`."""
-    found = {}
+    versions = {}
     for file in (file for root in roots for part in PARTS for file in _files(root / part)):
         try:
             stat = file.stat()
         except OSError:  # an editor is replacing it right now
             continue
-        found[file] = (stat.st_mtime_ns, stat.st_size)
-    return found
+        versions[file] = (stat.st_mtime_ns, stat.st_size)
+    return versions
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -10,8 +10,8 @@ TRACE_FIELD = "logging.googleapis.com/trace"
 
 
 def callout_id(entry: Entry) -> str:
-    """Return the webhook-id that the entry carries, or the trace that stands for it, or an empty string."""
-    return next((found for found in _candidates(entry) if found), "")
+    """Return the webhook-id that the entry carries, or the trace derived from it, or an empty string."""
+    return next((candidate for candidate in _candidates(entry) if candidate), "")
 
 
 def _candidates(entry: Entry) -> Iterator[str]:
@@ -58,5 +58,5 @@ def _field(value: Any, *path: str) -> Any:
 
 
 def _text(value: Any, *path: str) -> str:
-    found = _field(value, *path)
-    return found if isinstance(found, str) else ""
+    field = _field(value, *path)
+    return field if isinstance(field, str) else ""

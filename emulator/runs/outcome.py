@@ -11,6 +11,14 @@ from emulator.core.journal import Entry
 from emulator.runs.run import Run
 
 Outcome = Literal["running", "queued", "sent", "retried", "not_sent", "failed"]
+OUTCOME_LABELS: Mapping[Outcome, str] = {
+    "sent": "Sent",
+    "retried": "Sent after retries",
+    "not_sent": "Not sent",
+    "failed": "Failed",
+    "queued": "Queued",
+    "running": "Running",
+}
 
 # By the status in the function's response: why no email was sent although nothing failed.
 NOT_SENT = {
@@ -50,16 +58,16 @@ class RunError:
 
 
 def outcome(run: Run) -> Outcome:
-    """Return the outcome so far; a late response or a retried task can change it after the execution has ended."""
+    """Return the current outcome; a late response or a retried task can change it after the execution has ended."""
     if run.is_running:
         return "running"
     if run.is_pending:
         return "queued"
-    if run.execution.error or _was_given_up(run):
+    if run.execution.error or _was_abandoned(run):
         return "failed"
     if not run.emails:
         return "not_sent"
-    return "retried" if _had_trouble(run) else "sent"
+    return "retried" if _had_failures(run) else "sent"
 
 
 def title(run: Run) -> str:
@@ -72,8 +80,8 @@ def title(run: Run) -> str:
     if state == "queued":
         return f"No notice sent yet: {_queue_state(run)}"
     if state == "failed":
-        found = error(run)
-        return f"No notice sent: {found.cause}" if found else "No notice sent"
+        failure = error(run)
+        return f"No notice sent: {failure.cause}" if failure else "No notice sent"
     reason = _not_sent_reason(_last_response(run))
     return f"No notice sent: {reason}" if reason else "No notice sent"
 
@@ -109,9 +117,12 @@ def duration(run: Run) -> float:
 
 def format_duration(seconds: float) -> str:
     """Return a duration for people, such as `152 ms`; never 0 ms for something that took time."""
-    if seconds >= 1:
-        return f"{seconds:.1f} s"
-    return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "under 1 ms"
+    milliseconds = seconds * 1000
+    if milliseconds < 0.1:
+        return "under 0.1 ms"
+    if milliseconds < 9.95:
+        return f"{milliseconds:.1f} ms"
+    return f"{milliseconds:.0f} ms" if seconds < 0.9995 else f"{seconds:.2f} s" if seconds < 60 else f"{seconds:.0f} s"
 
 
 def _sent_title(run: Run, emails: list[Entry], state: Outcome) -> str:
@@ -121,9 +132,9 @@ def _sent_title(run: Run, emails: list[Entry], state: Outcome) -> str:
     sent = f"Notice sent{times} to {', '.join(unique)} in {format_duration(duration(run))}"
     if state == "queued":
         return f"{sent}, but {_queue_state(run)}"
-    found = error(run) if state == "failed" else None
-    failure = "the callout failed" if run.is_outside else "Auth0 reports a failure"
-    return f"{sent}, but {failure}: {found.cause}" if found else sent
+    failure = error(run) if state == "failed" else None
+    reporter = "the callout failed" if run.is_external else "Auth0 reports a failure"
+    return f"{sent}, but {reporter}: {failure.cause}" if failure else sent
 
 
 def _queue_state(run: Run) -> str:
@@ -134,23 +145,23 @@ def _queue_state(run: Run) -> str:
     last = failed[-1]
     number = f"attempt {last['attempt']} failed ({last['status'] or last['problem']})"
     retry = last["next_retry_s"]
-    return f"{number}, the next one follows in {retry:.0f} s" if retry is not None else number
+    return f"{number}; the next one follows in {retry:.0f} s" if retry is not None else number
 
 
-def _was_given_up(run: Run) -> bool:
+def _was_abandoned(run: Run) -> bool:
     ends = [entry.data["how"] for entry in run.entries if entry.kind == "cloud_tasks.done"]
     return any(how != "delivered" for how in ends) or _last_response(run).get("status") == "abandoned"
 
 
-def _had_trouble(run: Run) -> bool:
+def _had_failures(run: Run) -> bool:
     """Return whether a request failed, or an email was sent again because its response was lost."""
     sent = [(str(entry.data["to"]), entry.data["subject"]) for entry in run.emails]
-    answered = (
+    exchanges = (
         entry for entry in run.entries if entry.kind.endswith(".exchange") or entry.kind == "cloud_tasks.attempt"
     )
     return (
         len(sent) > len(set(sent))
-        or any(not 200 <= entry.data["status"] < 400 for entry in answered)
+        or any(not 200 <= entry.data["status"] < 400 for entry in exchanges)
         or any(fetch["status"] not in (200, 202) for fetch in run.execution.fetches)
     )
 
@@ -176,8 +187,10 @@ def _responses(run: Run) -> Iterator[Mapping[str, Any]]:
 
 def _last_response(run: Run) -> Mapping[str, Any]:
     """Return the latest response, preferably of `deliver`, because that of the function only says `queued`."""
-    found = list(_responses(run))
-    return next((each for each in found if each.get("status") != "queued"), found[0] if found else {})
+    responses = list(_responses(run))
+    return next(
+        (response for response in responses if response.get("status") != "queued"), responses[0] if responses else {}
+    )
 
 
 def _cause(run: Run, code: str, message: str) -> str:
@@ -196,7 +209,7 @@ def _rejection(run: Run) -> tuple[int, str]:
             status = int(entry.data["status"])
             try:
                 errors = json.loads(entry.data["response"]["body"])["errors"]
-                return status, "; ".join(str(each["message"]) for each in errors)
+                return status, "; ".join(str(error["message"]) for error in errors)
             except (ValueError, LookupError, TypeError):
                 return status, ""
     return 0, ""
@@ -223,11 +236,11 @@ def _from_traceback(text: str) -> RunError:
     return RunError(cause, exception, name, line, text)
 
 
-def _action_error(found: Mapping[str, Any]) -> RunError:
+def _action_error(error: Mapping[str, Any]) -> RunError:
     """Return an error of the forwarder Action; its own errors about a callout start with a general sentence."""
-    message = str(found["message"])
+    message = str(error["message"])
     cause = message.removeprefix("The notice may not have been sent: ")
-    line = int(found["line"] or 0)
+    line = int(error["line"] or 0)
     if cause == message and line:
-        cause = f"{found['name']}: {message} (action.js, line {line})"
-    return RunError(cause, message, "action.js" if line else "", line, str(found["stack"] or ""))
+        cause = f"{error['name']}: {message} (action.js, line {line})"
+    return RunError(cause, message, "action.js" if line else "", line, str(error["stack"] or ""))

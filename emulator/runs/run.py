@@ -1,4 +1,4 @@
-"""A run: one password change, or one callout from outside, and everything that it causes."""
+"""A run: one password change, or one external callout, and everything that it causes."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from emulator.core.journal import Entry, Journal
 class Run:
     """One run, with the journal entries that carry its execution's ID or the webhook-id of its callout.
 
-    `execution` has the status `running` until the forwarder Action ends. A callout from outside, such as a copied curl
+    `execution` has the status `running` until the forwarder Action ends. An external callout, such as a copied curl
     command, has no execution; a substitute with the same fields describes its responses.
     """
 
@@ -22,7 +22,7 @@ class Run:
     event: Mapping[str, Any]
     started: float  # Unix time in seconds
     journal: Journal = field(repr=False)
-    is_outside: bool = False
+    is_external: bool = False
     callout_ids: list[str] = field(default_factory=list)
     _execution: Execution = field(default_factory=lambda: Execution("", "running"))
     _entries: list[Entry] = field(default_factory=list, repr=False)
@@ -30,7 +30,7 @@ class Run:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """Return the run's entries so far: its task can be retried long after the execution has ended."""
+        """Return the run's current entries; more can follow long after the execution, when a task is retried."""
         return tuple(self._entries)
 
     @property
@@ -39,7 +39,7 @@ class Run:
 
     @property
     def execution(self) -> Execution:
-        return self._callout_as_execution() if self.is_outside else self._execution
+        return self._callout_as_execution() if self.is_external else self._execution
 
     @property
     def is_running(self) -> bool:
@@ -80,7 +80,7 @@ class Run:
         return entry.kind == "function.log" and any(entry is each for each in self._entries)
 
     def _callout_as_execution(self) -> Execution:
-        """Return what the responses to a callout from outside would be to an execution."""
+        """Return the responses to an external callout in the form of an execution."""
         exchanges = [entry for entry in self.entries if entry.kind == "function.exchange"]
         if not exchanges:
             return Execution("", "running")
@@ -94,7 +94,7 @@ class Run:
 
 
 def _fetch(exchange: Entry, earliest: float) -> dict[str, Any]:
-    """Return a callout from outside as a fetch of an execution; its start is known only to rounded milliseconds."""
+    """Return an external callout as a fetch of an execution; its start is known only to rounded milliseconds."""
     data = exchange.data
     return {
         "url": data["path"],

@@ -14,7 +14,7 @@ from emulator.runs.attribution import callout_id
 from emulator.runs.run import Run, event_of
 
 KEPT_RUNS = 500
-# In the journal, for those who wait for new ones; each run keeps its own in any case.
+# In the journal, for threads that wait for new entries; each run keeps its own entries regardless.
 ENTRIES_PER_RUN, MIN_ENTRIES = 10, 1000
 MAX_CALLOUT_SECONDS = 180.0  # a callout that hasn't ended by then has no response
 
@@ -39,7 +39,7 @@ class Runs:
         self.journal = Journal(max(keep * ENTRIES_PER_RUN, MIN_ENTRIES), self._assign)
         self._runs: dict[int, Run] = {}  # oldest first
         self._by_execution: dict[str, Run] = {}
-        self._by_callout: dict[str, Run] = {}  # by webhook-id, and by the trace that stands for it
+        self._by_callout: dict[str, Run] = {}  # by webhook-id, and by the trace derived from it
         self._callouts: deque[_Callout] = deque(maxlen=1000)
         self._next = 1
         self._lock = threading.RLock()
@@ -57,7 +57,7 @@ class Runs:
         return self._by_callout.get(webhook_id)
 
     def start(self, event: Mapping[str, Any]) -> tuple[Run, str]:
-        """Return a new run, and the ID that its execution of the forwarder Action is to have."""
+        """Return a new run, and an ID for its execution of the forwarder Action."""
         execution_id = uuid.uuid4().hex
         with self._lock:
             run = self._new(event)
@@ -105,8 +105,8 @@ class Runs:
             if run is not None:
                 run.add(entry)
 
-    def _new(self, event: Mapping[str, Any], *, is_outside: bool = False) -> Run:
-        run = Run(self._next, event, time.time(), self.journal, is_outside)
+    def _new(self, event: Mapping[str, Any], *, is_external: bool = False) -> Run:
+        run = Run(self._next, event, time.time(), self.journal, is_external)
         self._next += 1
         self._runs[run.number] = run
         while len(self._runs) > self._keep:
@@ -114,23 +114,23 @@ class Runs:
         return run
 
     def _receive(self, entry: Entry) -> None:
-        """Assign a callout to the run of its execution or, if it came from outside, to a new run."""
+        """Assign a callout to the run of its execution or, if it is external, to a new run."""
         webhook_id, execution = entry.data["webhook_id"], entry.data["execution"]
         if execution:  # unknown: a request of the emulator itself, or of a deleted run
             run = self._by_execution.get(execution)
         else:
-            run = self._by_callout.get(webhook_id) or self._new(event_of(entry.data["body"]), is_outside=True)
+            run = self._by_callout.get(webhook_id) or self._new(event_of(entry.data["body"]), is_external=True)
         if run is not None and webhook_id not in run.callout_ids:
             run.callout_ids.append(webhook_id)
             self._by_callout |= {webhook_id: run, trace_id(webhook_id): run}
 
     def _track(self, entry: Entry) -> None:
-        """Note when a callout started and ended."""
+        """Record when a callout started and ended."""
         if entry.kind in ("function.callout", "deliver.callout"):
             self._callouts.append(_Callout(callout_id(entry), entry.at))
         elif entry.kind in ("function.exchange", "deliver.exchange"):
             webhook_id = callout_id(entry)
-            callout = next((each for each in self._callouts if each.id == webhook_id and each.ended is None), None)
+            callout = next((c for c in self._callouts if c.id == webhook_id and c.ended is None), None)
             if callout is not None:
                 callout.ended = entry.at
 

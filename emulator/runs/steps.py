@@ -1,4 +1,4 @@
-"""The steps of a run, in order of their start, for the timeline in the terminal and in the page."""
+"""The steps of a run, in order of their start, for the timeline in the terminal and on the page."""
 
 import json
 import math
@@ -36,14 +36,14 @@ class Block:
 
 @dataclass(frozen=True)
 class Step:
-    """One step: `at` is Unix time in seconds, `seconds` its duration, `on_purpose` the name of an injected fault."""
+    """One step: `at` is Unix time in seconds, `seconds` its duration, `fault` the name of an injected fault."""
 
     at: float
     who: str
     what: str
     state: State = "info"
     seconds: float = 0.0
-    on_purpose: str = ""
+    fault: str = ""
     blocks: tuple[Block, ...] = ()
     mail: int = 0  # the number of the email that it accepted
 
@@ -53,10 +53,10 @@ def steps(run: Run) -> list[Step]:
     entries = run.entries
     exchanges = [entry for entry in entries if entry.kind == "function.exchange"]
     originals = sorted((entry for entry in exchanges if not _is_copy(entry)), key=_start)
-    found = [step for entry in entries for step in entry_steps(entry, originals)]
-    if run.is_outside:
-        found += _outside_steps(run, originals)
-    return sorted(found, key=lambda step: step.at)
+    all_steps = [step for entry in entries for step in entry_steps(entry, originals)]
+    if run.is_external:
+        all_steps += _external_steps(run, originals)
+    return sorted(all_steps, key=lambda step: step.at)
 
 
 def entry_steps(entry: Entry, exchanges: Sequence[Entry] = ()) -> Iterator[Step]:
@@ -87,10 +87,10 @@ def _execution_steps(entry: Entry, exchanges: Sequence[Entry]) -> Iterator[Step]
     yield _end_step(entry)
 
 
-def _outside_steps(run: Run, exchanges: Sequence[Entry]) -> Iterator[Step]:
-    """Yield the steps of a callout that didn't come from the emulated Auth0."""
+def _external_steps(run: Run, exchanges: Sequence[Entry]) -> Iterator[Step]:
+    """Yield the steps of an external callout, which didn't come from the emulated Auth0."""
     event = Block("event", pretty_json(run.event))
-    yield Step(run.started, "Event", "callout from outside, such as a copied curl command", blocks=(event,))
+    yield Step(run.started, "Event", "external callout, such as a copied curl command", blocks=(event,))
     yield from _callout_steps({"started": run.started, "fetches": run.execution.fetches}, exchanges)
 
 
@@ -105,12 +105,12 @@ def _end_step(entry: Entry) -> Step:
 
 
 def _callout_steps(data: Json, exchanges: Sequence[Entry]) -> Iterator[Step]:
-    """Yield a step for each attempt of the forwarder Action, with its request and response."""
+    """Yield a step for exchange attempt of the forwarder Action, with its request and response."""
     fetches = data["fetches"]
     starts = [float(fetch.get("started", data["started"])) for fetch in fetches]
     for number, (fetch, at, end) in enumerate(zip(fetches, starts, [*starts[1:], math.inf], strict=True), 1):
         # An earlier attempt's exchange can end later, so match by start; a lost attempt has none.
-        arrived = (each for each in exchanges if at - CLOCK_PRECISION_SECONDS <= _start(each) < end)
+        arrived = (exchange for exchange in exchanges if at - CLOCK_PRECISION_SECONDS <= _start(exchange) < end)
         seconds = float(fetch.get("duration_ms", 0)) / 1000
         yield _callout_step(fetch, next(arrived, None), number, at, seconds)
 
@@ -130,7 +130,7 @@ def _callout_step(fetch: Json, exchange: Entry | None, number: int, at: float, s
         what=f"signed {fetch['method']} to the function{attempt} → {outcome}",
         state="ok" if fetch["status"] in (200, 202) and not fetch["error"] else "fail",
         seconds=seconds,
-        on_purpose=_injected_fault(exchange.data) if exchange else "",
+        fault=_injected_fault(exchange.data) if exchange else "",
         blocks=tuple(blocks),
     )
 
@@ -197,7 +197,7 @@ def _uncaught_step(entry: Entry) -> Step:
     return Step(entry.at, "Auth0", f"unhandled exception: {entry.data['error']['message']}", "warn")
 
 
-# Kinds of entries that become exactly one step, besides exchanges and log lines.
+# Kinds of entries, other than exchanges and log lines, that become exactly one step.
 _STEP_OF_KIND: Mapping[str, Callable[[Entry], Step]] = {
     "auth0.log": _tenant_log_step,
     "auth0.uncaught": _uncaught_step,

@@ -13,7 +13,7 @@ from emulator.runs.run import Run
 class Summary:
     """A run in brief: `time` is Unix time, `duration_ms` the time until the email, or until the execution's end.
 
-    `changes` grows with each change of the run.
+    `changes` increases with each change of the run.
     """
 
     number: int
@@ -53,7 +53,7 @@ def select(runs: Iterable[Run], query: str = "", outcomes: Iterable[str] = ()) -
     name, or the error, or a run's number, such as #1; `outcomes` are the allowed outcomes (none: all).
     """
     words, allowed = query.casefold().split(), set(outcomes)
-    for run in sorted(runs, key=lambda each: each.number, reverse=True):
+    for run in sorted(runs, key=lambda kept_run: kept_run.number, reverse=True):
         summary = summarize(run)
         if allowed and summary.outcome not in allowed:
             continue
@@ -82,7 +82,7 @@ def _summarize(run: Run, changes: int) -> Summary:
         webhook_id=run.callout_id,
         reference=next(iter(_logged(run, "reference")), ""),
         actions=_logged(run, "action"),
-        outside=run.is_outside,
+        outside=run.is_external,
         emails=tuple(entry.data["number"] for entry in run.emails),
         changes=changes,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from emulator.runs.outcome import format_duration
 from emulator.runs.run import Run
 from emulator.runs.steps import Step, steps
 
@@ -22,8 +23,8 @@ def format_emails(run: Run) -> str:
 
 
 def _describe(step: Step) -> str:
-    took = f" in {step.seconds * 1000:.0f} ms" if step.seconds else ""
-    return f"{step.what}{took}{f' (injected: {step.on_purpose})' if step.on_purpose else ''}"
+    took = f" in {format_duration(step.seconds)}" if step.seconds else ""
+    return f"{step.what}{took}{f' (injected: {step.fault})' if step.fault else ''}"
 
 
 def _format_email(email: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ ACTION_SECRET = "CALLOUT_SIGNING_KEY"  # noqa: S105  (the secret's name in Auth0
 
 
 class Keys:
-    """Both keys in every place; `action_secrets` are the forwarder Action's secrets in Auth0."""
+    """Both keys, everywhere that they are stored; `action_secrets` are the forwarder Action's secrets in Auth0."""
 
     def __init__(
         self, sendgrid: FakeSendGrid, secret_manager: FakeSecretManager, action_secrets: MutableMapping[str, str]
@@ -31,7 +31,7 @@ class Keys:
         return self._action_secrets[ACTION_SECRET]
 
     def initialize(self) -> None:
-        """Replace both keys by new ones; the previous keys become invalid."""
+        """Replace both keys with new ones; the previous keys become invalid."""
         self.rotate_sendgrid_key()
         self._signing_keys.clear()
         self.rotate_signing_key()
@@ -54,7 +54,7 @@ class Keys:
         self._sendgrid.app = rotating
 
     def rotate_signing_key(self) -> None:
-        """Add a new signing key ahead of the current one, then let Auth0 sign with it, so no callout is lost."""
+        """Add a new signing key ahead of the current one, then make Auth0 sign with it, so that no callout is lost."""
         self._put([new_signing_key(), *self._signing_keys[:1]])
         self._action_secrets[ACTION_SECRET] = self._signing_keys[0]
 
@@ -73,7 +73,7 @@ def new_signing_key() -> str:
 
 
 def mask(value: str) -> str:
-    """Return just enough of a secret to tell it from another one."""
+    """Return just enough of a secret to distinguish it from others."""
     return "\n".join(f"{word[: _visible_characters(word)]}…" for word in value.split()) or "…"
 
 

@@ -1,4 +1,4 @@
-"""Secrets mounted as files, as Cloud Run does it with `--set-secrets`."""
+"""Secrets mounted as files, as Cloud Run does with `--set-secrets`."""
 
 import os
 from typing import Self

@@ -155,10 +155,10 @@ class FakeSecretManager(Server):
         name = _name(**names, secret=secret_id)
         if name in self._secrets:
             raise ApiError("ALREADY_EXISTS", f"Secret [{name}] already exists.")
-        given = body()
-        if "location" not in names and not given.get("replication"):
+        fields = body()
+        if "location" not in names and not fields.get("replication"):
             raise ApiError("INVALID_ARGUMENT", "The replication policy of a secret is required.")
-        self._secrets[name] = StoredSecret(name, _settings(name, given))
+        self._secrets[name] = StoredSecret(name, _settings(name, fields))
         return jsonify(self._secrets[name].resource())
 
     def _list(self, **names: str) -> Response:
@@ -171,14 +171,14 @@ class FakeSecretManager(Server):
 
     def _update(self, **names: str) -> Response:
         """Replace the fields that the update mask names; a field that the body lacks is cleared."""
-        secret, given = self._secret(_name(**names)), body()
+        secret, fields = self._secret(_name(**names)), body()
         paths = [path for path in request.args.get("updateMask", "").split(",") if path]
         if not paths or set(paths) - set(SETTINGS):
             raise ApiError(
                 "INVALID_ARGUMENT", f"The update mask must name some of these fields: {', '.join(SETTINGS)}."
             )
         kept = {name: value for name, value in secret.settings.items() if name not in paths}
-        secret.settings = kept | {name: given[name] for name in paths if given.get(name)}
+        secret.settings = kept | {name: fields[name] for name in paths if fields.get(name)}
         return jsonify(secret.resource())
 
     def _delete(self, **names: str) -> Response:
@@ -253,10 +253,12 @@ def _canonical(name: str) -> str:
     return _name(match["project"], match["secret"], match["location"] or "")
 
 
-def _settings(name: str, given: Json) -> Json:
+def _settings(name: str, fields: Json) -> Json:
     """Return the settings that a secret stores; a regional one has no replication."""
-    stored = {key: given[key] for key in SETTINGS if given.get(key)}
-    return stored if "/locations/" in name else {"replication": given.get("replication") or {"automatic": {}}, **stored}
+    stored = {key: fields[key] for key in SETTINGS if fields.get(key)}
+    return (
+        stored if "/locations/" in name else {"replication": fields.get("replication") or {"automatic": {}}, **stored}
+    )
 
 
 def _denied(name: str) -> ApiError:

@@ -52,8 +52,8 @@ def links(email: Mapping[str, Any]) -> list[str]:
     """Return the distinct links of the email: `href` attributes and URLs in the text."""
     html = _Html()
     html.feed(email["html"])
-    found = [*html.values("href"), *re.findall(r"https?://[^\s<>\"']+", email["text"])]
-    return list(dict.fromkeys(found))
+    urls = [*html.values("href"), *re.findall(r"https?://[^\s<>\"']+", email["text"])]
+    return list(dict.fromkeys(urls))
 
 
 def _parts(email: Mapping[str, Any]) -> Iterator[Check]:
@@ -69,14 +69,14 @@ def _parts(email: Mapping[str, Any]) -> Iterator[Check]:
     private = not any(address in subject for address in addresses)
     yield Check("no user data in the subject", private, "none" if private else subject, "Lock screens show it.")
     automatic = "Auto-Submitted" in email["headers"]
-    found = email["headers"].get("Auto-Submitted", "no Auto-Submitted header")
-    yield Check("no automatic replies", automatic, found, "Auto-Submitted suppresses out-of-office replies.")
+    header = email["headers"].get("Auto-Submitted", "no Auto-Submitted header")
+    yield Check("no automatic replies", automatic, header, "Auto-Submitted suppresses out-of-office replies.")
 
 
 def _content(email: Mapping[str, Any], html: _Html) -> Iterator[Check]:
-    found = links(email)
-    safe = all(link.startswith(("mailto:", "https://", "http://127.0.0.1:")) for link in found)
-    yield Check("links", safe, _listed(found), "A notice that asks for a click trains users to trust phishing.")
+    urls = links(email)
+    safe = all(link.startswith(("mailto:", "https://", "http://127.0.0.1:")) for link in urls)
+    yield Check("links", safe, _listed(urls), "A notice that asks for a click trains users to trust phishing.")
     remote = [value for value in html.values("src") if not value.startswith("cid:")]
     yield Check("no remote content", not remote, _listed(remote), "Remote images reveal that the email was opened.")
     active = [tag for tag, _ in html.tags if tag in ACTIVE_TAGS]

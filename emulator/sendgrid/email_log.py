@@ -1,7 +1,7 @@
-"""SendGrid's Email Logs API: what became of each accepted email, POST /v3/logs and GET /v3/logs/{sg_message_id}.
+"""SendGrid's Email Logs API: what happened to each accepted email, POST /v3/logs and GET /v3/logs/{sg_message_id}.
 
-Reference: Twilio's OpenAPI document of the API, tsg_logs_v3. It is strict: a query that it doesn't understand is an
-error. Where the document is silent, it decides: an email is delivered at once, and the newest is listed first.
+Reference: Twilio's OpenAPI document of the API, tsg_logs_v3. It is strict: a query that it doesn't support is an
+error. The document doesn't specify when an email is delivered, or the order: here, immediately, and the newest first.
 """
 
 import operator
@@ -28,7 +28,7 @@ SCOPE = "messages.read"
 STATUSES = ("processed", "delivered", "deferred", "dropped", "bounced", "blocked")
 TEXT_FIELDS = ("sg_message_id", "subject", "to_email", "reason")
 LATE = "delivered late"
-# By status: why, as a receiving server or SendGrid puts it.
+# By status: the reason, as a receiving server or SendGrid words it.
 REASONS = {
     "deferred": "Email was deferred due to the following reason(s): [IPs were throttled by recipient server]",
     "bounced": "550 5.1.1 The email account that you tried to reach does not exist.",
@@ -77,7 +77,7 @@ class Record:
     def summary(self, now: float) -> Json:
         """Return the email as POST /v3/logs lists it."""
         status = self.status_at(now)
-        found = {
+        fields = {
             "from_email": self.sender,
             "sg_message_id": self.message_id,
             "subject": self.subject,
@@ -85,20 +85,20 @@ class Record:
             "status": status,
             "sg_message_id_created_at": _format(self.accepted_at),
         }
-        return {**found, **({"reason": self.reason} if self.reason and status != "processed" else {})}
+        return {**fields, **({"reason": self.reason} if self.reason and status != "processed" else {})}
 
     def details(self, now: float) -> Json:
         """Return the email as GET /v3/logs/{sg_message_id} shows it."""
         events = [("processed", self.accepted_at)]
         events += [(self.status, self.at)] if self.status_at(now) == self.status else []
         shown = [{"event": name, "timestamp": _format(at)} for name, at in events]
-        own = {"events": shown, "category": list(self.categories), "custom_args": dict(self.custom_args)}
-        return {**self.summary(now), **own}
+        details = {"events": shown, "category": list(self.categories), "custom_args": dict(self.custom_args)}
+        return {**self.summary(now), **details}
 
 
 @dataclass
 class EmailLog:
-    """What became of each accepted email. Add faults to `faults` to decide it for the next emails. Thread-safe.
+    """What happened to each accepted email. Add faults to `faults` to decide it for the next emails. Thread-safe.
 
     The latest KEPT_RECORDS are kept.
     """
@@ -110,7 +110,7 @@ class EmailLog:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, email: Email) -> None:
-        """Decide what becomes of an email that was just accepted: one record for each recipient."""
+        """Decide what happens to an email that was just accepted: one record for each recipient."""
         with self._lock:
             recipients = [person["email"] for person in (*email.to, *email.cc, *email.bcc)]
             self._records += [self._record(email, number, to) for number, to in enumerate(recipients)]
@@ -121,7 +121,7 @@ class EmailLog:
             return list(self._records)
 
     def clear(self) -> None:
-        """Forget all emails and bounced addresses."""
+        """Delete all emails and bounced addresses."""
         with self._lock:
             self._records.clear()
             self._bounced.clear()
@@ -136,14 +136,14 @@ class EmailLog:
         now = self.clock()
         matches = [_clause(text.strip(), now) for text in query.split(" AND ")] if query else []
         kept = [record for record in self.records() if record.accepted_at >= now - RETENTION_SECONDS]
-        found = [record for record in kept if all(match(record) for match in matches)]
-        found.sort(key=lambda record: record.accepted_at, reverse=True)
-        return {"messages": [record.summary(now) for record in found[:limit]]}
+        matching = [record for record in kept if all(match(record) for match in matches)]
+        matching.sort(key=lambda record: record.accepted_at, reverse=True)
+        return {"messages": [record.summary(now) for record in matching[:limit]]}
 
     def find(self, message_id: str) -> Json | None:
         """Return the response to GET /v3/logs/{sg_message_id}, or None if the log has no such email."""
-        found = next((record for record in self.records() if record.message_id == message_id), None)
-        return None if found is None else found.details(self.clock())
+        record = next((record for record in self.records() if record.message_id == message_id), None)
+        return None if record is None else record.details(self.clock())
 
     def _record(self, email: Email, number: int, to: str) -> Record:
         status, at, reason = self._outcome(email, to)
@@ -175,28 +175,28 @@ class EmailLog:
 
 def _clause(text: str, now: float) -> Callable[[Record], bool]:
     """Return the predicate of one clause of a query. Raise SendGridError if it isn't supported."""
-    if found := _TIME.fullmatch(text):
-        compare, bound = _OPERATORS[found[1]], _parse(found[2])
+    if match := _TIME.fullmatch(text):
+        compare, bound = _OPERATORS[match[1]], _parse(match[2])
         return lambda record: bool(compare(record.accepted_at, bound))
-    if found := _LIST.fullmatch(text):
-        wanted = set(re.findall(r"'([^']*)'", found[2]))
-        if found[1] == "categories":
-            return lambda record: bool(wanted & set(record.categories))
-        if wanted <= set(STATUSES):
-            return lambda record: record.status_at(now) in wanted
-    found = _EQUAL.fullmatch(text)
-    if found and found[1] in TEXT_FIELDS:
-        name, value = found[1], found[2]
+    if match := _LIST.fullmatch(text):
+        values = set(re.findall(r"'([^']*)'", match[2]))
+        if match[1] == "categories":
+            return lambda record: bool(values & set(record.categories))
+        if values <= set(STATUSES):
+            return lambda record: record.status_at(now) in values
+    match = _EQUAL.fullmatch(text)
+    if match and match[1] in TEXT_FIELDS:
+        name, value = match[1], match[2]
         return lambda record: record.summary(now).get(name) == value
     raise _bad_request(f"the emulator doesn't support {text!r}", "query")
 
 
 def _parse(text: str) -> float:
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise _bad_request(f"{text!r} isn't a timestamp", "query") from None
-    return (found.replace(tzinfo=UTC) if found.tzinfo is None else found).timestamp()
+    return (time.replace(tzinfo=UTC) if time.tzinfo is None else time).timestamp()
 
 
 def _format(at: float) -> str:

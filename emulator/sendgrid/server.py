@@ -45,7 +45,7 @@ class FakeSendGrid(Server):
     be changed at any time (None: unlimited): `credits`, the number of remaining recipients, and `rate_limit`, the
     number of requests per minute. Each accepted email is recorded as `sendgrid.mail` and added to the inbox, which
     keeps the latest `keep` (None: all); in sandbox mode it is only recorded, as `sendgrid.sandbox`. `log` decides what
-    becomes of each accepted email, and `log_faults` affect only reading it.
+    happens to each accepted email, and `log_faults` affect only reading it.
     """
 
     def __init__(
@@ -121,10 +121,10 @@ class FakeSendGrid(Server):
     def delete(self, number: int) -> bool:
         """Delete an email from the inbox, and return whether it was there."""
         with self._lock:
-            found = next((email for email in self._inbox if email.number == number), None)
-            if found is not None:
-                self._inbox.remove(found)
-            return found is not None
+            deleted = next((email for email in self._inbox if email.number == number), None)
+            if deleted is not None:
+                self._inbox.remove(deleted)
+            return deleted is not None
 
     def reset(self) -> None:
         """Empty the inbox and the log, number the next email 1, and remove all limits and sender identities."""
@@ -159,9 +159,9 @@ class FakeSendGrid(Server):
             raise sendgrid_error("out of credits")
         self._check_rate()
         body = _json_body()
-        found = violations(body, self._batch_ids)
-        if found:
-            raise SendGridError(400, found, {})
+        violated = violations(body, self._batch_ids)
+        if violated:
+            raise SendGridError(400, violated, {})
         self._check_senders(body)
         if is_sandboxed(body):
             self.journal.record("sendgrid.sandbox", **Email(0, "", self._clock(), body).as_json())
@@ -199,10 +199,10 @@ class FakeSendGrid(Server):
 
     def _show_log(self, message_id: str) -> Response:
         self._check_scope(LOGS_SCOPE)
-        found = self.log.find(message_id)
-        if found is None:
+        details = self.log.find(message_id)
+        if details is None:
             raise sendgrid_error("not found")
-        return _json_response(found)
+        return _json_response(details)
 
     def _accept(self, body: dict[str, Any]) -> Response:
         envelopes = body["personalizations"]

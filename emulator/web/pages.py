@@ -191,13 +191,13 @@ class _Pages:
         show = request.args.get("show", "html")
         if show not in EMAIL_VIEWS:
             raise body.RequestError(f"unknown view {show!r}; use one of: {', '.join(EMAIL_VIEWS)}", 404)
-        found = emails.find_email(self._emulator, number)
-        email = found.as_json()
-        source = found.eml().decode("utf-8", "replace").replace("\r\n", "\n")
+        accepted = emails.find_email(self._emulator, number)
+        email = accepted.as_json()
+        source = accepted.eml().decode("utf-8", "replace").replace("\r\n", "\n")
         return render_template(
             "inbox.html",
             email=email,
-            brief=emails.summary_json(self._emulator, found),
+            brief=emails.summary_json(self._emulator, accepted),
             listed=self._listed_emails(),
             show=show,
             email_views=EMAIL_VIEWS,
@@ -209,8 +209,8 @@ class _Pages:
         )
 
     def _listed_emails(self) -> Listed:
-        found = emails.search(self._emulator, request.args.get("q", ""))
-        return _listed(found, len(self._emulator.sendgrid.inbox()))
+        matching = emails.search(self._emulator, request.args.get("q", ""))
+        return _listed(matching, len(self._emulator.sendgrid.inbox()))
 
     def email_arrived(self, number: int) -> str:
         email = emails.find_email(self._emulator, number)
@@ -241,11 +241,11 @@ class _Pages:
         return render_template("admin.html", administrator=ADMINISTRATOR)
 
 
-def _listed(found: list[Any], total: int, outcome: str = "") -> Listed:
-    """Return the part of a list that the query asks for."""
+def _listed(matching: list[Any], total: int, outcome: str = "") -> Listed:
+    """Return the part of a list that the query selects."""
     limit = max(request.args.get("limit", paging.DEFAULT_LIMIT, type=int), 1)
-    more, query = max(len(found) - limit, 0), request.args.get("q", "")
-    return Listed(found[:limit], more, total, query, outcome, limit, paging.DEFAULT_LIMIT)
+    more, query = max(len(matching) - limit, 0), request.args.get("q", "")
+    return Listed(matching[:limit], more, total, query, outcome, limit, paging.DEFAULT_LIMIT)
 
 
 def _redirect(path: str) -> AnyResponse:

@@ -7,19 +7,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from emulator.auth0.runtime import Execution
-from emulator.runs.outcome import Outcome
+from emulator.runs.outcome import OUTCOME_LABELS, Outcome, format_duration
 from emulator.runs.steps import MAX_KEPT_CHARACTERS
 from emulator.runs.summary import Summary
 from emulator.runs.timeline import format_address
 
-OUTCOME_LABELS: Mapping[Outcome, str] = {
-    "sent": "Succeeded",
-    "retried": "Succeeded after retries",
-    "not_sent": "No notice sent",
-    "failed": "Failed",
-    "queued": "Queued",
-    "running": "Running",
-}
 OUTCOME_STATES: Mapping[Outcome, str] = {
     "sent": "ok",
     "retried": "warn",
@@ -77,16 +69,6 @@ def outcome_badge(outcome: Outcome) -> tuple[str, str]:
     return OUTCOME_STATES[outcome], OUTCOME_LABELS[outcome]
 
 
-def format_duration(seconds: float) -> str:
-    """Return a duration; never 0 ms for something that took time."""
-    milliseconds = seconds * 1000
-    if milliseconds < 0.1:
-        return "<0.1 ms"
-    if milliseconds < 9.95:
-        return f"{milliseconds:.1f} ms"
-    return f"{milliseconds:.0f} ms" if seconds < 0.9995 else f"{seconds:.2f} s" if seconds < 60 else f"{seconds:.0f} s"
-
-
 def format_milliseconds(milliseconds: float) -> str:
     return format_duration(milliseconds / 1000)
 
@@ -127,4 +109,4 @@ def console(execution: Execution) -> Console:
 
 
 def addresses(people: Iterable[Mapping[str, Any]]) -> str:
-    return ", ".join(format_address(each) for each in people)
+    return ", ".join(format_address(person) for person in people)

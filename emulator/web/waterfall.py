@@ -1,4 +1,4 @@
-"""Lay out a run's steps as a waterfall: calls nested under their callout, retries folded, bars on a time axis."""
+"""Lay out a run's steps as a waterfall: calls nested under their callout, retries collapsed, bars on a time axis."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Bar:
 
 @dataclass
 class Row:
-    """A step, or several equal ones that were retried, with the steps nested under it."""
+    """A step, or the attempts of one that was retried, with the steps nested under it."""
 
     steps: list[Step]
     children: list["Row"] = field(default_factory=list)
@@ -57,9 +57,9 @@ class Row:
 
     @property
     def results(self) -> list[tuple[str, State, int]]:
-        """Return the results in order, equal neighbors once, each with its state and how often it occurred."""
-        found = [(_result(step), step.state) for step in self.steps if _result(step)]
-        return [(*result, len(list(group))) for result, group in groupby(found)]
+        """Return the results in order, equal neighbors combined, each with its state and count."""
+        results = [(_result(step), step.state) for step in self.steps if _result(step)]
+        return [(*result, len(list(group))) for result, group in groupby(results)]
 
     @property
     def note(self) -> str:
@@ -68,7 +68,7 @@ class Row:
 
     @property
     def faults(self) -> list[str]:
-        return list(dict.fromkeys(step.on_purpose for step in self.steps if step.on_purpose))
+        return list(dict.fromkeys(step.fault for step in self.steps if step.fault))
 
     @property
     def is_log(self) -> bool:
@@ -149,7 +149,7 @@ def _kind(step: Step) -> str:
 
 
 def _fold(rows: Sequence[Row]) -> list[Row]:
-    """Combine each row that failed, or had a fault injected, with the equal one that follows it."""
+    """Combine each row that failed, or had a fault injected, with an equal one that follows it."""
     folded: list[Row] = []
     for row in rows:
         row.children = _fold(row.children)
@@ -163,7 +163,7 @@ def _fold(rows: Sequence[Row]) -> list[Row]:
 
 def _is_retry(previous: Row, row: Row) -> bool:
     is_same = (previous.step.who, _operation(previous.step)) == (row.step.who, _operation(row.step))
-    needed = previous.step.state == "fail" or previous.step.on_purpose
+    needed = previous.step.state == "fail" or previous.step.fault
     return is_same and bool(needed) and not row.is_log and not previous.children and not row.children
 
 

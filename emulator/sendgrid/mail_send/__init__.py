@@ -69,16 +69,16 @@ def violations(body: Any, batch_ids: Collection[str] = ()) -> list[Violation]:
     `batch_ids` are those that SendGrid generated; it rejects others with this message (sendgrid/docs #5053).
     """
     try:
-        wrong = [violation(message, field) for field, message in wrong_types(body, SHAPE)]
+        type_violations = [violation(message, field) for field, message in wrong_types(body, SHAPE)]
     except UndecodableError:
         return [violation("Bad Request")]
     if not isinstance(body, dict):
-        return wrong
+        return type_violations
     clean = well_typed(body, SHAPE)
-    found = [item for rule in envelope.RULES + content.RULES for item in rule(clean)]
+    rule_violations = [item for rule in envelope.RULES + content.RULES for item in rule(clean)]
     if "batch_id" in clean and clean["batch_id"] not in batch_ids:
-        found.append(violation("The batch_id must be a string.", "batch_id"))
-    return wrong + [item for item in found if not _has_wrong_type(item, wrong)]
+        rule_violations.append(violation("The batch_id must be a string.", "batch_id"))
+    return type_violations + [item for item in rule_violations if not _has_wrong_type(item, type_violations)]
 
 
 def is_sandboxed(body: Mapping[str, Any]) -> bool:
@@ -86,6 +86,6 @@ def is_sandboxed(body: Mapping[str, Any]) -> bool:
     return bool(body.get("mail_settings", {}).get("sandbox_mode", {}).get("enable", False))
 
 
-def _has_wrong_type(found: Violation, wrong: Sequence[Violation]) -> bool:
+def _has_wrong_type(rule_violation: Violation, type_violations: Sequence[Violation]) -> bool:
     """Return whether the field or its parent has the wrong type, which SendGrid reports instead."""
-    return any(f"{found['field']}.".startswith(f"{w['field']}.") for w in wrong)
+    return any(f"{rule_violation['field']}.".startswith(f"{w['field']}.") for w in type_violations)

@@ -68,12 +68,12 @@ def _content(body: Json) -> Iterator[Violation]:
     kinds = [(block or {}).get("type", "").lower() for block in body.get("content", [])]
     expected = sorted(set(kinds) & {"text/plain", "text/html"}, reverse=True)  # plain before html, each once
     if [kind for kind in kinds if kind in expected] != expected or kinds[: len(expected)] != expected:
-        found = violation(
+        misplaced = violation(
             "Following RFC 1341, section 7.2, if either text/html or text/plain are to be sent in your email: "
             "text/plain needs to be first, followed by text/html, followed by any other content.",
             "content",
         )
-        yield {**found, "help": None}
+        yield {**misplaced, "help": None}
 
 
 def _block(field: str, block: Json) -> Iterator[Violation]:

@@ -1,4 +1,4 @@
-"""The audit of the emulator's own changes, run as a process: what became of each notice, and sending what was lost."""
+"""Run the audit of the emulator's own password changes, and send missing notices."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,15 +19,15 @@ def routes(audit: Audit) -> Blueprint:
 
     @api.post("/audit/send")
     def send() -> Response:
-        """Run the audit with --send: each missing notice is sent through the function, or only that of one `log_id`."""
+        """Run the audit with --send, which sends each missing notice through the function, or only that of one `log_id`."""
         values = body.read_object()
         log_id = body.require_str(values, "log_id") if values else ""
-        found = _run(audit, send=True, log_id=log_id)
-        reasons = [row["reason"] for row in found["rows"] if row["status"] == "missing"]
+        report = _run(audit, send=True, log_id=log_id)
+        reasons = [row["reason"] for row in report["rows"] if row["status"] == "missing"]
         unsent = [reason.partition("; not sent")[2] for reason in reasons if "; not sent" in reason]
         if unsent:
             raise body.RequestError(f"{len(unsent)} notice{'s' * (len(unsent) > 1)} not sent{unsent[0]}", 502)
-        return body.json_response(found)
+        return body.json_response(report)
 
     return api
 

@@ -1,4 +1,4 @@
-"""Restrict what the pages may load: no script but the emulator's."""
+"""Restrict what the pages may load: no scripts except the emulator's."""
 
 from flask import Response
 
@@ -6,7 +6,7 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# An email's HTML may have inline styles, but no script; links open in a new tab.
+# An email's HTML may have inline styles, but no scripts; links open in a new tab.
 EMAIL_SANDBOX = "allow-same-origin allow-popups allow-popups-to-escape-sandbox"
 EMAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "

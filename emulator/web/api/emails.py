@@ -20,18 +20,18 @@ def routes(emulator: Emulator, gallery: LanguageGallery) -> Blueprint:
 
     @api.get("/inbox")
     def list_inbox() -> Response:
-        """List the inbox in brief, newest first: `limit` (50) older than `before`, with the text `q`."""
+        """List the emails in the inbox in brief, newest first: `limit` (50) older than `before` that contain `q`."""
         page = paging.page(search(emulator, request.args.get("q", "")), lambda each: int(each["number"]))
         return body.json_response({"emails": page.items, **page.as_json()})
 
     @api.get("/mails")
     def list_emails() -> Response:
-        """List the inbox with all contents, oldest first."""
+        """List the emails in the inbox in full, oldest first."""
         return body.json_response({"mails": [email.as_json() for email in emulator.sendgrid.inbox()]})
 
     @api.get("/mails/<int:number>")
     def show_email(number: int) -> Response:
-        """Return an email with the JSON that SendGrid received and the results of the checks."""
+        """Return an email, with the JSON that SendGrid received and the results of the checks."""
         email = find_email(emulator, number).as_json()
         return body.json_response({**email, "checks": [asdict(check) for check in checks(email)]})
 
@@ -102,9 +102,11 @@ def summary_json(emulator: Emulator, email: Email) -> dict[str, Any]:
 
 
 def search(emulator: Emulator, query: str) -> list[dict[str, Any]]:
-    """Return the emails in the inbox in brief, newest first, whose people and subject contain all words of `query`."""
+    """Return the emails in brief, newest first, whose sender, recipients, and subject contain all words of `query`."""
     newest_first = [summary_json(emulator, email) for email in reversed(emulator.sendgrid.inbox())]
-    return [each for each in newest_first if all(word in _searchable(each) for word in query.casefold().split())]
+    return [
+        summary for summary in newest_first if all(word in _searchable(summary) for word in query.casefold().split())
+    ]
 
 
 def _searchable(summary: Mapping[str, Any]) -> str:

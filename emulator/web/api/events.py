@@ -21,7 +21,7 @@ def routes(folders: Sequence[Path]) -> Blueprint:
 
     @api.post("/examples")
     def save_example() -> Response:
-        """Save the event `text` as `name` in your own folder; replace one of the same name."""
+        """Save the event `text` as `name` in your own folder, replacing any event of that name."""
         values = body.read_object()
         name, text = body.require_str(values, "name"), body.require_str(values, "text")
         try:

@@ -25,14 +25,14 @@ class Page(Generic[T]):
         return {"total": self.total, "next": self.next}
 
 
-def page(found: Sequence[T], number: Callable[[T], int]) -> Page[T]:
-    """Return the page that the request asks for, of items sorted by descending number. Raise RequestError."""
+def page(matching: Sequence[T], number: Callable[[T], int]) -> Page[T]:
+    """Return the requested page of items that are sorted by descending number. Raise RequestError."""
     limit, before = _parameter("limit", DEFAULT_LIMIT), _parameter("before", 0)
     if limit > MAX_LIMIT:
         raise RequestError(f"limit: expected at most {MAX_LIMIT}")
-    older = [item for item in found if not before or number(item) < before]
+    older = [item for item in matching if not before or number(item) < before]
     items = older[:limit]
-    return Page(items, len(found), number(items[-1]) if len(older) > limit else None)
+    return Page(items, len(matching), number(items[-1]) if len(older) > limit else None)
 
 
 def _parameter(name: str, default: int) -> int:

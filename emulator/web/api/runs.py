@@ -18,11 +18,13 @@ def routes(emulator: Emulator) -> Blueprint:
 
     @api.get("/runs")
     def list_runs() -> Response:
-        """List the runs in brief, newest first: `limit` (50) older than `before`, with text `q` and an `outcome`."""
+        """List the runs in brief, newest first: up to `limit` (50) older than `before` that match `q` and `outcome`."""
         text, outcomes = request.args.get("q", ""), request.args.getlist("outcome")
-        found = list(select(emulator.runs, text, outcomes))
-        page = paging.page(found, lambda summary: summary.number)
-        return body.json_response({"runs": [summary_json(emulator, each) for each in page.items], **page.as_json()})
+        matching = list(select(emulator.runs, text, outcomes))
+        page = paging.page(matching, lambda summary: summary.number)
+        return body.json_response(
+            {"runs": [summary_json(emulator, summary) for summary in page.items], **page.as_json()}
+        )
 
     @api.post("/runs")
     def run() -> Response:

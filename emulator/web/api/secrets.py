@@ -32,7 +32,7 @@ def routes(emulator: Emulator) -> Blueprint:
 def _add_rotation(api: Blueprint, emulator: Emulator) -> None:
     @api.post("/secrets/<name>/rotate")
     def rotate(name: str) -> Response:
-        """Create a new key on both sides, for sendgrid-api-key or callout-signing-key."""
+        """Rotate sendgrid-api-key or callout-signing-key, in Secret Manager and in SendGrid or Auth0."""
         rotations = {
             SENDGRID_KEY: emulator.keys.rotate_sendgrid_key,
             SIGNING_KEY: emulator.keys.rotate_signing_key,

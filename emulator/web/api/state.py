@@ -26,7 +26,7 @@ def routes(emulator: Emulator) -> Blueprint:
 
     @api.get("/state")
     def show_state() -> Response:
-        """Return the active faults, errors in edited files, and the number of runs and emails, and of running runs."""
+        """Return the active faults, the errors in edited files, and the numbers of runs, running runs, and emails."""
         return body.json_response(state(emulator))
 
     @api.get("/live")
@@ -70,7 +70,7 @@ def _index() -> Iterator[dict[str, str]]:
 
 
 def _stream(emulator: Emulator, after: int) -> Iterator[str]:
-    """Yield entries until the client disconnects: the next write then fails, so pings bound the wait."""
+    """Yield entries until the client disconnects: the next write then fails, so pings limit the wait."""
     hello = {"kind": "hello", "steps": [], "instance": emulator.instance, "after": after}
     yield f"retry: 1000\nevent: hello\ndata: {json.dumps(hello)}\n\n"
     while True:
@@ -86,13 +86,13 @@ def _stream(emulator: Emulator, after: int) -> Iterator[str]:
 def _to_dict(emulator: Emulator, entry: Entry) -> dict[str, Any]:
     """Return the entry's kind and steps, and what it changed: `run` and `email` in brief."""
     shown = () if entry.kind in HIDDEN_KINDS else entry_steps(entry)
-    steps = [{"who": s.who, "what": s.what, "state": s.state, "on_purpose": s.on_purpose} for s in shown]
-    found: dict[str, Any] = {"kind": entry.kind, "steps": steps}
+    steps = [{"who": s.who, "what": s.what, "state": s.state, "fault": s.fault} for s in shown]
+    data: dict[str, Any] = {"kind": entry.kind, "steps": steps}
     run = emulator.run_history.owner(entry)
     if run is not None:
-        found["run"] = runs.summary_json(emulator, summarize(run))
+        data["run"] = runs.summary_json(emulator, summarize(run))
     if entry.kind == "sendgrid.mail":
         email = emails.to_email(entry.data)
-        found |= {"mail": email.number, "email": emails.summary_json(emulator, email)}
+        data |= {"mail": email.number, "email": emails.summary_json(emulator, email)}
     names = {"run.ended": ("number", "waiting"), "runs.deleted": ("number",), "inbox.deleted": ("number",)}
-    return found | {name: entry.data[name] for name in names.get(entry.kind, ()) if name in entry.data}
+    return data | {name: entry.data[name] for name in names.get(entry.kind, ()) if name in entry.data}

@@ -4,7 +4,7 @@ import { $$ } from './page.js';
 const UNITS = [[86_400, 'd'], [3_600, 'h'], [60, 'min'], [1, 's']];
 
 function age(seconds, form) {
-  const [size, unit] = UNITS.find(([each]) => seconds >= each) ?? [];
+  const [size, unit] = UNITS.find(([unitSeconds]) => seconds >= unitSeconds) ?? [];
   if (!size) return form === 'ago' ? 'just now' : 'now';
   const text = `${Math.floor(seconds / size)} ${unit}`;
   return form === 'ago' ? `${text} ago` : text;

@@ -138,7 +138,7 @@ function findingItem({ line, path, message, hint, kind }) {
 /** Selects the line and scrolls it into view. */
 function selectLine(area, line) {
   const lines = area.value.split('\n');
-  const start = lines.slice(0, line - 1).reduce((sum, each) => sum + each.length + 1, 0);
+  const start = lines.slice(0, line - 1).reduce((sum, { length }) => sum + length + 1, 0);
   area.focus({ preventScroll: true });
   area.setSelectionRange(start, start + lines[line - 1].length);
   $('#area').scrollTop = (line - 4) * LINE_HEIGHT;

@@ -21,7 +21,7 @@ if (search) {
     const chip = event.target.closest('button[data-part]');
     if (!chip) return;
     part = chip.dataset.part;
-    for (const each of $$('button[data-part]')) each.ariaPressed = String(each === chip);
+    for (const button of $$('button[data-part]')) button.ariaPressed = String(button === chip);
     applyFilter();
   });
   document.addEventListener('change', (event) => {

@@ -34,7 +34,7 @@ if (form) {
 }
 
 // On narrow screens, the navigation and the tabs scroll.
-for (const each of $$('.views [aria-current], .tabs [aria-current]')) each.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+for (const current of $$('.views [aria-current], .tabs [aria-current]')) current.scrollIntoView({ block: 'nearest', inline: 'nearest' });
 
 /** Returns the link `step` items below (1) or above (-1) the selected one, or the first one. */
 export function neighbor(step) {

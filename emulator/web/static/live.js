@@ -16,7 +16,7 @@ let releaseHiddenTab = () => {};
 /** Calls `listener` with every journal entry: {kind, steps, run, email}. */
 export const onEntry = (listener) => listeners.push(listener);
 
-/** Awaits `work` and shows the steps meanwhile, unless it finishes within 250 ms. */
+/** Awaits `work`, and shows the steps in the meantime, unless it finishes within 250 ms. */
 export async function withProgress(work) {
   running = true;
   $('#live-steps').replaceChildren();
@@ -32,7 +32,7 @@ export async function withProgress(work) {
   }
 }
 
-function appendStep({ who, what, state, on_purpose: fault }) {
+function appendStep({ who, what, state, fault }) {
   const item = document.createElement('li');
   const name = document.createElement('strong');
   name.textContent = who;
@@ -43,7 +43,7 @@ function appendStep({ who, what, state, on_purpose: fault }) {
   list.scrollTop = list.scrollHeight;
 }
 
-/** Refreshes what is live, once for all changes in a short time, and again for those during a refresh. */
+/** Refreshes the live elements, once for changes in quick succession, and again for changes during a refresh. */
 async function refreshSoon() {
   changedMeanwhile = true;
   if (refreshing) return;
@@ -59,7 +59,7 @@ async function refreshSoon() {
 function handleEntry(entry) {
   if (running) entry.steps.forEach(appendStep);
   const isShown = entry.run && $('#main [data-live]');
-  if (CHANGES.test(entry.kind) || isShown || entry.steps.some((step) => step.on_purpose)) refreshSoon();
+  if (CHANGES.test(entry.kind) || isShown || entry.steps.some((step) => step.fault)) refreshSoon();
   if (entry.kind === 'run.ended' && !running && !ownRuns.has(entry.number) && !$('#notice')) {
     toast(`Run ${entry.number}: ${entry.run?.title ?? 'finished'}.`, `/runs/${entry.number}`);
   }
@@ -109,7 +109,7 @@ function disconnect() {
   source = null;
 }
 
-// Browsers limit connections per server, so of all hidden tabs only one keeps its own, for the title and notifications.
+// Browsers limit connections per server, so only one hidden tab stays connected, for the title and notifications.
 async function updateConnection() {
   releaseHiddenTab();
   if (!document.hidden) return connect();

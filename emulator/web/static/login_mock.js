@@ -47,7 +47,7 @@ onSubmit('administrator', async (form, showMessage) => {
   if (lost) showNoNotice(url);
 });
 
-// As at Auth0, the user doesn't wait for the Action: the notice appears whenever it arrives.
+// As in Auth0, the user doesn't wait for the Action: the notice appears whenever it arrives.
 onEntry(async ({ kind, mail, number, waiting, run }) => {
   if (!expectedRecipient || run?.recipient !== expectedRecipient) return; // another run
   if (kind === 'sendgrid.mail') {

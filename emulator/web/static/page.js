@@ -72,6 +72,6 @@ function keepEntries(current, updated) {
 function keepOpenDetails(current, updated) {
   const before = $$('details:not(.popover)', current);
   const after = $$('details:not(.popover)', updated);
-  if (before.length > after.length) return; // a run only gets more rows
+  if (before.length > after.length) return; // a run never loses rows
   before.forEach((details, index) => { after[index].open = details.open; });
 }

@@ -1,5 +1,5 @@
-// Buttons and forms with data-post call the API, after asking with data-confirm. Then, by data-then: `open` goes to the
-// run that the response names, a URL goes there, and without it the page is refreshed.
+// Buttons and forms with data-post call the API, after showing the question in data-confirm, if any. Then, data-then
+// decides: `open` opens the run that the response names, a URL is opened, and without data-then the page is refreshed.
 import { withProgress } from './live.js';
 import { $$, refresh, toast } from './page.js';
 

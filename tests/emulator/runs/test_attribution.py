@@ -79,7 +79,7 @@ def test_a_callout_that_ends_after_its_run_stays_in_it_at_its_own_time(impatient
         found = get(impatient, f"/api/runs/{number}")["steps"]
         assert [step["who"] for step in found][:2] == ["Event", "Callout"]
         attempts = [step for step in found if step["who"] == "Callout"]
-        assert [step["on_purpose"] for step in attempts] == ["slow", ""]
+        assert [step["fault"] for step in attempts] == ["slow", ""]
         assert [step["what"].partition(" → ")[2] for step in attempts] == ["This operation was aborted", "200"]
 
 

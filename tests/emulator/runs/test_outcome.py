@@ -23,7 +23,7 @@ def test_a_task_that_is_retried_says_when(queue_web_harness: WebHarness) -> None
     queue_web_harness.emulator.fault_toggles.turn_on("SendGrid", "unverified sender")
     run, summary = run_until_first_attempt(queue_web_harness, example())
     assert summary.outcome == "queued"
-    assert summary.title == "No notice sent yet: attempt 1 failed (502), the next one follows in 10 s"
+    assert summary.title == "No notice sent yet: attempt 1 failed (502); the next one follows in 10 s"
     assert summary.error is not None
     assert summary.error.cause == "SendGrid rejected the sender"
 

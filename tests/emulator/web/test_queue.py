@@ -26,7 +26,7 @@ def test_a_run_delivers_the_email_through_the_queue(queue_browser_page: BrowserP
     reads = [step.what.split(",")[0] for step in steps(run) if step.who == "Secret Manager"]
     assert reads == ["read callout-signing-key", "read callout-signing-key", "read sendgrid-api-key"]
     page = queue_browser_page.open("/")
-    expect(page.locator("#outcome .badge")).to_have_text("Succeeded")
+    expect(page.locator("#outcome .badge")).to_have_text("Sent")
     expect(page.locator(".call", has_text="create a task in password-notice 200")).to_be_visible()
     expect(page.locator("ol ol ol .call", has_text="POST /v3/mail/send")).to_be_visible()  # attempt, deliver
 
@@ -69,7 +69,7 @@ def test_a_queued_run_shows_its_email_automatically_once_faults_are_cleared(queu
     expect(page.get_by_text("retry in 10 s")).to_be_visible()
     page.get_by_role("button", name="Clear faults and deliver now").press("Enter")
     expect(outcome).to_contain_text("Notice sent to ada@example.com")
-    expect(outcome.locator(".badge")).to_have_text("Succeeded after retries")
+    expect(outcome.locator(".badge")).to_have_text("Sent after retries")
 
 
 def test_a_notice_held_by_the_paused_queue_is_not_reported_missing_and_appears_later(

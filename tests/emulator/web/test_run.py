@@ -20,7 +20,7 @@ def test_the_first_page_is_a_finished_run_with_its_email(browser_page: BrowserPa
     page = browser_page.open("/")
     expect(page).to_have_url(re.compile("/runs/1$"))
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"^Notice sent to \S+ in [\d.]+ m?s$"))
-    expect(page.locator("#outcome .badge.ok")).to_have_text("Succeeded")
+    expect(page.locator("#outcome .badge.ok")).to_have_text("Sent")
     timeline = page.locator(".timeline")
     expect(timeline.locator("> ol > li > * > summary strong")).to_have_text(ROWS[0])
     expect(timeline.locator("ol ol > li > * > summary strong")).to_have_text(ROWS[1])
