@@ -51,7 +51,7 @@ def read(api: ManagementApi) -> list[Binding]:
 
 
 def write(api: ManagementApi, requested: list[Binding], before: list[Binding]) -> list[Binding]:
-    """Write the whole list, and return the new bindings. Raise BindError unless those that remain are in the same order."""
+    """Write the whole list, and return the new bindings. Raise BindError if the order of the remaining ones changed."""
     api.request("PATCH", PATH, {"bindings": requested})
     after = read(api)
     kept = {binding["ref"]["value"] for binding in requested if binding["ref"]["type"] == "binding_id"}

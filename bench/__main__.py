@@ -22,7 +22,7 @@ BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 
 def main() -> None:
     arguments = _arguments()
-    load.wrk_path()  # fail now if wrk is missing, not after ten minutes of measuring
+    load.wrk_path()  # fail immediately if wrk is missing, not after ten minutes of measuring
     results = _measure(arguments)
     RESULTS_FOLDER.mkdir(parents=True, exist_ok=True)
     (RESULTS_FOLDER / "results.json").write_text(json.dumps(results.json(), indent=1))

@@ -1,4 +1,4 @@
-"""Which CPUs the server runs on, and which the load and the stubs of other services."""
+"""Choose the CPUs for the server, and those for the load and the stubs of other services."""
 
 import os
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ def all_cpus() -> Layout:
 @contextmanager
 def restricted_to(cpus: Cpus) -> Iterator[None]:
     """Run this thread, and the processes it starts, on these CPUs only."""
-    before = os.sched_getaffinity(0)
+    previous = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cpus)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        os.sched_setaffinity(0, previous)

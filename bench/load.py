@@ -25,16 +25,16 @@ class Load:
     responses_per_second: float
     p50_ms: float
     p99_ms: float
-    cpu_ms: float  # per callout, gunicorn's master and workers together
+    cpu_ms: float  # per callout, gunicorn's main process and workers together
     worker_rss_mb: float  # at the end
 
 
 def wrk_path() -> str:
     """Return the path of wrk. Raise LoadError if it isn't installed."""
-    found = shutil.which("wrk")
-    if found is None:
+    path = shutil.which("wrk")
+    if path is None:
         raise LoadError("wrk is not installed: run apt-get install wrk (Debian, Ubuntu) or brew install wrk (macOS)")
-    return found
+    return path
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class ServerError(Exception):
 
 
 class ServerProcess:
-    """Context manager that runs a server on `cpus` (default: on all of this process's).
+    """Context manager that runs a server on `cpus` (default: all CPUs of this process).
 
     `{port}` in the command is replaced with a free port.
     """
@@ -86,21 +86,21 @@ class ServerProcess:
         raise ServerError(f"no response from {self._command}:\n{self.output()}")
 
     def pids(self) -> list[int]:
-        """Return the process IDs, the master's first, then the workers'."""
+        """Return the process IDs: that of the main process, then those of the workers."""
         if self._process is None:
             return []
-        found, new = [self._process.pid], [self._process.pid]
-        while new:
-            children = [int(pid) for parent in new for pid in _children(parent)]
-            found, new = found + children, children
-        return found
+        pids, parents = [self._process.pid], [self._process.pid]
+        while parents:
+            children = [int(pid) for parent in parents for pid in _children(parent)]
+            pids, parents = pids + children, children
+        return pids
 
     def cpu_seconds(self) -> float:
-        """Return the user and system time of all processes so far."""
+        """Return the user and system time that all processes have used."""
         return sum(_cpu_seconds(pid) for pid in self.pids())
 
     def wait_until_idle(self) -> None:
-        """Wait, up to ten seconds, until the server has finished the requests of clients that have gone."""
+        """Wait, up to ten seconds, until the server has finished the requests of clients that have disconnected."""
         deadline, before = time.monotonic() + 10, -1.0
         while time.monotonic() < deadline and (after := self.cpu_seconds()) > before:
             before = after

@@ -23,15 +23,15 @@ def packages_mb() -> float:
 
 
 def _with_dependencies(names: list[str]) -> set[str]:
-    found: set[str] = set()
+    packages: set[str] = set()
     while names:
         name = names.pop().lower().replace("_", "-")
-        if name in found or not _is_installed(name):
+        if name in packages or not _is_installed(name):
             continue
-        found.add(name)
-        requirements = (each for each in requires(name) or [] if "extra ==" not in each)
-        names += [match[0] for each in requirements if (match := NAME.match(each))]
-    return found
+        packages.add(name)
+        requirements = (text for text in requires(name) or [] if "extra ==" not in text)
+        names += [match[0] for text in requirements if (match := NAME.match(text))]
+    return packages
 
 
 def _is_installed(name: str) -> bool:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 THREADS = 80
 SENDGRID_SECONDS = 0.05
 MAX_RESPONSE_SECONDS = 7.0  # the forwarder's timeout for one attempt
-WARM_UP = 20_000  # callouts, enough to fill the idempotency cache, so that memory has reached its steady size
+WARM_UP = 20_000  # callouts, enough to fill the idempotency cache, so that memory use is steady
 STEADY_AFTER_FRACTION = 1 / 4  # of the duration; until then memory can still grow with concurrency
 MAX_GROWTH = 0.05
 
@@ -100,8 +100,8 @@ async def _load(server: ServerProcess, concurrency: int, seconds: float) -> Soak
     clients = [asyncio.create_task(_send_callouts(server.port, deadline)) for _ in range(concurrency)]
     await asyncio.sleep(seconds * STEADY_AFTER_FRACTION)
     steady_mb = server.worker_rss_mb()
-    durations = [each for client in clients for each in await client]
-    latencies_ms = sorted(1000 * each for each in durations if each is not None)
+    durations = [duration for client in clients for duration in await client]
+    latencies_ms = sorted(1000 * duration for duration in durations if duration is not None)
     return SoakResult(
         concurrency=concurrency,
         responses=len(latencies_ms),
@@ -115,7 +115,7 @@ async def _load(server: ServerProcess, concurrency: int, seconds: float) -> Soak
 
 
 async def _send_callouts(port: int, deadline: float) -> list[float | None]:
-    """Send callouts one after another. Return the seconds each took, or None where no email was sent."""
+    """Send callouts one after another. Return how many seconds each took, or None if no email was sent."""
     durations: list[float | None] = []
     while (started := time.monotonic()) < deadline:
         try:

@@ -49,10 +49,10 @@ class Comparison:
     sendgrid_ms: list[float] = field(default_factory=list)  # the stub's measured latency at SENDGRID_DELAY_SECONDS
 
     def start(self, candidate: str, metric: Callable[[Start], float]) -> Stats:
-        return summarize(metric(each) for each in self.starts[candidate])
+        return summarize(metric(start) for start in self.starts[candidate])
 
     def load(self, candidate: str, case: str, metric: Callable[[Load], float]) -> Stats:
-        return summarize(metric(each) for each in self.loads[candidate][case])
+        return summarize(metric(load) for load in self.loads[candidate][case])
 
     def start_ratio(self, candidate: str, other: str, metric: Callable[[Start], float]) -> Stats:
         """Return the ratio of cold starts round by round, since noise in a round affects both candidates."""
@@ -93,13 +93,13 @@ class Suite:
             with restricted_to(layout.load):
                 report_progress(f"{name}: {starts} cold starts per candidate")
                 self._measure_starts(comparison, candidates, starts)
-                for each in range(rounds):
-                    report_progress(f"{name}: load, round {each + 1} of {rounds}")
+                for round_number in range(1, rounds + 1):
+                    report_progress(f"{name}: load, round {round_number} of {rounds}")
                     self._measure_loads(comparison, candidates)
         candidates = self._place(one_cpu())
         with restricted_to(one_cpu().load):
-            for each in range(self._plan.sweep_rounds):
-                report_progress(f"sweep: round {each + 1} of {self._plan.sweep_rounds}")
+            for round_number in range(1, self._plan.sweep_rounds + 1):
+                report_progress(f"sweep: round {round_number} of {self._plan.sweep_rounds}")
                 for name in (SAMPLE_ACTION, MOUNTED):
                     self._measure_sweep(results, candidates[name])
             self._upstreams.delay = 0.0

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except subprocess.CalledProcessError as error:
         print(f"the baseline wasn't run: npm can't install axios ({error})", file=sys.stderr)
         return 2
-    return 0 if all(each.passed for each in runs) else 1
+    return 0 if all(finished.passed for finished in runs) else 1
 
 
 def run(mode: Mode, count: int, seed: int) -> ModeRun:
@@ -103,11 +103,11 @@ def compare(runs: Sequence[ModeRun], count: int, seed: int) -> None:
     timeout = TRIGGER_TIMEOUT_SECONDS if count >= FULL_RUN_CALLOUTS else SHORT_TRIGGER_TIMEOUT_SECONDS
     samples = run_samples(callouts, _callouts_per_second(count), first.injections, timeout)
     print(f"baseline, {count} callouts, seed {seed}: {time.monotonic() - started:.0f} s\n")
-    print(comparison([*(each.outcome for each in runs), *samples]))
+    print(comparison([*(finished.outcome for finished in runs), *samples]))
     print(
         f"\nThe sample Action got the SendGrid faults of {first.outcome.name}. These faults have no counterpart there:"
     )
-    others = {fault for each in runs for fault in each.injected if not fault.startswith("SendGrid: ")}
+    others = {fault for finished in runs for fault in finished.injected if not fault.startswith("SendGrid: ")}
     print("\n".join(f"  {fault}" for fault in sorted(others)), flush=True)
 
 
@@ -134,12 +134,12 @@ def _run_traffic(
     def inject_faults() -> None:
         try:
             run_scenarios(scenarios, traffic, rng)
-        except BaseException:  # without this instance, every further callout would be lost
+        except BaseException:  # without the instance, every further callout would be lost
             traffic.stop()
             raise
 
-    housekeeper = threading.Thread(target=_keep_house, args=(environment, traffic), daemon=True)
-    housekeeper.start()
+    monitor = threading.Thread(target=_monitor, args=(environment, traffic), daemon=True)
+    monitor.start()
     with ThreadPoolExecutor(1, "faults") as pool:
         faults = pool.submit(inject_faults)
         try:
@@ -147,11 +147,11 @@ def _run_traffic(
         finally:
             traffic.stop()
         faults.result()
-    housekeeper.join()
+    monitor.join()
     return scenarios.injections
 
 
-def _keep_house(environment: Environment, traffic: Traffic) -> None:
+def _monitor(environment: Environment, traffic: Traffic) -> None:
     """Regularly record the machine's load, and discard the emails that SendGrid's emulator keeps, which are counted."""
     while not traffic.is_over:
         environment.sendgrid.clear()

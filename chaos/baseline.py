@@ -24,7 +24,7 @@ from emulator.sendgrid.server import FakeSendGrid
 
 SAMPLE_ACTION = Path(__file__).with_name("sample_action.js")
 SENDGRID_URL = "https://api.sendgrid.com"
-# Without `await`, the handler ends before its request. The emulator lets the request go on, which is the best case:
+# Without `await`, the handler ends before its request. The emulator lets the request finish, which is the best case:
 # Auth0 doesn't document what happens to it.
 SAMPLES = {"sample Action, awaited": True, "sample Action, as in Auth0's documentation": False}
 LAST_REQUEST_SECONDS = 10.0
@@ -92,7 +92,7 @@ def _replay(injections: Iterable[Injection], traffic: Traffic, faults: Faults, h
 
 
 def _wait_for_requests(recorder: Recorder, count: int) -> None:
-    """Wait for the requests that their handlers didn't wait for; each execution makes one."""
+    """Wait for the requests that the handlers didn't await; each execution makes one."""
     deadline = time.monotonic() + LAST_REQUEST_SECONDS
     while recorder.sendgrid_requests < count and time.monotonic() < deadline:
         time.sleep(0.01)

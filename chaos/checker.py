@@ -32,7 +32,7 @@ UNAUTHENTICATED_RESPONSES = {(401, "invalid_signature"), (503, "secret_unavailab
 class CheckResult:
     """Callouts that violate the contract. `duplicates` counts surplus emails by reason.
 
-    `unknown` callouts sent no email, but their sender gave up waiting for a response: perhaps the machine was too slow.
+    `unknown` callouts sent no email, but their sender timed out before a response: perhaps the machine was too slow.
     """
 
     lost: list[str] = field(default_factory=list)
@@ -67,7 +67,7 @@ def check(environment: Environment, callouts: Sequence[ChaosCallout]) -> CheckRe
 
 
 def _describe(callout: ChaosCallout) -> str:
-    responses = ", ".join(f"{each.status} {each.code}".strip() for each in callout.attempts)
+    responses = ", ".join(f"{attempt.status} {attempt.code}".strip() for attempt in callout.attempts)
     return f"{callout.number} ({callout.kind}): {responses} {callout.forwarder_error}".rstrip()
 
 
@@ -96,7 +96,7 @@ def _reasons(environment: Environment, callout: ChaosCallout) -> list[str]:
 
 
 def _has_timed_out(environment: Environment, attempt: Attempt) -> bool:
-    """Return whether the sender gave up waiting for a response."""
+    """Return whether the sender timed out before a response."""
     return not attempt.status and not _was_interrupted(environment, attempt)
 
 
@@ -129,15 +129,15 @@ def _invalid_responses(environment: Environment, callout: ChaosCallout) -> list[
         else:
             is_valid = (attempt.status, attempt.code) in valid and attempt.is_well_formed
         if not is_valid or _is_inconsistent(environment, callout, number):
-            kind = "no response" if _has_timed_out(environment, attempt) else "invalid response"
-            invalid.append(f"{kind} to attempt {number + 1}")
+            problem = "no response" if _has_timed_out(environment, attempt) else "invalid response"
+            invalid.append(f"{problem} to attempt {number + 1}")
     return invalid
 
 
 def _is_inconsistent(environment: Environment, callout: ChaosCallout, number: int) -> bool:
-    """Return whether a first response is a duplicate, or a later one isn't although an earlier attempt succeeded."""
+    """Return whether a first response is a duplicate, or a later one isn't, although an earlier attempt succeeded."""
     attempt = callout.attempts[number]
-    previous = [each for each in callout.attempts if each.is_accepted and each.ended < attempt.started]
+    previous = [earlier for earlier in callout.attempts if earlier.is_accepted and earlier.ended < attempt.started]
     if attempt.code == "duplicate":
         return environment.mode == "direct" and callout.kind != "concurrent" and number == 0
     is_new = attempt.code in ("sent", "queued")

@@ -53,7 +53,7 @@ class Client:
         self._senders[callout.kind](callout, random.Random(seed))  # noqa: S311
 
     def send(self, callout: ChaosCallout, clock_skew: float = 0.0, key: str = "") -> Attempt:
-        """Make one attempt, signed now."""
+        """Make one attempt, signed with the current time."""
         started = time.monotonic()
         connection = HTTPConnection("127.0.0.1", self._port, timeout=RESPONSE_TIMEOUT_SECONDS)
         try:

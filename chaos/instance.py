@@ -14,7 +14,7 @@ from chaos.front_end import FrontEnd
 from chaos.recorder import Recorder
 from emulator.cloud_run.process import FunctionError, FunctionProcess
 
-MAX_START_SECONDS = 6.0  # less than the forwarder waits, so that a callout that a crash cut off survives as a retry
+MAX_START_SECONDS = 6.0  # less than the forwarder waits, so that a callout interrupted by a crash succeeds as a retry
 GRACE_SECONDS = 10.0  # between Cloud Run's SIGTERM and SIGKILL
 HANDOVER_SECONDS = 0.3  # for the old instance to start on the requests already sent to it
 
@@ -44,7 +44,7 @@ class Instance:
         self._stack.close()
 
     def kill(self) -> None:
-        """Kill the instance with its in-flight requests and start a new one. The front end holds requests meanwhile."""
+        """Kill the instance with its requests in flight, and start another. Until then, the front end holds requests."""
         started = time.monotonic()
         self.function.stop(signal.SIGKILL)
         self.function = self._new()

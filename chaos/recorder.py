@@ -12,14 +12,14 @@ TIMEOUT = re.compile(r"time-?d? ?out|deadline|in time", re.IGNORECASE)
 
 
 class Recorder(Journal):
-    """Counts of emails, deliveries, and injected faults, to explain who got an email, how often, and why."""
+    """Counts of emails, deliveries, and injected faults, to explain who got an email, how many times, and why."""
 
     def __init__(self) -> None:
         super().__init__()
         self.emails: Counter[str] = Counter()  # by address
         self.hidden_acceptances: defaultdict[str, list[str]] = defaultdict(list)  # by address: faults that hid one
         self.sendgrid_requests = 0
-        self.max_load = 0.0  # of the machine: senders give up waiting if it's too high
+        self.max_load = 0.0  # of the machine; if it's too high, senders time out
         self.timeouts: Counter[str] = Counter()  # by webhook-id: attempts that the function logged as timed out
         self.unanswered_deliveries: Counter[str] = Counter()  # by idempotency key: no response from `deliver`
         self.completed_deliveries: Counter[str] = Counter()  # by idempotency key: deliveries acknowledged by `deliver`

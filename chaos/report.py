@@ -13,7 +13,7 @@ COLUMNS = ("changes", "delivered", "lost", "lost without an error in Auth0's log
 
 
 class Outcome(NamedTuple):
-    """What became of the notices of all password changes. `unreported` are lost, but Auth0's log has no error."""
+    """What happened to the notices of all password changes. `unreported` are lost, but Auth0's log has no error."""
 
     name: str
     changes: int
@@ -44,14 +44,14 @@ def summarize(
 def comparison(outcomes: Iterable[Outcome]) -> str:
     """Return a Markdown table with a row for each outcome."""
     rows = [("", *COLUMNS), ("---", *["---:"] * len(COLUMNS))]
-    for each in outcomes:
-        numbers = (each.changes, each.delivered, each.lost, each.unreported, each.duplicated)
-        rows.append((each.name, *(f"{number:,}" for number in numbers)))
+    for outcome in outcomes:
+        numbers = (outcome.changes, outcome.delivered, outcome.lost, outcome.unreported, outcome.duplicated)
+        rows.append((outcome.name, *(f"{number:,}" for number in numbers)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def print_mode(environment: Environment, callouts: Sequence[ChaosCallout], result: CheckResult) -> None:
-    """Print what became of the callouts, how often each fault was injected, and what violates the contract."""
+    """Print the outcome of the callouts, how often each fault was injected, and what violates the contract."""
     recorder = environment.recorder
     attempts = sum(len(callout.attempts) for callout in callouts)
     by_forwarder = sum(callout.kind == "forwarder" for callout in callouts)
@@ -61,7 +61,7 @@ def print_mode(environment: Environment, callouts: Sequence[ChaosCallout], resul
             ("attempts", attempts),
             ("emails", sum(recorder.emails[callout.address] for callout in callouts)),
             ("lost", len(result.lost)),
-            ("unknown, because their sender gave up waiting", len(result.unknown)),
+            ("unknown, because their sender timed out", len(result.unknown)),
             ("acknowledged but unsent", len(result.unsent)),
             ("duplicates", sum(result.duplicates.values()) + len(result.unexplained)),
             *((f"  {reason}", count) for reason, count in sorted(result.duplicates.items())),
@@ -70,7 +70,7 @@ def print_mode(environment: Environment, callouts: Sequence[ChaosCallout], resul
             ("tasks dropped by Cloud Tasks", recorder.dropped),
             ("notices abandoned by deliver", len(recorder.abandoned)),
             ("output lines that aren't log entries", len(recorder.unexpected_lines)),
-            (f"highest load of this machine, which has {os.cpu_count()} CPUs", round(recorder.max_load)),
+            (f"maximum load of this machine, which has {os.cpu_count()} CPUs", round(recorder.max_load)),
             ("reported to Auth0 as failed but sent", _failed_but_sent(environment, callouts)),
         ]
     )

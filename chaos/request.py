@@ -66,5 +66,5 @@ class ChaosCallout:
         return attempt
 
     def headers(self, key: str, clock_skew: float = 0.0) -> dict[str, str]:
-        """Return the headers of an attempt signed now by a clock that is off by `clock_skew` seconds."""
+        """Return the headers of an attempt, signed with a clock that is off by `clock_skew` seconds."""
         return OutgoingCallout(self.body, self.id).headers(key, time.time() + clock_skew)

@@ -57,7 +57,7 @@ class Scenario:
 class Scenarios:
     """All scenarios. A callout survives `tolerable` ones, but can lose one attempt to a `disruptive` one.
 
-    `injections` are the faults of SendGrid so far.
+    `injections` are the SendGrid faults that have been injected.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Scenarios:
             yield Scenario(name, self._brief_fault(faults, fault(name), 6))
         for name in ("accepted, then reset", "cut answer"):
             yield Scenario(name, self._brief_fault(faults, fault(name), 3))
-        yield Scenario("asked to wait", self._brief_fault(faults, fault("too many requests", seconds=1), 4))
+        yield Scenario("too many requests", self._brief_fault(faults, fault("too many requests", seconds=1), 4))
         yield Scenario("delay", self._brief_fault(faults, fault("delay", seconds=1), 6))
         yield Scenario("slow answer", self._brief_fault(faults, fault("slow answer", seconds=0.004), 6))
 
@@ -109,7 +109,7 @@ class Scenarios:
         yield Scenario("secret reads hang", self._hung_reads)
 
     def _hung_reads(self) -> None:
-        """Dribble the secrets, so that no timeout between two bytes expires, and rotate the signing key meanwhile."""
+        """Dribble the secrets, so that no timeout between two bytes expires, while the signing key is rotated."""
         self._wait_until_stable()
         faults = self._environment.secret_manager.faults
         faults.add(Fault("slow", "read hangs", seconds=0.5, count=None))
@@ -196,7 +196,7 @@ class Scenarios:
 
     def _unread_output(self) -> None:
         """Leave the instances' output unread until their pipes are full and they lose log lines."""
-        instances = [each for each in (self._environment.public, self._environment.deliver) if each]
+        instances = [instance for instance in (self._environment.public, self._environment.deliver) if instance]
         accepted_before, reads_output = self._traffic.accepted, self._environment.recorder.reads_output
         for instance in instances:
             instance.set_output_buffer(SMALL_PIPE_SIZE)

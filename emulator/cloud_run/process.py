@@ -90,7 +90,7 @@ class FunctionProcess:
         if self.process is None:
             return
         if signal_number == signal.SIGKILL:
-            self.process.kill()  # gunicorn's master and worker together
+            self.process.kill()  # gunicorn's main process and its worker together
         else:
             self.process.send_signal(signal_number)
         self.process.wait()

@@ -28,8 +28,8 @@ import time
 from main import deliver, on_execute_post_change_password
 
 
-def stop_the_master():
-    """Send SIGTERM to the master, wait until its own SIGTERM has arrived, and then let that through."""
+def stop_the_main_process():
+    """Send SIGTERM to the main process, wait until its own SIGTERM has arrived, and then unblock it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     os.kill(os.getppid(), signal.SIGTERM)
     while signal.SIGTERM not in signal.sigpending():
@@ -39,7 +39,7 @@ def stop_the_master():
     os._exit(1)
 
 
-os.register_at_fork(after_in_child=stop_the_master)
+os.register_at_fork(after_in_child=stop_the_main_process)
 '''
 
 

@@ -1,4 +1,4 @@
-"""Empty function: the cost of functions-framework itself."""
+"""An empty function, which measures the cost of functions-framework itself."""
 
 from flask import Request
 
