@@ -37,10 +37,10 @@ def main(
     try:
         _check_variables(environment, sends=options.send)
         sender = callouts.open_sender(environment, clock=clock) if options.send else None
-        found = _audit(environment, period, now, clock)
+        result = _audit(environment, period, now, clock)
         if sender:
-            found = _send(found, sender)
-        print(found.to_json() if options.json else found.to_text(), flush=True)
+            result = _send(result, sender)
+        print(result.to_json() if options.json else result.to_text(), flush=True)
     except Unreadable as error:
         _show_progress("")
         print(f"audit: {error}", file=sys.stderr)
@@ -48,9 +48,9 @@ def main(
     except KeyboardInterrupt:
         print("\naudit: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # nobody reads the output any more, as in audit --json | head
+    except BrokenPipeError:  # the reader has closed the output, as in audit --json | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1 if found.failed else 0
+    return 1 if result.failed else 0
 
 
 def _parse_options(arguments: list[str] | None, now: datetime) -> tuple[argparse.Namespace, Period]:
@@ -71,7 +71,7 @@ def _check_variables(environment: Mapping[str, str], *, sends: bool) -> None:
     names += [callouts.FUNCTION_URL, callouts.SIGNING_KEY] if sends else []
     missing = [name for name in names if not environment.get(name, "").strip()]
     if missing:
-        also = "; ./deploy.sh audit --send finds the function and its key itself" if sends else ""
+        also = "; ./deploy.sh audit --send finds the function and its key automatically" if sends else ""
         raise Unreadable(", ".join(missing), "not set", f"docs/audit.md says where to get each{also}")
 
 
@@ -79,37 +79,37 @@ def _missing_credentials(environment: Mapping[str, str]) -> list[str]:
     if environment.get("AUTH0_TOKEN", "").strip():
         return []
     pair = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"]
-    is_begun = any(environment.get(name, "").strip() for name in pair)
-    return pair if is_begun else ["AUTH0_TOKEN (or AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET)"]
+    is_partly_set = any(environment.get(name, "").strip() for name in pair)
+    return pair if is_partly_set else ["AUTH0_TOKEN (or AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET)"]
 
 
 def _audit(environment: Mapping[str, str], period: Period, now: datetime, clock: Clock) -> report.Report:
     auth0 = auth0_log.open_log(environment, clock=clock, on_progress=_show_progress)
     sendgrid = sendgrid_log.open_log(environment, clock=clock, on_progress=_show_progress)
-    until_now = (period[0], now)  # so that the notice of a change after the period isn't paired with one before
+    until_now = (period[0], now)  # so that the notice of a change after the period isn't paired with an earlier change
     changes = auth0_log.read_changes(auth0, until_now)
     emails = sendgrid_log.read_emails(sendgrid, (period[0] - pairing.MAX_CLOCK_SKEW, now))
     audited = [change for change in changes if change.at < period[1]]
-    found = report.build(period, audited, pairing.pair(changes, emails))
-    if found.missing:
-        times = [row.change.at for row in found.missing]
+    result = report.build(period, audited, pairing.pair(changes, emails))
+    if result.missing:
+        times = [row.change.at for row in result.missing]
         span = (min(times) - pairing.MAX_CLOCK_SKEW, max(times) + pairing.MAX_EXECUTION)
         failures = pairing.attribute(auth0_log.read_failures(auth0, span), changes)
-        ids = [row.change.log_id for row in found.missing]
-        found = found.with_reasons({log_id: report.reason(failures.get(log_id)) for log_id in ids})
+        ids = [row.change.log_id for row in result.missing]
+        result = result.with_reasons({log_id: report.reason(failures.get(log_id)) for log_id in ids})
     _show_progress("")
-    return found
+    return result
 
 
-def _send(found: report.Report, sender: callouts.Sender) -> report.Report:
+def _send(result: report.Report, sender: callouts.Sender) -> report.Report:
     """Send each missing notice, and return the report with the outcomes.
 
-    The latest is sent first: its email counts for the user's latest change, also if sending stops after it.
+    The latest is sent first, so that its email counts for the user's latest change even if sending stops after it.
     """
     outcomes: dict[str, str] = {}
     try:
-        for row in reversed(found.missing):
-            _show_progress(f"sending notice {len(outcomes) + 1} of {len(found.missing)}")
+        for row in reversed(result.missing):
+            _show_progress(f"sending notice {len(outcomes) + 1} of {len(result.missing)}")
             try:
                 outcomes[row.change.log_id] = f"the function responded {sender.send(row.change)}"
             except callouts.NotSent as error:
@@ -117,14 +117,16 @@ def _send(found: report.Report, sender: callouts.Sender) -> report.Report:
                 if error.is_general:
                     break
     except KeyboardInterrupt:
-        print(f"\naudit: {len(outcomes)} of {len(found.missing)} notices were handled", end="", file=sys.stderr)
+        print(f"\naudit: {len(outcomes)} of {len(result.missing)} notices were handled", end="", file=sys.stderr)
         raise
     _show_progress("")
-    return found.with_reasons({row.change.log_id: outcomes.get(row.change.log_id, "not sent") for row in found.missing})
+    return result.with_reasons(
+        {row.change.log_id: outcomes.get(row.change.log_id, "not sent") for row in result.missing}
+    )
 
 
 def _show_progress(text: str) -> None:
-    """Replace the line of progress on a terminal; "" clears it."""
+    """Replace the progress line on a terminal; "" clears it."""
     if sys.stderr and sys.stderr.isatty():
         print(f"{CLEAR_LINE}{text}", end="", file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""Auth0's tenant log: the password changes, and the failed executions of the Action.
+"""Read Auth0's tenant log: the password changes, and the failed executions of the Action.
 
 Reference: https://auth0.com/docs/deploy-monitor/logs/retrieve-log-events-using-mgmt-api. A search returns pages of at
 most 100 records, and at most 1,000 records.
@@ -84,21 +84,21 @@ def open_log(
 
 
 def read_changes(log: LogClient, period: Period) -> list[Change]:
-    """Return every password change (scp) in the period, in any order. Raise Unreadable unless that's certain."""
+    """Return every password change (scp) in the period, in any order. Raise Unreadable if one could be missing."""
     default_tenant = tenant_name(log.url)
-    found = [_change(log, record, default_tenant) for record in _search(log, CHANGED, period, "password changes")]
-    return [change for change in found if period[0] <= change.at < period[1]]
+    changes = [_change(log, record, default_tenant) for record in _search(log, CHANGED, period, "password changes")]
+    return [change for change in changes if period[0] <= change.at < period[1]]
 
 
 def read_failures(log: LogClient, period: Period) -> list[Failure]:
-    """Return what Auth0 reports about failed executions of the trigger in the period. Raise Unreadable likewise."""
+    """Return what Auth0 reports about failed executions of the trigger in the period. Raise Unreadable."""
     records = [record for kind in FAILED for record in _search(log, kind, period, f"{kind} records")]
     return [_failure(log, record) for record in records if _details(record).get("trigger_id", TRIGGER) == TRIGGER]
 
 
-def _search(log: LogClient, kind: str, period: Period, what: str) -> list[Json]:
+def _search(log: LogClient, record_type: str, period: Period, what: str) -> list[Json]:
     """Return all records of one type: a search that reaches its limit goes on with what it hasn't returned."""
-    found: dict[str, Json] = {}
+    records_by_id: dict[str, Json] = {}
     unread = [whole_seconds(period)]
     while unread:
         part = unread.pop()
@@ -106,19 +106,19 @@ def _search(log: LogClient, kind: str, period: Period, what: str) -> list[Json]:
         page: list[Json] = []
         ids: set[str] = set()
         is_stable = True  # or else the order changed between two pages, and a record may be on neither
-        for page in _pages(log, kind, part):
+        for page in _pages(log, record_type, part):
             new_ids = {_log_id(log, record) for record in page}
             is_stable = is_stable and ids.isdisjoint(new_ids)
             ids |= new_ids
             records += page
             if page:
-                log.report_count(len(found) + len(records), what)
-        found |= {_log_id(log, record): record for record in records if record.get("type") == kind}
+                log.report_count(len(records_by_id) + len(records), what)
+        records_by_id |= {_log_id(log, record): record for record in records if record.get("type") == record_type}
         if not is_stable:
             unread += _split(log, part)
         elif page:  # not even the last page that a search can return was empty
             unread += _rest(log, part, [_at(log, record) for record in records])
-    return list(found.values())
+    return list(records_by_id.values())
 
 
 def _pages(log: LogClient, kind: str, period: Period) -> Iterator[list[Json]]:
@@ -192,17 +192,17 @@ def _failure(log: LogClient, record: Json) -> Failure:
 
 
 def _log_id(log: LogClient, record: Json) -> str:
-    found = _text(record, "log_id") or _text(record, "_id")
-    if not found:
+    log_id = _text(record, "log_id") or _text(record, "_id")
+    if not log_id:
         raise log.failure("has a record without log_id", "report it to this project")
-    return found
+    return log_id
 
 
 def _at(log: LogClient, record: Json) -> datetime:
-    found = parse_time(record.get("date"))
-    if found is None:
+    time = parse_time(record.get("date"))
+    if time is None:
         raise log.failure(f"has a record without a date, {_log_id(log, record)}", "report it to this project")
-    return found
+    return time
 
 
 def _details(record: Json) -> Json:

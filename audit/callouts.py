@@ -1,4 +1,4 @@
-"""The notices that were lost, sent as Auth0 would have sent them: signed callouts to the function."""
+"""Send missing notices as Auth0 would have sent them: as signed callouts to the function."""
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ def open_sender(environment: Mapping[str, str], *, clock: Clock = CLOCK) -> Send
 def build_callout(change: Change) -> OutgoingCallout:
     """Return the callout of a change: for the same record of Auth0's log, always the same ID and bytes.
 
-    So the function recognizes a second one as a duplicate, as long as it remembers the first.
+    The function therefore recognizes a second one as a duplicate, as long as it remembers the first.
     """
     event = {
         "tenant": {"id": change.tenant},

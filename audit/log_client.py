@@ -26,7 +26,7 @@ _ADDRESS = re.compile(rf"(\"[^\"]*\"|{_ATOM}('{_ATOM})*)(@|%40){_ATOM}")
 
 
 class Unreadable(Exception):
-    """A log that can't be read completely. `variable` names the setting to look at, and `fix` says what to do."""
+    """A log that can't be read completely. `variable` names the setting to check, and `fix` says what to do."""
 
     def __init__(self, variable: str, problem: str, fix: str) -> None:
         super().__init__(f"{variable}: {problem}: {fix}")
@@ -110,7 +110,9 @@ class LogClient:
         """Wait as long as the response asks, at least `backoff` seconds. Raise Unreadable if that is too long."""
         seconds = max(_requested_wait(response.headers, self.clock.now()), backoff)
         if seconds > MAX_WAIT_SECONDS or self.clock.monotonic() + seconds > self._deadline:
-            raise self.failure(f"responded {response.status_code} and asks to wait {seconds:.0f} s", "try again later")
+            raise self.failure(
+                f"responded {response.status_code} and requests a wait of {seconds:.0f} s", "try again later"
+            )
         self.on_progress(f"{self.service} responded {response.status_code}: waiting {seconds:.0f} s")
         self.clock.sleep(seconds)
 
@@ -138,10 +140,10 @@ def redact(text: str) -> str:
 def parse_time(text: object) -> datetime | None:
     """Return the time of an ISO 8601 text, in UTC; None if it isn't one."""
     try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
-        if found is None:
+        time = datetime.fromisoformat(text) if isinstance(text, str) else None
+        if time is None:
             return None
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):  # not a time, or one whose UTC is before year 1 or after 9999
         return None
 
@@ -153,7 +155,7 @@ def format_time(time: datetime) -> str:
 
 
 def _requested_wait(headers: Mapping[str, str], now: float) -> float:
-    """Return the seconds that Retry-After (seconds) or X-RateLimit-Reset (Unix time) asks to wait; 0 if neither does.
+    """Return the seconds to wait, by Retry-After (seconds) or X-RateLimit-Reset (Unix time); 0 if both are absent.
 
     Sources: RFC 9110, section 10.2.3; both services' documentation of their rate limits.
     """

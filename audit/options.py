@@ -1,4 +1,4 @@
-"""The audit's options, which ./deploy.sh audit has too."""
+"""The options of the audit, and of ./deploy.sh audit."""
 
 import argparse
 

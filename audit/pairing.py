@@ -1,4 +1,4 @@
-"""Which email notified the user of which change, and which failure belongs to which change. Pure functions."""
+"""Match emails and failures with the changes that they belong to. Pure functions."""
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -58,14 +58,14 @@ def _nearest(failures: list[Failure], changes: list[Change]) -> dict[str, Failur
         candidates = _candidates(failure, changes)
         waiting += [(rank, number, candidates) for rank in islice(candidates, 1)]
     heapify(waiting)
-    found: dict[str, Failure] = {}
+    nearest: dict[str, Failure] = {}
     while waiting:
         (*_, log_id), number, candidates = heappop(waiting)
-        if log_id not in found:
-            found[log_id] = failures[number]
+        if log_id not in nearest:
+            nearest[log_id] = failures[number]
         elif rank := next(candidates, None):
             heappush(waiting, (rank, number, candidates))
-    return found
+    return nearest
 
 
 def _candidates(failure: Failure, changes: list[Change]) -> Iterator[Rank]:
@@ -94,5 +94,5 @@ def _order(change: Change) -> tuple[datetime, str]:
 
 
 def _key(address: str) -> str:
-    """Return what two spellings of one address have in common; SendGrid gets the domain in its ASCII form."""
+    """Return a key that all forms of one address share; SendGrid gets the domain in its ASCII form."""
     return ascii_domain(address.strip()).lower()

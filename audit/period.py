@@ -10,7 +10,7 @@ LAG = timedelta(minutes=15)  # of both logs: what is newer may still be missing 
 
 
 class InvalidPeriod(ValueError):
-    """A time that isn't one, or a period that can't be audited."""
+    """A time is malformed, or the period can't be audited."""
 
 
 def parse_period(since: str, until: str | None, now: datetime) -> Period:
@@ -29,7 +29,7 @@ def _parse(text: str, option: str, now: datetime) -> datetime:
     age = re.fullmatch(r"([0-9]{1,5})([hd])", text)
     if age:
         return now - int(age[1]) * timedelta(hours=1 if age[2] == "h" else 24)
-    found = parse_time(text)
-    if found is None:
+    time = parse_time(text)
+    if time is None:
         raise InvalidPeriod(f"{option} is {text!r}: use 24h, 7d, or ISO 8601, such as 2026-11-23T10:15:00Z")
-    return found
+    return time

@@ -1,4 +1,4 @@
-"""The report: each change with its status, as text and as JSON."""
+"""Report each change with its status, as text or as JSON."""
 
 import json
 from collections import Counter
@@ -12,11 +12,11 @@ from audit.sendgrid_log import Email
 STATUSES = ("delivered", "accepted", "deferred", "bounced", "blocked", "dropped", "missing", "no_email")
 FAILED = ("missing", "bounced", "blocked", "dropped")  # what needs a person's attention
 NO_CAUSE = (
-    "no email in SendGrid's log, and no failed execution in Auth0's: it may wait in the queue, "
+    "no email in SendGrid's log, and no failed execution in Auth0's: it may be waiting in the queue, "
     "or the Action isn't bound"
 )
 LIMITS = (
-    "The audit can't see changes that leave no scp record in Auth0's log (perhaps administrators'), nor what is older "
+    "The audit can't see changes that leave no scp record in Auth0's log (perhaps administrators'), or anything older "
     "than the logs keep: 1 to 30 days in Auth0, depending on the plan, and 30 days in SendGrid."
 )
 COLUMNS = ("STATUS", "CHANGED AT", "USER ID", "CONNECTION", "LOG ID", "REASON")
@@ -24,7 +24,7 @@ COLUMNS = ("STATUS", "CHANGED AT", "USER ID", "CONNECTION", "LOG ID", "REASON")
 
 @dataclass(frozen=True)
 class Row:
-    """A change, its status (one of STATUSES), and why it has that status as far as the logs say."""
+    """A change, its status (one of STATUSES), and the reason for the status, if the logs have one."""
 
     change: Change
     status: str
@@ -55,8 +55,8 @@ class Report:
 
     @property
     def counts(self) -> dict[str, int]:
-        found = Counter(row.status for row in self.rows)
-        return {status: found[status] for status in STATUSES}
+        counts = Counter(row.status for row in self.rows)
+        return {status: counts[status] for status in STATUSES}
 
     @property
     def failed(self) -> list[Row]:
@@ -67,7 +67,7 @@ class Report:
         return [row for row in self.rows if row.status == "missing"]
 
     def with_reasons(self, reasons: Mapping[str, str]) -> "Report":
-        """Return the report with further reasons, by log_id."""
+        """Return the report with additional reasons, by log_id."""
         rows = [
             replace(row, reason="; ".join(filter(None, (row.reason, reasons.get(row.change.log_id)))))
             for row in self.rows
@@ -95,7 +95,7 @@ def build(period: Period, changes: Iterable[Change], emails: Mapping[str, Email]
 
 
 def reason(failure: Failure | None) -> str:
-    """Return why a notice is missing, as far as Auth0's log says."""
+    """Return why a notice is missing, according to Auth0's log."""
     return f"{failure.type}: {failure.cause}" if failure else NO_CAUSE
 
 

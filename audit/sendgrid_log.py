@@ -1,4 +1,4 @@
-"""SendGrid's Email Logs API: what became of each notice.
+"""Read SendGrid's Email Logs API: what happened to each notice.
 
 Reference: https://www.twilio.com/docs/sendgrid/api-reference/email-logs. A response has at most 1,000 emails, there is
 no paging, and the log goes back 30 days.
@@ -17,7 +17,7 @@ from runtime.clock import CLOCK, Clock
 LIMIT = 1000
 RETENTION = timedelta(days=30)
 DEFAULT_URL = "https://api.sendgrid.com"
-# What SendGrid calls a status, and what the audit calls it. SendGrid reports engagement only after a delivery.
+# SendGrid's name of each status → the audit's. SendGrid reports engagement only after a delivery.
 STATUSES = {
     "processed": "accepted",
     "delivered": "delivered",
@@ -57,15 +57,15 @@ def open_log(
 
 
 def read_emails(log: LogClient, period: Period) -> list[Email]:
-    """Return every email with the category in the period, in any order. Raise Unreadable unless that's certain."""
-    found: dict[str, Email] = {}  # by ID: an email that is listed twice must not stand for two notices
+    """Return every email with the category in the period, in any order. Raise Unreadable if one could be missing."""
+    emails_by_id: dict[str, Email] = {}  # by ID: an email that is listed twice must not count as two notices
     unread = [whole_seconds(period)]
     while unread:
         part = unread.pop()
         emails = _read(log, part)
         if len(emails) < LIMIT:
-            found |= {email.message_id: email for email in emails}
-            log.report_count(len(found), "emails")
+            emails_by_id |= {email.message_id: email for email in emails}
+            log.report_count(len(emails_by_id), "emails")
             continue
         parts = halves(part)
         if parts == [part]:
@@ -73,7 +73,7 @@ def read_emails(log: LogClient, period: Period) -> list[Email]:
                 f"has {LIMIT:,} emails or more in one second, {format_time(part[0])}", "audit another period"
             )
         unread += parts
-    return list(found.values())
+    return list(emails_by_id.values())
 
 
 def _read(log: LogClient, period: Period) -> list[Email]:

@@ -1,4 +1,4 @@
-"""URLs from the environment."""
+"""Validate URLs from the environment."""
 
 from urllib.parse import urlsplit
 

@@ -33,7 +33,7 @@ def wrk_path() -> str:
     """Return the path of wrk. Raise LoadError if it isn't installed."""
     path = shutil.which("wrk")
     if path is None:
-        raise LoadError("wrk is not installed: run apt-get install wrk (Debian, Ubuntu) or brew install wrk (macOS)")
+        raise LoadError("wrk isn't installed: run apt-get install wrk (Debian, Ubuntu) or brew install wrk (macOS)")
     return path
 
 

@@ -44,7 +44,7 @@ class Instance:
         self._stack.close()
 
     def kill(self) -> None:
-        """Kill the instance with its requests in flight, and start another. Until then, the front end holds requests."""
+        """Kill the instance and its requests in flight, and start another; the front end holds requests until then."""
         started = time.monotonic()
         self.function.stop(signal.SIGKILL)
         self.function = self._new()

@@ -1,4 +1,4 @@
-"""The Auth0 tenant, through its Management API: what runs when a password changes is the forwarder, and it works."""
+"""Check the Auth0 tenant, through its Management API: that the forwarder runs when a password changes, and works."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
         what = f"the Auth0 tenant couldn't be checked: {error}"
         yield Finding("error", "tenant", what, "the Action may not work", error.fix)
     except (KeyError, TypeError, ValueError, AttributeError):
-        what = "the Auth0 tenant couldn't be checked: the Management API's response has an unexpected form"
+        what = "the Auth0 tenant couldn't be checked: the Management API's response has an unexpected format"
         fix = "check that AUTH0_DOMAIN is the tenant's own domain, such as TENANT.eu.auth0.com"
         yield Finding("error", "tenant", what, "the Action may not work", fix)
 
@@ -61,14 +61,14 @@ def _check_tenant(context: CheckContext) -> Iterator[Finding]:
 def _check_action(context: CheckContext, api: ManagementApi) -> Iterator[Finding]:
     name = os.environ.get("AUTH0_ACTION") or "password-notice"
     listed = api.request("GET", f"actions/actions?triggerId={TRIGGER}&actionName={quote(name)}")["actions"]
-    found = next((each for each in listed if each["name"] == name), None)
-    if found is None:
+    action = next((candidate for candidate in listed if candidate["name"] == name), None)
+    if action is None:
         what, fix = f"the tenant has no Action {name} for {TRIGGER}", "create it: docs/deploy.md"
         yield Finding("error", "tenant", what, NO_NOTICES, fix)
         return
     yield from _check_binding(api, name)
-    draft = _parse_action(found)
-    problem = _find_problem(api, name, draft, found.get("deployed_version") or {})
+    draft = _parse_action(action)
+    problem = _find_problem(api, name, draft, action.get("deployed_version") or {})
     yield problem or _run(context, api, draft)
 
 
@@ -109,12 +109,12 @@ def _is_forwarder(code: str) -> bool:
 
 
 def _parse_action(value: Mapping[str, Any]) -> Action:
-    secrets = {each["name"]: datetime.fromisoformat(each["updated_at"]) for each in value.get("secrets") or []}
+    secrets = {secret["name"]: datetime.fromisoformat(secret["updated_at"]) for secret in value.get("secrets") or []}
     return Action(value["id"], value["code"], secrets)
 
 
 def _run(context: CheckContext, api: ManagementApi, action: Action) -> Finding:
-    """Let Auth0 run the Action with its own secrets, because their values can't be read back."""
+    """Make Auth0 run the Action with its own secrets, because their values can't be read back."""
     payload = {"payload": {"event": _event(context)}}
     result = api.request("POST", f"actions/actions/{action.id}/test", payload)["payload"]
     error = (result.get("error") or {}).get("message", "") if isinstance(result, dict) else ""

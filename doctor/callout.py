@@ -1,4 +1,4 @@
-"""The deployed function, called as the Action calls it: signed, and with `sandbox`, so that no email is sent."""
+"""Call the deployed function as the Action does: signed, but with `sandbox`, so that no email is sent."""
 
 import json
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ def _post(context: CheckContext, body: bytes, headers: dict[str, str]) -> reques
 
 
 def _check_unsigned(context: CheckContext) -> Iterator[Finding]:
-    """Check that an unsigned callout is rejected; the response's date also tells the clock skew."""
+    """Check that an unsigned callout is rejected; the response's date also reveals the clock skew."""
     try:
         response = _post(context, b"{}", {"Content-Type": "application/json"})
     except requests.RequestException:
@@ -94,7 +94,7 @@ def _explain_failure(context: CheckContext, response: requests.Response, body: d
 
 
 def _check_tasks(context: CheckContext, key: str, actions: list[str]) -> Iterator[Finding]:
-    """Queue mode: wait until `deliver` has completed or failed each task."""
+    """Wait until `deliver` has completed or failed each task (queue mode)."""
     queue = context.environment.get("TASKS_QUEUE", "")
     if not queue:
         yield Finding("skipped", "callout", "queued; delivery wasn't checked (no TASKS_QUEUE)")

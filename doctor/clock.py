@@ -1,4 +1,4 @@
-"""The clock, which signatures depend on: compared with the Date header of a service's response."""
+"""Compare the clock, on which signatures depend, with the Date header of a service's response."""
 
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
@@ -12,7 +12,7 @@ MAX_SKEW_SECONDS = 60.0  # the function tolerates 300
 
 
 def check(context: CheckContext, response: requests.Response) -> Iterator[Finding]:
-    """Measure the skew once per context; later signatures are corrected by it."""
+    """Measure the skew once per context, so that later signatures can be corrected by it."""
     if context.clock_skew is not None:
         return
     context.clock_skew = 0.0

@@ -1,4 +1,4 @@
-"""The sender's domain in DNS: whether receivers can authenticate the notice (DKIM by SendGrid, DMARC)."""
+"""Check the sender's domain in DNS: whether receivers can authenticate the notice (DKIM by SendGrid, DMARC)."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The two logs that the audit compares: whether both can be read."""
+"""Check that the two logs that the audit compares can be read."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The two secrets: they exist, are readable, and are well-formed. Their values are never printed."""
+"""Check that the two secrets exist, are readable, and are well-formed. Their values are never printed."""
 
 import base64
 from collections.abc import Generator, Iterator
@@ -67,7 +67,7 @@ def _read_file(path: str, name: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        fix = f"check {name}_SECRET; if Cloud Run mounts it there, run ./deploy.sh doctor, which asks Secret Manager"
+        fix = f"check {name}_SECRET; if Cloud Run mounts it there, run ./deploy.sh doctor, which reads Secret Manager"
         raise _ReadError(type(error).__name__, fix) from error
 
 

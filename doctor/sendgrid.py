@@ -1,4 +1,4 @@
-"""SendGrid: the key and its permissions, the region it belongs to, and the sender."""
+"""Check SendGrid: the key and its permissions, the region it belongs to, and the sender."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -47,7 +47,7 @@ def check(context: CheckContext) -> Iterator[Finding]:
     if response is None:
         what = f"no response from {context.settings.sendgrid_url}"
         fix = "check SENDGRID_URL, and this machine's internet access: firewall, HTTPS_PROXY, REQUESTS_CA_BUNDLE"
-        yield Finding("error", "sendgrid", what, "emails can't be handed to SendGrid", fix)
+        yield Finding("error", "sendgrid", what, "emails can't be sent through SendGrid", fix)
         return
     yield from clock.check(context, response)
     if response.status_code == 200:
@@ -74,7 +74,7 @@ def _check_scopes(context: CheckContext, response: requests.Response) -> Generat
     except (ValueError, KeyError, TypeError):
         what = f"{context.settings.sendgrid_url} didn't respond as SendGrid does"
         fix = "check SENDGRID_URL, and whether a proxy or firewall responds instead of SendGrid: HTTPS_PROXY"
-        yield Finding("error", "sendgrid", what, "emails can't be handed to SendGrid", fix)
+        yield Finding("error", "sendgrid", what, "emails can't be sent through SendGrid", fix)
         return False
     extra = sorted(scopes - DEFAULT_SCOPES - {REQUIRED_SCOPE})
     if REQUIRED_SCOPE not in scopes:
@@ -148,7 +148,7 @@ def _check_sender(context: CheckContext) -> Iterator[Finding]:
 
 
 def _explain_sender(message: str) -> Finding:
-    """Split the client's message, `WHAT (STATUS: REASON). ADVICE`, of which the advice can be missing."""
+    """Split the client's message, `WHAT (STATUS: REASON). ADVICE`, where the advice can be missing."""
     rejection, separator, advice = message.rpartition("). ")
     what = f"{rejection})" if separator else message.rstrip(".")
     fix = CREDITS_FIX if advice == OUT_OF_CREDITS else advice if separator else "fix what SendGrid reports"

@@ -19,11 +19,11 @@ UNTIL_NOW = "--until=0h"  # the emulator's logs don't lag
 
 
 class AuditError(Exception):
-    """The audit couldn't run to its end; the message is its own where it has one."""
+    """The audit failed; the message is the audit's own if it printed one."""
 
 
 class Audit:
-    """Runs the audit, with a token and a key for SendGrid of its own, which can only read the logs."""
+    """Runs the audit, with an Auth0 token and a SendGrid key that can only read the logs."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -51,7 +51,7 @@ class Audit:
         return " \\\n  ".join((*assignments, f"{shlex.quote(str(python))} -m audit {UNTIL_NOW}"))
 
     def run(self, *, send: bool = False, log_id: str = "") -> Mapping[str, Any]:
-        """Run the audit, of the last 24 hours or of one change, and return its JSON. Raise AuditError."""
+        """Run the audit of the last 24 hours, or of one change, and return its JSON. Raise AuditError."""
         period = self._period_of(log_id) if log_id else (UNTIL_NOW,)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AUTH0_")}
         try:

@@ -28,15 +28,16 @@ class JsonResponse(NamedTuple):
 
 
 def handle_every_path() -> None:
-    """Let functions-framework run the function also for the paths that it or Flask would answer with a page of its own:
-    /robots.txt, /favicon.ico, and /static.
+    """Make functions-framework run the function for every path.
+
+    By default, it or Flask responds to /robots.txt, /favicon.ico, and /static itself.
     """
-    if has_app_context():  # as while functions-framework imports main.py
+    if has_app_context():  # while functions-framework imports main.py
         current_app.before_request(_run_function)
 
 
 def _run_function() -> Any:
-    endpoint = "run"  # functions-framework's, for every other path
+    endpoint = "run"  # the name that functions-framework gives to the function's view
     return None if current_request.endpoint == endpoint else current_app.view_functions[endpoint]("")
 
 

@@ -62,11 +62,11 @@ def distribution(module: str) -> str:
 @cache
 def owners() -> dict[str, str]:
     """Return the distribution of each installed file."""
-    found = {}
-    for each in distributions():
-        record, name = each.read_text("RECORD") or "", normalize(each.name)
-        found.update({str(each.locate_file(line.partition(",")[0])): name for line in record.splitlines()})
-    return found
+    owners = {}
+    for distribution in distributions():
+        record, name = distribution.read_text("RECORD") or "", normalize(distribution.name)
+        owners.update({str(distribution.locate_file(line.partition(",")[0])): name for line in record.splitlines()})
+    return owners
 
 
 def normalize(name: str) -> str:

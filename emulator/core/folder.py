@@ -1,18 +1,19 @@
-"""Temporary folders that don't survive this process."""
+"""Temporary folders that are removed when this process ends."""
 
 import subprocess
 import tempfile
 import weakref
 from pathlib import Path
 
-# Removes the folder at the end of its standard input, as in child.py. A process that is being killed too may still
-# write into the folder, so that the first attempt fails.
+# Removes the folder when its standard input ends, as in child.py. The first attempt fails if a process that is also
+# being killed still writes to the folder.
 _WATCHER = ("sh", "-c", 'read -r _; rm -rf "$0" || { sleep 1; rm -rf "$0"; }')
 
 
 class TemporaryFolder:
-    """A folder that only this user can read. It is removed when nothing refers to this object, or when this process
-    ends, however it ends.
+    """A folder that only this user can read.
+
+    It is removed when nothing refers to this object anymore, or when this process ends, even if it is killed.
     """
 
     def __init__(self, prefix: str) -> None:

@@ -33,7 +33,7 @@ class Row:
     notified_at: str
     run: int
     email: int
-    is_next: bool  # of the user's missing notices, the one to send next: an email counts for the latest change
+    is_next: bool  # whether to send this one of the user's missing notices next; an email counts for the latest change
 
     @property
     def state(self) -> str:

@@ -84,7 +84,7 @@ class _Pages:
             blueprint.add_url_rule(rule, page.__name__, page, methods=["GET"])
 
     def _remember_last_entry(self) -> None:
-        """Live updates start here: what changes while the page is rendered may not be on it."""
+        """Make the live updates start here, because the page may lack what changes while it's rendered."""
         g.last_entry = self._emulator.journal.last_number
 
     def _context(self) -> dict[str, Any]:

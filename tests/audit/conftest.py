@@ -1,4 +1,4 @@
-"""Fixtures of the audit's tests: Auth0's log and SendGrid's log as the emulator's services, over HTTP."""
+"""Fixtures for the audit's tests: Auth0's log and SendGrid's log, emulated over HTTP."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ class Logs:
     def email(
         self, at: datetime, address: str = "user@example.com", outcome: str = "delivered", category: str = ""
     ) -> None:
-        """Let SendGrid accept an email; `outcome` is `delivered` or one of its faults after acceptance."""
+        """Make SendGrid accept an email; `outcome` is `delivered` or one of its faults after acceptance."""
         if outcome in FAULTS:
             self.sendgrid.log.faults.add(FAULTS[outcome])
         request = {

@@ -22,21 +22,21 @@ SECOND = timedelta(seconds=1)
 STATUSES = ["delivered", "accepted", "deferred", "bounced", "blocked", "dropped", "missing", "no_email"]
 
 
-def test_delivered_notices_are_no_reason_to_act(logs: Logs, run_audit: RunAudit) -> None:
+def test_delivered_notices_need_no_attention(logs: Logs, run_audit: RunAudit) -> None:
     logs.change(START, "Ann@example.com")
     logs.email(START + SECOND, "ann@EXAMPLE.com")
-    found = run_audit()
-    assert (found.status, found.statuses, found.errors) == (0, ["delivered"], "")
+    result = run_audit()
+    assert (result.status, result.statuses, result.errors) == (0, ["delivered"], "")
 
 
 def test_the_json_has_the_period_the_counts_and_every_change(logs: Logs, run_audit: RunAudit) -> None:
     record = logs.change(START + timedelta(milliseconds=123), "ann@example.com", user_id="auth0|1")
     logs.email(START + 2 * SECOND, "ann@example.com")
-    found = run_audit().json
-    assert list(found) == ["since", "until", "changes", *STATUSES, "rows"]
-    assert (found["since"], found["until"]) == ("2026-11-22T12:00:00Z", "2026-11-23T11:45:00Z")
-    assert (found["changes"], found["delivered"], found["missing"]) == (1, 1, 0)
-    assert found["rows"] == [
+    result = run_audit().json
+    assert list(result) == ["since", "until", "changes", *STATUSES, "rows"]
+    assert (result["since"], result["until"]) == ("2026-11-22T12:00:00Z", "2026-11-23T11:45:00Z")
+    assert (result["changes"], result["delivered"], result["missing"]) == (1, 1, 0)
+    assert result["rows"] == [
         {
             "log_id": record["log_id"],
             "changed_at": "2026-11-22T12:00:00.123Z",
@@ -64,32 +64,32 @@ def test_the_exit_status_is_1_unless_each_notice_is_delivered_or_on_its_way(
 ) -> None:
     logs.change(NOW - 40 * SECOND)
     logs.email(NOW - 30 * SECOND, outcome=outcome)
-    found = run_audit("--until", "0h")
-    assert (found.statuses, found.status, found.json[status]) == ([status], exit_status, 1)
+    result = run_audit("--until", "0h")
+    assert (result.statuses, result.status, result.json[status]) == ([status], exit_status, 1)
 
 
 def test_an_address_that_bounced_is_dropped_from_then_on(logs: Logs, run_audit: RunAudit) -> None:
     for minutes, outcome in ((0, "bounced"), (10, "delivered"), (20, "delivered")):
         logs.change(START + timedelta(minutes=minutes))
         logs.email(START + timedelta(minutes=minutes, seconds=1), outcome=outcome)
-    found = run_audit()
-    assert found.statuses == ["bounced", "dropped", "dropped"]
-    assert found.json["rows"][2]["reason"] == "Bounced Address"
+    result = run_audit()
+    assert result.statuses == ["bounced", "dropped", "dropped"]
+    assert result.json["rows"][2]["reason"] == "Bounced Address"
 
 
 def test_a_user_without_an_address_needs_no_notice(logs: Logs, run_audit: RunAudit) -> None:
     logs.change(START, "")
-    found = run_audit()
-    assert (found.status, found.statuses) == (0, ["no_email"])
+    result = run_audit()
+    assert (result.status, result.statuses) == (0, ["no_email"])
 
 
 def test_the_notice_of_a_change_after_the_period_does_not_hide_a_loss(logs: Logs, run_audit: RunAudit) -> None:
     lost = logs.change(NOW - timedelta(minutes=20))
     logs.change(NOW - timedelta(minutes=10))
     logs.email(NOW - timedelta(minutes=10) + SECOND)
-    found = run_audit()
-    assert (found.status, found.statuses) == (1, ["missing"])
-    assert found.json["rows"][0]["log_id"] == lost["log_id"]
+    result = run_audit()
+    assert (result.status, result.statuses) == (1, ["missing"])
+    assert result.json["rows"][0]["log_id"] == lost["log_id"]
 
 
 def test_a_notice_that_seems_older_than_the_first_change_of_the_period_is_found(
@@ -106,14 +106,14 @@ def test_a_missing_notice_states_what_auth0_reports(logs: Logs, run_audit: RunAu
     details = {"trigger_id": "post-change-password", "error_class": "action_error", "action_error": error}
     logs.change(START + SECOND, "ann@example.com", type="actions_execution_failed", details=details)
     logs.change(START + timedelta(hours=1), "bob@example.com")
-    found = run_audit()
-    assert (found.status, found.statuses) == (1, ["missing", "missing"])
-    reported, silent = (row["reason"] for row in found.json["rows"])
+    result = run_audit()
+    assert (result.status, result.statuses) == (1, ["missing", "missing"])
+    reported, silent = (row["reason"] for row in result.json["rows"])
     message = "The notice for [address] may not have been sent: HTTP 500"
     assert reported == f"actions_execution_failed: action_error: {message}"
     assert silent == (
         "no email in SendGrid's log, and no failed execution in Auth0's: "
-        "it may wait in the queue, or the Action isn't bound"
+        "it may be waiting in the queue, or the Action isn't bound"
     )
 
 
@@ -121,8 +121,8 @@ def test_the_table_has_only_what_needs_attention(logs: Logs, run_audit: RunAudit
     logs.change(START, "ann@example.com")
     logs.email(START, "ann@example.com")
     missing = logs.change(START + SECOND, "bob@example.com", connection="Staff\n\x1b[31m")
-    found = run_audit(text=True)
-    head, row, empty, *summary = found.output.splitlines()
+    result = run_audit(text=True)
+    head, row, empty, *summary = result.output.splitlines()
     assert re.split("  +", head) == ["STATUS", "CHANGED AT", "USER ID", "CONNECTION", "LOG ID", "REASON"]
     assert re.split("  +", row)[:2] == ["missing", "2026-11-22T12:00:01Z"]
     assert "Staff [31m" in row
@@ -140,15 +140,15 @@ def test_the_output_has_no_address(logs: Logs, run_audit: RunAudit) -> None:
         if outcome != "missing":
             logs.email(START, address, outcome=outcome)
     for text in (True, False):
-        found = run_audit(text=text)
-        assert "@" not in found.output + found.errors
-        assert "auth0|[address]" in found.output
+        result = run_audit(text=text)
+        assert "@" not in result.output + result.errors
+        assert "auth0|[address]" in result.output
 
 
 def test_without_changes_there_is_no_table(logs: Logs, run_audit: RunAudit) -> None:
-    found = run_audit(text=True)
-    assert found.status == 0
-    assert found.output.startswith("0 changes from 2026-11-22T12:00:00Z to 2026-11-23T11:45:00Z\n")
+    result = run_audit(text=True)
+    assert result.status == 0
+    assert result.output.startswith("0 changes from 2026-11-22T12:00:00Z to 2026-11-23T11:45:00Z\n")
 
 
 # ---- what can't be read ----
@@ -160,9 +160,9 @@ def test_a_failed_read_prints_one_line_and_no_table(logs: Logs, run_audit: RunAu
     logs.change(START)
     faults = logs.auth0.faults if service == "Auth0" else logs.sendgrid.log_faults
     faults.add(Fault("status", status=500))
-    found = run_audit(text=text)
-    assert (found.status, found.output, found.errors.count("\n")) == (2, "", 1)
-    assert re.match(rf"audit: \w+: {service} responded 500 .*: try again later", found.errors)
+    result = run_audit(text=text)
+    assert (result.status, result.output, result.errors.count("\n")) == (2, "", 1)
+    assert re.match(rf"audit: \w+: {service} responded 500 .*: try again later", result.errors)
 
 
 def test_a_failed_read_of_the_causes_is_a_failed_read(
@@ -170,8 +170,8 @@ def test_a_failed_read_of_the_causes_is_a_failed_read(
 ) -> None:
     logs.change(START)
     logs.auth0.faults.add(Fault("delay"), AUTH0_FAULTS["server error"])
-    found = run_audit()
-    assert (found.status, found.output) == (2, "")
+    result = run_audit()
+    assert (result.status, result.output) == (2, "")
 
 
 @pytest.mark.parametrize(
@@ -200,9 +200,9 @@ def test_a_wrong_variable_is_named_in_one_line(
     logs: Logs, run_audit: RunAudit, changes: dict[str, str], expected: str
 ) -> None:
     logs.environment |= changes
-    found = run_audit()
-    assert (found.status, found.output, found.errors.count("\n")) == (2, "", 1)
-    assert found.errors.startswith(f"audit: {expected}")
+    result = run_audit()
+    assert (result.status, result.output, result.errors.count("\n")) == (2, "", 1)
+    assert result.errors.startswith(f"audit: {expected}")
 
 
 def test_an_expired_token_and_a_plan_without_logs_are_named(logs: Logs, run_audit: RunAudit) -> None:
@@ -210,11 +210,11 @@ def test_an_expired_token_and_a_plan_without_logs_are_named(logs: Logs, run_audi
     assert run_audit().errors.startswith("audit: AUTH0_TOKEN: Auth0 responded 401 Expired token received")
     logs.environment["AUTH0_TOKEN"] = logs.auth0.new_token()
     logs.environment["SENDGRID_LOGS_KEY"] = logs.sendgrid.new_key("mail.send")
-    found = run_audit()
-    assert found.errors.startswith(
+    result = run_audit()
+    assert result.errors.startswith(
         "audit: SENDGRID_LOGS_KEY: SendGrid responded 403 access forbidden: give the key permission"
     )
-    assert "check that the account's plan includes them" in found.errors
+    assert "check that the account's plan includes them" in result.errors
 
 
 @pytest.mark.parametrize(
@@ -247,8 +247,8 @@ def test_ctrl_c_ends_with_130(logs: Logs, run_audit: RunAudit, monkeypatch: pyte
         raise KeyboardInterrupt
 
     monkeypatch.setattr("audit.sendgrid_log.read_emails", interrupt)
-    found = run_audit()
-    assert (found.status, found.output, found.errors) == (130, "", "\naudit: interrupted\n")
+    result = run_audit()
+    assert (result.status, result.output, result.errors) == (130, "", "\naudit: interrupted\n")
 
 
 def test_an_unexpected_error_is_not_status_1(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_terminal_that_lacks_a_character_gets_an_escape(logs: Logs, monkeypatc
     assert "Größe \\u2713" in written.getvalue().decode("latin-1")
 
 
-def test_output_that_nobody_reads_is_no_error(
+def test_output_that_nobody_reads_is_not_an_error(
     logs: Logs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     logs.change(START)

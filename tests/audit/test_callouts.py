@@ -115,7 +115,7 @@ def test_a_malformed_variable_is_named_without_its_value(variable: str, value: s
 
 @pytest.fixture
 def sending(logs: Logs, function: Stub) -> Stub:
-    """Let two notices be lost, and return the function that gets them; it accepts the first."""
+    """Lose two notices, and return the function that receives them; it accepts the first."""
     logs.change(START, "ann@example.com", log_id=CHANGE.log_id)
     logs.change(START, "bob@example.com", log_id="900-2")
     logs.environment |= {"FUNCTION_URL": function.url, "CALLOUT_SIGNING_KEY": SIGNING_KEY}
@@ -126,17 +126,17 @@ def test_the_command_sends_each_missing_notice_and_reports_it(logs: Logs, sendin
     sending.faults.add(Fault("status", status=502, body='{"error":{"code":"mail_rejected","message":"no"}}'))
     logs.change(START, "delivered@example.com")
     logs.email(START, "delivered@example.com")
-    found = run_audit("--send")
-    reasons = {row["log_id"]: (row["reason"] or "").rpartition("; ")[2] for row in found.json["rows"]}
+    result = run_audit("--send")
+    reasons = {row["log_id"]: (row["reason"] or "").rpartition("; ")[2] for row in result.json["rows"]}
     assert reasons["900-2"] == "not sent: 502 mail_rejected: no"
-    assert (reasons["900-1"], found.status) == ("the function responded queued", 1)
+    assert (reasons["900-1"], result.status) == ("the function responded queued", 1)
     assert len(sending.received) == 2
 
 
 def test_a_failure_that_would_repeat_ends_the_sending(logs: Logs, sending: Stub, run_audit: RunAudit) -> None:
     sending.faults.add(Fault("status", status=401, body='{"error":{"code":"invalid_signature","message":"no"}}'))
-    found = run_audit("--send")
-    assert [row["reason"].rpartition("; ")[2] for row in found.json["rows"]] == [
+    result = run_audit("--send")
+    assert [row["reason"].rpartition("; ")[2] for row in result.json["rows"]] == [
         "not sent",
         "not sent: 401 invalid_signature: no",
     ]
@@ -149,10 +149,10 @@ def test_a_users_latest_notice_is_sent_first_because_an_email_counts_for_the_lat
     later = logs.change(START + timedelta(hours=1), "ann@example.com")
     rejected = Fault("status", status=503, body='{"error":{"code":"mail_unavailable","message":"later"}}')
     sending.faults.add(rejected)
-    found = run_audit("--send")
+    result = run_audit("--send")
     [attempt] = sending.received
     assert attempt.json["time"] == later["date"].replace("+00:00", "Z")
-    assert found.json["rows"][-1]["reason"].endswith("not sent: 503 mail_unavailable: later")
+    assert result.json["rows"][-1]["reason"].endswith("not sent: 503 mail_unavailable: later")
 
 
 def test_without_send_nothing_is_sent(sending: Stub, run_audit: RunAudit) -> None:
@@ -167,19 +167,19 @@ def test_a_sent_notice_is_in_the_table(sending: Stub, run_audit: RunAudit) -> No
 
 
 def test_sending_needs_two_more_variables(logs: Logs, run_audit: RunAudit) -> None:
-    found = run_audit("--send")
-    assert found.errors.startswith("audit: FUNCTION_URL, CALLOUT_SIGNING_KEY: not set: ")
-    assert "./deploy.sh audit --send finds" in found.errors
+    result = run_audit("--send")
+    assert result.errors.startswith("audit: FUNCTION_URL, CALLOUT_SIGNING_KEY: not set: ")
+    assert "./deploy.sh audit --send finds" in result.errors
     assert logs.auth0.journal.entries() == []
 
 
-def test_ctrl_c_while_sending_says_how_far_it_came(
+def test_ctrl_c_while_sending_says_how_many_notices_were_handled(
     sending: Stub, run_audit: RunAudit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> str:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Sender, "send", interrupt)
-    found = run_audit("--send")
-    assert (found.status, found.output) == (130, "")
-    assert "audit: 0 of 2 notices were handled" in found.errors
+    result = run_audit("--send")
+    assert (result.status, result.output) == (130, "")
+    assert "audit: 0 of 2 notices were handled" in result.errors

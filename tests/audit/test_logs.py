@@ -72,7 +72,7 @@ def test_every_email_of_the_period_is_read_past_the_response_limit(logs: Logs) -
     assert len({email.message_id for email in read_emails(logs)}) == 2500
 
 
-def test_as_many_emails_in_one_second_as_a_response_holds_are_an_error(logs: Logs) -> None:
+def test_as_many_emails_in_one_second_as_fit_in_a_response_are_an_error(logs: Logs) -> None:
     for _ in range(1000):
         logs.email(START)
     assert "in one second" in str(problem(read_emails, logs))
@@ -152,7 +152,7 @@ def test_the_address_is_in_any_of_three_places(logs: Logs, fields: dict[str, Any
     assert [change.address for change in read_changes(logs)] == ["ann@example.com"]
 
 
-def test_a_user_name_is_no_address(logs: Logs) -> None:
+def test_a_user_name_is_not_an_address(logs: Logs) -> None:
     logs.change(START, user_name="ann", details={"body": {}})
     assert [change.address for change in read_changes(logs)] == [""]
 
@@ -282,7 +282,7 @@ def test_a_response_that_arrives_too_slowly_is_an_error(logs: Logs, monkeypatch:
     assert "no complete response" in str(problem(read_changes, logs))
 
 
-def test_a_rate_limit_is_waited_for_as_long_as_it_asks(logs: Logs, time: Any) -> None:
+def test_a_request_is_repeated_after_the_wait_that_a_rate_limit_requests(logs: Logs, time: Any) -> None:
     logs.auth0.rate_limit = 3
     for number in range(990):
         logs.change(START + timedelta(seconds=number))
@@ -295,7 +295,7 @@ def test_a_rate_limit_is_waited_for_as_long_as_it_asks(logs: Logs, time: Any) ->
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-def test_an_outage_of_seconds_is_waited_for(logs: Logs, time: Any, status: int) -> None:
+def test_a_request_is_repeated_during_a_short_outage(logs: Logs, time: Any, status: int) -> None:
     for number in range(250):
         logs.change(START + timedelta(seconds=number))
     outage = [Fault("status", status=status), Fault("status", status=status, headers={"Retry-After": "9"})]
@@ -307,16 +307,16 @@ def test_an_outage_of_seconds_is_waited_for(logs: Logs, time: Any, status: int) 
     assert time.slept[2:] == [1.0, 9.0]
 
 
-def test_an_outage_that_goes_on_is_an_error(logs: Logs, time: Any) -> None:
+def test_a_long_outage_is_an_error(logs: Logs, time: Any) -> None:
     logs.sendgrid.log_faults.add(Fault("status", status=503, count=None))
     message = str(problem(read_emails, logs))
     assert message.startswith("SENDGRID_LOGS_KEY: SendGrid responded 503 SERVICE UNAVAILABLE: try again later")
     assert time.slept == [1.0, 2.0, 4.0, 8.0, 16.0]
 
 
-def test_a_rate_limit_that_asks_to_wait_for_too_long_is_an_error(logs: Logs) -> None:
+def test_a_rate_limit_that_requests_too_long_a_wait_is_an_error(logs: Logs) -> None:
     logs.sendgrid.log_faults.add(sendgrid_fault("too many requests", seconds=3600))
-    assert "asks to wait 3600 s" in str(problem(read_emails, logs))
+    assert "requests a wait of 3600 s" in str(problem(read_emails, logs))
 
 
 def test_the_time_for_a_whole_log_is_limited(logs: Logs, time: Any) -> None:
@@ -352,9 +352,9 @@ def test_a_netrc_file_does_not_replace_the_token(logs: Logs, monkeypatch: pytest
 @pytest.mark.parametrize("value", ["a b", "a\nb", "ключ"])
 def test_a_key_that_no_header_can_hold_is_an_error_that_does_not_show_it(logs: Logs, value: str) -> None:
     logs.environment["SENDGRID_LOGS_KEY"] = value
-    found = problem(read_emails, logs)
-    assert found.variable == "SENDGRID_LOGS_KEY"
-    assert value not in str(found)
+    error = problem(read_emails, logs)
+    assert error.variable == "SENDGRID_LOGS_KEY"
+    assert value not in str(error)
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,10 @@ def test_the_order_of_the_input_does_not_matter(
 @given(change_lists, email_lists)
 def test_a_pair_has_one_address_and_no_email_long_before_its_change(changes: list[Change], emails: list[Email]) -> None:
     by_id = {change.log_id: change for change in changes}
-    for log_id, found in pair(changes, emails).items():
-        assert found.address.lower() == by_id[log_id].address.lower()
-        assert found.address
-        assert by_id[log_id].at - found.at <= MAX_CLOCK_SKEW
+    for log_id, email in pair(changes, emails).items():
+        assert email.address.lower() == by_id[log_id].address.lower()
+        assert email.address
+        assert by_id[log_id].at - email.at <= MAX_CLOCK_SKEW
 
 
 @given(change_lists, email_lists)
@@ -102,8 +102,8 @@ def test_an_international_domain_is_the_same_in_its_ascii_form() -> None:
 
 def test_a_failure_belongs_to_the_nearest_change_of_its_user() -> None:
     changes = [change("a", 0, user_id="1"), change("b", 5, user_id="2"), change("c", 30, user_id="1")]
-    found = attribute([failure(6, user_id="1"), failure(31, user_id="1")], changes)
-    assert {log_id: each.cause for log_id, each in found.items()} == {
+    failures = attribute([failure(6, user_id="1"), failure(31, user_id="1")], changes)
+    assert {log_id: each.cause for log_id, each in failures.items()} == {
         "a": "actions_execution_failed at 6",
         "c": "actions_execution_failed at 31",
     }
@@ -120,12 +120,12 @@ def test_a_failure_long_after_or_before_a_change_is_not_its_own() -> None:
 
 def test_both_records_of_one_failed_execution_belong_to_one_change() -> None:
     changes = [change("a", 0, user_id="1"), change("b", 5, user_id="2")]
-    found = attribute([failure(1, kind="fcph"), failure(1, user_id="1")], changes)
-    assert {log_id: each.type for log_id, each in found.items()} == {"a": "actions_execution_failed"}
+    failures = attribute([failure(1, kind="fcph"), failure(1, user_id="1")], changes)
+    assert {log_id: each.type for log_id, each in failures.items()} == {"a": "actions_execution_failed"}
 
 
 def test_the_failures_of_a_mass_reset_are_attributed_without_comparing_each_with_all() -> None:
     """Doing that took 2 GB of memory."""
     changes = [change(f"{number:05}", number / 100) for number in range(5000)]
-    found = attribute([failure(each.at.timestamp() - START.timestamp()) for each in changes], changes)
-    assert {log_id: each.at for log_id, each in found.items()} == {each.log_id: each.at for each in changes}
+    failures = attribute([failure(each.at.timestamp() - START.timestamp()) for each in changes], changes)
+    assert {log_id: each.at for log_id, each in failures.items()} == {each.log_id: each.at for each in changes}

@@ -47,20 +47,20 @@ def test_ten_thousand_changes_are_audited_exactly(logs: Logs, run_audit: RunAudi
         if index % 7 == 0:
             logs.email(at, address, category="newsletter")
 
-    found = run_audit()
+    result = run_audit()
 
-    rows = {row["log_id"]: row["status"] for row in found.json["rows"]}
+    rows = {row["log_id"]: row["status"] for row in result.json["rows"]}
     assert {log_id: status for log_id, status in rows.items() if status != expected[log_id]} == {}
-    counts = {name: found.json[name] for name in ("changes", "missing", "bounced", "dropped", "deferred", "delivered")}
+    counts = {name: result.json[name] for name in ("changes", "missing", "bounced", "dropped", "deferred", "delivered")}
     assert list(counts.values()) == [CHANGES, 7, 5, 3, 2, CHANGES - 17]
-    assert found.status == 1
+    assert result.status == 1
 
 
 def test_a_page_that_fails_midway_leaves_no_table(logs: Logs, run_audit: RunAudit) -> None:
     for number in range(2500):
         logs.change(NOW - timedelta(hours=1, seconds=number))
     logs.auth0.faults.add(*[Fault("delay")] * 14, Fault("status", status=500))
-    found = run_audit(text=True)
-    assert (found.status, found.output) == (2, "")
-    assert "AUTH0_TOKEN: Auth0 responded 500" in found.errors
+    result = run_audit(text=True)
+    assert (result.status, result.output) == (2, "")
+    assert "AUTH0_TOKEN: Auth0 responded 500" in result.errors
     assert len(logs.auth0.journal.entries(kind="tenant_log.exchange")) == 15

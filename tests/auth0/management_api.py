@@ -86,7 +86,7 @@ class FakeManagementApi:
         return action
 
     def save(self, action: Json, code: str = "", **secrets: str) -> None:
-        """Save the draft with other code or secrets, as the editor does: what is deployed stays the same."""
+        """Save the draft with other code or secrets, as the editor does, without changing what is deployed."""
         listed = [{"name": each["name"]} for each in action["secrets"] if each["name"] not in secrets]
         listed += [{"name": name, "value": value} for name, value in secrets.items()]
         action.update(code=code or action["code"], all_changes_deployed=False)
@@ -133,11 +133,12 @@ class FakeManagementApi:
             return
         previous = self.secrets.get(action["id"], {})
         self.secrets[action["id"]] = {
-            each["name"]: each.get("value", previous.get(each["name"], "")) for each in body["secrets"]
+            secret["name"]: secret.get("value", previous.get(secret["name"], "")) for secret in body["secrets"]
         }
-        times = {each["name"]: each["updated_at"] for each in action.get("secrets", [])}
-        times |= {each["name"]: _timestamp(next(self._numbers)) for each in body["secrets"] if "value" in each}
-        action["secrets"] = [{"name": each["name"], "updated_at": times[each["name"]]} for each in body["secrets"]]
+        times = {secret["name"]: secret["updated_at"] for secret in action.get("secrets", [])}
+        times |= {secret["name"]: _timestamp(next(self._numbers)) for secret in body["secrets"] if "value" in secret}
+        names = [secret["name"] for secret in body["secrets"]]
+        action["secrets"] = [{"name": name, "updated_at": times[name]} for name in names]
 
     def _create_app(self) -> Flask:
         app = Flask("management")
@@ -167,9 +168,9 @@ class FakeManagementApi:
         return None
 
     def _get_token(self) -> tuple[Response, int]:
-        given = request.get_json()
-        assert given["audience"].endswith("/api/v2/")
-        if (given["grant_type"], given["client_id"], given["client_secret"]) != (
+        body = request.get_json()
+        assert body["audience"].endswith("/api/v2/")
+        if (body["grant_type"], body["client_id"], body["client_secret"]) != (
             "client_credentials",
             CLIENT_ID,
             CLIENT_SECRET,
@@ -182,7 +183,7 @@ class FakeManagementApi:
         return action
 
     def _read(self, action_id: str) -> Json:
-        """Return the Action's current state; the next read finds it built."""
+        """Return the Action's current state, and mark it as built for the next read."""
         action = self._find(action_id)
         state = dict(action)
         action["status"] = "built"
@@ -190,10 +191,10 @@ class FakeManagementApi:
 
     def _list(self) -> Response:
         name = request.args.get("actionName")
-        found = [self._read(each["id"]) for each in list(self.actions) if name in (None, each["name"])]
+        actions = [self._read(each["id"]) for each in list(self.actions) if name in (None, each["name"])]
         start, size = int(request.args.get("page", 0)), int(request.args.get("per_page", 50))
-        paged = found[start * size : (start + 1) * size]
-        return jsonify({"actions": paged, "total": len(found), "page": start, "per_page": size})
+        page = actions[start * size : (start + 1) * size]
+        return jsonify({"actions": page, "total": len(actions), "page": start, "per_page": size})
 
     def _update(self, action_id: str) -> Response:
         action, body = self._find(action_id), request.get_json()
@@ -228,13 +229,13 @@ class FakeManagementApi:
                 [binding] = [each for each in self.bindings if each["id"] == ref["value"]]
             else:
                 field = {"action_id": "id", "action_name": "name"}[ref["type"]]
-                found = [each for each in self.actions if each[field] == ref["value"]]
-                if not found or not found[0].get("deployed_version"):
+                action = next((each for each in self.actions if each[field] == ref["value"]), None)
+                if action is None or not action.get("deployed_version"):
                     return _error_response(400, f"The action {ref['value']} is not deployed yet")
                 binding = {
                     "id": f"{position:08}-2222-4000-8000-000000000000",
                     "trigger_id": trigger,
-                    "action": found[0],
+                    "action": action,
                 }
             bindings.append({**binding, "display_name": requested["display_name"]})
         self.bindings = bindings

@@ -1,4 +1,4 @@
-"""The client of Auth0's Management API: what it takes for a tenant and a token, and how long it waits."""
+"""The client of Auth0's Management API: which tenants and tokens it accepts, and how long it waits."""
 
 import json
 import time

@@ -101,13 +101,13 @@ def test_a_callout_without_an_email_is_lost(run: FinishedRun) -> None:
     assert (len(result.lost), len(result.unsent), result.passed) == (1, 0, False)
 
 
-def test_a_callout_whose_sender_gave_up_waiting_is_not_reported_as_lost(run: FinishedRun) -> None:
+def test_a_callout_whose_sender_timed_out_is_not_reported_as_lost(run: FinishedRun) -> None:
     run.callout(Attempt(1, 8, 0), UNAVAILABLE, emails=0)
     result = run.check()
     assert (result.lost, len(result.unknown), result.passed) == ([], 1, False)
 
 
-def test_a_callout_whose_attempts_a_crash_cut_off_is_lost(run: FinishedRun) -> None:
+def test_a_callout_whose_attempts_a_crash_interrupted_is_lost(run: FinishedRun) -> None:
     run.public.crashes.append((1.5, 2.5))
     run.callout(Attempt(1, 2, 0), UNAVAILABLE, emails=0)
     assert (len(run.check().lost), run.check().unknown) == (1, [])

@@ -76,7 +76,7 @@ def test_linked_files_and_headings_exist(document: Path) -> None:
 
 
 def headings(document: Path) -> set[str]:
-    """Return the IDs that GitHub gives a document's headings; a folder or no document: none."""
+    """Return the IDs of a document's headings on GitHub, or none for a folder or a missing document."""
     text = document.read_text("utf-8") if document.suffix == ".md" else ""
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}

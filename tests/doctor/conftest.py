@@ -1,4 +1,4 @@
-"""Fixtures of the doctor's tests: an emulated deployment, a fake Management API, and a fake DNS resolver."""
+"""Fixtures for the doctor's tests: an emulated deployment, a fake Management API, and a fake DNS resolver."""
 
 import json
 import os

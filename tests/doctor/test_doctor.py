@@ -40,11 +40,11 @@ def lines(findings: list[JsonFinding], *levels: str) -> list[str]:
 
 def only_finding(findings: list[JsonFinding], level: str, *texts: str) -> JsonFinding:
     """Return the only finding of this level that contains all of the texts."""
-    matching = [each for each in findings if all(text in " ".join(each.values()) for text in texts)]
-    [found] = [each for each in matching if each["level"] == level]
-    assert found["why"]
-    assert found["fix"]
-    return found
+    matching = [finding for finding in findings if all(text in " ".join(finding.values()) for text in texts)]
+    [finding] = [finding for finding in matching if finding["level"] == level]
+    assert finding["why"]
+    assert finding["fix"]
+    return finding
 
 
 def test_a_healthy_deployment_passes_every_check(run_doctor: RunDoctor) -> None:

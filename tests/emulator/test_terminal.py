@@ -68,7 +68,7 @@ def test_a_delivered_task_prints_one_line(queue_web_harness: WebHarness) -> None
     assert [line.split("  ")[1] for line in lines] == ["sent"]
 
 
-def test_a_callout_from_outside_prints_a_line(web_harness: WebHarness) -> None:
+def test_an_external_callout_prints_a_line(web_harness: WebHarness) -> None:
     def send() -> None:
         callout = build_callout(example("full"))
         headers = callout.headers(web_harness.emulator.keys.signing_key)

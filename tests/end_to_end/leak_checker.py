@@ -12,7 +12,7 @@ class LeakChecker:
 
     def __init__(self) -> None:
         self._forbidden: dict[str, str] = {}  # lower-case encoding → what kind of value it encodes
-        self._outputs: list[tuple[str, list[str]]] = []  # each process's name and lines; the lists keep growing
+        self._outputs: list[tuple[str, list[str]]] = []  # each process's name and lines; each list only grows
         self._responses: list[str] = []
         self._checked: dict[int, int] = {}  # index of an output (-1: the responses) → lines already checked
 

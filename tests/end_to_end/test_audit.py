@@ -25,8 +25,8 @@ def change_password(emulator: Emulator, address: str) -> None:
     emulator.run(event)
 
 
-def statuses(found: Any) -> dict[str, str]:
-    return {row["user_id"].removeprefix("auth0|"): row["status"] for row in found["rows"]}
+def statuses(report: Any) -> dict[str, str]:
+    return {row["user_id"].removeprefix("auth0|"): row["status"] for row in report["rows"]}
 
 
 def wait_for_queue(emulator: Emulator) -> None:
@@ -41,10 +41,10 @@ def test_lost_notices_are_found_sent_once_and_then_delivered(emulator: Emulator)
     wait_for_queue(emulator)
     audit = Audit(emulator)
 
-    found = audit.run()
-    assert (found["exit_status"], found["missing"]) == (1, 2)
-    assert statuses(found) == {"ann": "missing", "bob": "missing", "eve": "delivered"}
-    causes = [row["reason"] for row in found["rows"] if row["status"] == "missing"]
+    report = audit.run()
+    assert (report["exit_status"], report["missing"]) == (1, 2)
+    assert statuses(report) == {"ann": "missing", "bob": "missing", "eve": "delivered"}
+    causes = [row["reason"] for row in report["rows"] if row["status"] == "missing"]
     assert all("action_error: The notice may not have been sent: HTTP 200, but not from" in cause for cause in causes)
 
     sent = audit.run(send=True)
@@ -53,8 +53,8 @@ def test_lost_notices_are_found_sent_once_and_then_delivered(emulator: Emulator)
     assert [row["reason"].rpartition("; ")[2] for row in sent["rows"][:2]] == [f"the function responded {accepted}"] * 2
     wait_for_queue(emulator)
 
-    found = audit.run()
-    assert (found["exit_status"], found["delivered"]) == (0, 3)
+    report = audit.run()
+    assert (report["exit_status"], report["delivered"]) == (0, 3)
     assert audit.run(send=True)["exit_status"] == 0
     assert sorted(email.to[0]["email"] for email in emulator.sendgrid.inbox()) == sorted(USERS)
 
@@ -77,10 +77,10 @@ def test_an_address_that_bounced_is_reported_and_its_next_notice_dropped() -> No
         emulator.fault_toggles.turn_on("Delivery", "bounced")
         for _ in range(2):
             change_password(emulator, USERS[0])
-        found = Audit(emulator).run()
-    # Within ten seconds, it can't be told which of a user's two emails belongs to which change.
-    assert sorted(row["status"] for row in found["rows"]) == ["bounced", "dropped"]
-    assert found["exit_status"] == 1
+        report = Audit(emulator).run()
+    # Within ten seconds, nothing shows which of a user's two emails belongs to which change.
+    assert sorted(row["status"] for row in report["rows"]) == ["bounced", "dropped"]
+    assert report["exit_status"] == 1
 
 
 def test_a_log_that_cannot_be_read_is_an_error_with_the_audits_own_message() -> None:

@@ -1,4 +1,4 @@
-"""Tests of what becomes of the function's output, and of its callouts when nothing takes the output."""
+"""The function's output, and its callouts when nothing reads the output."""
 
 import json
 import os

@@ -126,7 +126,7 @@ import('caniemail').then(({caniemail}) => {
 def test_email_clients_support_every_required_feature(tmp_path: Path) -> None:
     file = tmp_path / "email.html"
     options = {"PRODUCT_NAME": "Acme", "DEFAULT_LANGUAGE": "ko"}
-    file.write_text(email(options=options, request__language="ur").html)  # these have styles of their own
+    file.write_text(email(options=options, request__language="ur").html)  # these have their own styles
     done = node(SCRIPT, str(file), json.dumps(CLIENTS), modules=npm_package("caniemail", CANIEMAIL))
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)) == set(OPTIONAL_FEATURES), "review new features, and delete obsolete ones"

@@ -1,4 +1,4 @@
-"""The CLDR data in notice/cldr gives what ICU gives (Node's Intl, of the same CLDR version), except where intended."""
+"""The CLDR data in notice/cldr matches ICU (Node's Intl, with the same CLDR version), except where intended."""
 
 # ruff: noqa: RUF001  (ICU writes the minus sign)
 
@@ -131,7 +131,7 @@ def test_time_zone_names_match_icu(icu: dict[str, Any], tag: str) -> None:
         for month, name in zip((1, 7), expected, strict=True):
             local = datetime(2026, month, 15, 12, tzinfo=UTC).astimezone(ZoneInfo(zone))
             ours = _zone_name(language, local).translate(NO_BREAK_SPACES)
-            if ours != name and not any(char.isdigit() for char in ours):  # offsets have a test of their own
+            if ours != name and not any(char.isdigit() for char in ours):  # offsets have their own test
                 differences.add((tag, zone))
     assert differences == {known for known in ZONE_NAMES if known[0] == tag}
 

@@ -72,7 +72,7 @@ class TestEveryLanguage:
         assert about["name"]
 
     def test_has_no_nested_parentheses(self, tag: str) -> None:
-        """Names of time zones and countries may have parentheses of their own."""
+        """Names of time zones and countries may contain parentheses."""
         language = load_language(tag)
         cldr = language.cldr
         zones = [name for names in cldr["zones"].values() for name in names if "(" in name][:1] or [""]

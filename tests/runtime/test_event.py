@@ -112,9 +112,9 @@ def test_absent_required_objects_read_as_empty_and_the_others_as_none(
 
 def paths(value: dict[str, Any], path: str) -> list[tuple[str, ...]]:
     return [
-        found
+        nested
         for name, field in value.items()
-        for found in [(*path.split("."), name), *(paths(field, f"{path}.{name}") if isinstance(field, dict) else [])]
+        for nested in [(*path.split("."), name), *(paths(field, f"{path}.{name}") if isinstance(field, dict) else [])]
     ]
 
 

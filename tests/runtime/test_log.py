@@ -38,7 +38,7 @@ def test_a_context_adds_its_fields_to_every_line_inside(lines: Lines) -> None:
     ]
 
 
-def test_the_middle_of_a_long_text_is_cut_after_it_is_redacted(lines: Lines) -> None:
+def test_the_middle_of_a_long_text_is_omitted_after_redaction(lines: Lines) -> None:
     log.redact_secret("secret-value")
     log.write("INFO", "x" * 4090 + "secret-value" + "y" * 1000 + "z" * 4096)
 
@@ -46,7 +46,7 @@ def test_the_middle_of_a_long_text_is_cut_after_it_is_redacted(lines: Lines) -> 
     assert line["message"] == "x" * 4090 + "[secre[… 1002 characters omitted …]" + "z" * 4096
 
 
-def test_a_text_of_the_maximum_length_is_not_cut(lines: Lines) -> None:
+def test_a_text_of_the_maximum_length_is_not_shortened(lines: Lines) -> None:
     log.write("INFO", "x" * log.MAX_TEXT_CHARS)
 
     assert lines()[0]["message"] == "x" * 8192
@@ -402,7 +402,7 @@ def test_a_line_has_the_type_and_the_start_of_the_message_of_an_error_however_lo
         assert len(line["message"]) < log.MAX_TEXT_CHARS + 100
 
 
-def test_an_error_is_redacted_before_it_is_cut() -> None:
+def test_an_error_is_redacted_before_it_is_shortened() -> None:
     with log.context():
         log.redact_address("a@example.com", "user")
         text = log.format_error(ValueError("x" * 2026 + " a@example.com"))

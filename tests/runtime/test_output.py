@@ -13,7 +13,7 @@ from runtime.output import Output
 
 
 class Pipe:
-    """A pipe whose reader reads only when it is told to."""
+    """A pipe that is read only when a test calls `read`."""
 
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
@@ -99,7 +99,7 @@ def test_only_the_first_line_waits_for_room(pipe: Pipe) -> None:
     assert timeouts == [pytest.approx(100, abs=99), 0, 0]
 
 
-def test_a_line_that_was_cut_is_ended_before_the_next_one(pipe: Pipe) -> None:
+def test_a_truncated_line_is_ended_before_the_next_one(pipe: Pipe) -> None:
     pipe.fill()
     os.read(pipe.reader, 4096)
     pipe.output.write("x" * 10_000 + "\n")
@@ -111,7 +111,7 @@ def test_a_line_that_was_cut_is_ended_before_the_next_one(pipe: Pipe) -> None:
     assert following == "next"
 
 
-def test_a_line_break_is_added_only_after_a_cut_line(pipe: Pipe) -> None:
+def test_a_line_break_is_added_only_after_a_truncated_line(pipe: Pipe) -> None:
     pipe.fill()
     os.read(pipe.reader, 4096)
     pipe.output.write("x" * 10_000 + "\n")

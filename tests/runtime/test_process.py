@@ -1,4 +1,4 @@
-"""Tests for what is arranged before gunicorn forks its worker."""
+"""Tests for what happens before gunicorn forks its worker."""
 
 import signal
 import subprocess

@@ -569,7 +569,7 @@ def test_the_read_timeout_is_shorter_with_a_cached_value_and_never_past_the_dead
 
 
 def record_timeouts(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
-    """Return the list of the timeouts of all further waits, which time out at once."""
+    """Return the list of the timeouts of all further waits, which time out immediately."""
     timeouts: list[float | None] = []
 
     class Recording(Future[str]):

@@ -19,7 +19,7 @@ def routes(audit: Audit) -> Blueprint:
 
     @api.post("/audit/send")
     def send() -> Response:
-        """Run the audit with --send, which sends each missing notice through the function, or only that of one `log_id`."""
+        """Run the audit with --send, which sends the missing notices through the function, or only that of `log_id`."""
         values = body.read_object()
         log_id = body.require_str(values, "log_id") if values else ""
         report = _run(audit, send=True, log_id=log_id)

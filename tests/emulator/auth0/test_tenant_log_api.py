@@ -101,7 +101,7 @@ def test_a_checkpoint_leads_through_the_whole_log(log: FakeTenantLog) -> None:
         "(type:scp)",
     ],
 )
-def test_a_query_that_the_emulator_does_not_understand_is_an_error(log: FakeTenantLog, query: str) -> None:
+def test_a_query_that_the_emulator_does_not_support_is_an_error(log: FakeTenantLog, query: str) -> None:
     assert get(log, q=query).status_code == 400
 
 

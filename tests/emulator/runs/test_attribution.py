@@ -20,13 +20,13 @@ TIMEOUT_SECONDS = 20
 
 
 @pytest.fixture
-def impatient(web_harness: WebHarness) -> Iterator[WebHarness]:
-    """Let the forwarder wait 1 instead of 7 seconds for the response to its first attempt, and retry at once."""
+def short_timeout(web_harness: WebHarness) -> Iterator[WebHarness]:
+    """Make the forwarder wait 1 second instead of 7 for the first attempt's response, and retry immediately."""
     yield from shorten_timeout(web_harness)
 
 
 @pytest.fixture
-def impatient_queue(queue_web_harness: WebHarness) -> Iterator[WebHarness]:
+def short_timeout_queue(queue_web_harness: WebHarness) -> Iterator[WebHarness]:
     yield from shorten_timeout(queue_web_harness)
 
 
@@ -47,7 +47,7 @@ def event_of(name: str) -> dict[str, Any]:
     return event
 
 
-def send_from_outside(harness: WebHarness, callout: OutgoingCallout) -> None:
+def send_external_callout(harness: WebHarness, callout: OutgoingCallout) -> None:
     headers = callout.headers(harness.emulator.keys.signing_key)
     request("POST", harness.emulator.function.url, body=callout.body, headers=headers)
 
@@ -57,26 +57,26 @@ def wait_for_exchanges(harness: WebHarness, count: int) -> None:
     assert journal.wait(lambda _: len(journal.entries(kind="function.exchange")) >= count, timeout=TIMEOUT_SECONDS)
 
 
-def test_a_late_email_and_a_late_callout_stay_in_the_run_that_caused_them(impatient_queue: WebHarness) -> None:
-    emulator = impatient_queue.emulator
+def test_a_late_email_and_a_late_callout_stay_in_the_run_that_caused_them(short_timeout_queue: WebHarness) -> None:
+    emulator = short_timeout_queue.emulator
     emulator.sendgrid.faults.add(Fault("delay", "delay", None, seconds=0.3))
-    alice, bob = (slow_run(impatient_queue, name) for name in ("alice", "bob"))
-    wait_for_exchanges(impatient_queue, 5)
-    assert impatient_queue.queue.wait_until_empty(TIMEOUT_SECONDS)
+    alice, bob = (slow_run(short_timeout_queue, name) for name in ("alice", "bob"))
+    wait_for_exchanges(short_timeout_queue, 5)
+    assert short_timeout_queue.queue.wait_until_empty(TIMEOUT_SECONDS)
 
     for number, own, other in ((alice, "alice", "bob"), (bob, "bob", "alice")):
-        run = get(impatient_queue, f"/api/runs/{number}")
+        run = get(short_timeout_queue, f"/api/runs/{number}")
         to = [entry["data"]["to"] for entry in run["entries"] if entry["kind"] == "sendgrid.mail"]
         assert to == [[{"email": f"{own}@example.com"}]]
         assert f"{other}@example.com" not in str(run)
 
 
-def test_a_callout_that_ends_after_its_run_stays_in_it_at_its_own_time(impatient: WebHarness) -> None:
-    numbers = [slow_run(impatient, name) for name in ("alice", "bob")]
-    wait_for_exchanges(impatient, 5)
+def test_a_callout_that_ends_after_its_run_stays_in_it_at_its_own_time(short_timeout: WebHarness) -> None:
+    numbers = [slow_run(short_timeout, name) for name in ("alice", "bob")]
+    wait_for_exchanges(short_timeout, 5)
 
     for number in numbers:
-        found = get(impatient, f"/api/runs/{number}")["steps"]
+        found = get(short_timeout, f"/api/runs/{number}")["steps"]
         assert [step["who"] for step in found][:2] == ["Event", "Callout"]
         attempts = [step for step in found if step["who"] == "Callout"]
         assert [step["fault"] for step in attempts] == ["slow", ""]
@@ -100,24 +100,24 @@ def test_concurrent_runs_own_their_own_entries(web_harness: WebHarness) -> None:
         assert run["title"].startswith(f"Notice sent to {name}@example.com in ")
 
 
-def test_a_callout_from_outside_is_a_run(web_harness: WebHarness) -> None:
+def test_an_external_callout_is_a_run(web_harness: WebHarness) -> None:
     callout = build_callout(event_of("carol"))
-    send_from_outside(web_harness, callout)
+    send_external_callout(web_harness, callout)
     newest = get(web_harness, "/api/runs")["runs"][0]
     assert (newest["number"], newest["outside"], newest["outcome"]) == (2, True, "sent")
     assert (newest["recipient"], newest["webhook_id"]) == ("carol@example.com", callout.id)
     assert [step["who"] for step in get(web_harness, "/api/runs/2")["steps"]][:2] == ["Event", "Callout"]
 
 
-def test_the_same_callout_from_outside_again_belongs_to_the_same_run(web_harness: WebHarness) -> None:
+def test_the_same_external_callout_again_belongs_to_the_same_run(web_harness: WebHarness) -> None:
     callout = build_callout(event_of("carol"))
-    send_from_outside(web_harness, callout)
-    send_from_outside(web_harness, callout)
+    send_external_callout(web_harness, callout)
+    send_external_callout(web_harness, callout)
     assert [run["number"] for run in get(web_harness, "/api/runs")["runs"]] == [2, 1]
     assert [fetch["status"] for fetch in web_harness.emulator.runs[-1].execution.fetches] == [200, 200]
 
 
-def test_a_rejected_callout_from_outside_says_why(web_harness: WebHarness) -> None:
+def test_a_rejected_external_callout_says_why(web_harness: WebHarness) -> None:
     callout = build_callout(event_of("carol"))
     headers = {**callout.headers(web_harness.emulator.keys.signing_key), "webhook-signature": "v1,invalid"}
     request("POST", web_harness.emulator.function.url, body=callout.body, headers=headers)

@@ -33,7 +33,7 @@ def test_a_task_that_is_retried_says_when(queue_web_harness: WebHarness) -> None
     assert re.fullmatch(r"Notice sent to j\+smith@example\.com in [\d.]+ m?s", summarize(run).title)
 
 
-def test_the_success_of_one_actions_task_is_no_failure_of_anothers(queue_web_harness: WebHarness) -> None:
+def test_an_action_whose_task_is_still_waiting_has_not_failed(queue_web_harness: WebHarness) -> None:
     """A second Action's task can wait after the first one's has been delivered."""
     queue_web_harness.queue.paused = True
     run = queue_web_harness.emulator.run(example())

@@ -1,4 +1,4 @@
-"""The emulated Email Logs API over HTTP, and what becomes of an accepted email."""
+"""The emulated Email Logs API over HTTP, and what happens to an accepted email."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -71,7 +71,7 @@ def test_an_email_to_two_people_has_two_records(sendgrid: FakeSendGrid) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["deferred", "bounced", "blocked", "dropped"])
-def test_a_fault_decides_what_becomes_of_the_next_email(sendgrid: FakeSendGrid, outcome: str) -> None:
+def test_a_fault_decides_what_happens_to_the_next_email(sendgrid: FakeSendGrid, outcome: str) -> None:
     send(sendgrid, outcome=outcome)
     send(sendgrid, "other@example.com")
     assert statuses(sendgrid) == [outcome, "delivered"]
@@ -125,7 +125,7 @@ def test_a_response_has_the_newest_emails_and_at_most_the_limit(sendgrid: FakeSe
 @pytest.mark.parametrize(
     "query", ["status IN ('lost')", "sender = 'x'", "to_email LIKE 'a%'", 'sg_message_id_created_at > TIMESTAMP "now"']
 )
-def test_a_query_that_the_emulator_does_not_understand_is_an_error(sendgrid: FakeSendGrid, query: str) -> None:
+def test_a_query_that_the_emulator_does_not_support_is_an_error(sendgrid: FakeSendGrid, query: str) -> None:
     assert search(sendgrid, query).status_code == 400
 
 

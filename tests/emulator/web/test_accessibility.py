@@ -46,7 +46,7 @@ def axe() -> str:
 
 @dataclass
 class Findings:
-    """By page path: axe's violations, and the window widths at which the page overflows."""
+    """axe's violations and the window widths at which each page overflows, by path."""
 
     violations: dict[str, list[str]] = field(default_factory=dict)
     overflowing_widths: dict[str, list[int]] = field(default_factory=dict)
