@@ -36,7 +36,7 @@ TAKES_FLAGS = (None, "plan", "deploy", "draft")
 
 
 class Parser(ArgumentParser):
-    """argparse, with the nearest command for one that it doesn't know."""
+    """An argument parser that suggests the nearest command for an unknown one."""
 
     def error(self, message: str) -> NoReturn:
         wrong = message.split("'")[1] if "invalid choice" in message else ""
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     except DeployError as error:
         print(f"deploy.sh: {error}", file=sys.stderr)
         return 2 if options.command == "audit" else 1  # the audit's 1 means that something is missing
-    except BrokenPipeError:  # nobody reads the output any more, as in ./deploy.sh plan | head
+    except BrokenPipeError:  # the reader has closed the output, as in ./deploy.sh plan | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parse(parser: ArgumentParser, arguments: list[str]) -> Namespace:
-    """Return the options; what is after `--` is gcloud's."""
+    """Return the options; the arguments after `--` are flags for gcloud."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:end])
     options.flags = arguments[end + 1 :]
@@ -77,23 +77,25 @@ def _parser() -> ArgumentParser:
     parser = Parser(
         prog="./deploy.sh",
         usage="./deploy.sh [-e FILE] [COMMAND] [-- GCLOUD-FLAGS]",
-        description="Without a command: set up what is missing, deploy, route the traffic to the new revision.",
+        description="Without a command: create missing resources, deploy, and route all traffic to the new revision.",
         epilog="-- GCLOUD-FLAGS: more flags for gcloud run deploy, such as ./deploy.sh -- --vpc-egress=all-traffic",
         allow_abbrev=False,
     )
-    parser.add_argument("-e", "--env", metavar="FILE", help="the settings (env.yaml)")
+    parser.add_argument("-e", "--env", metavar="FILE", help="the settings file (default: env.yaml)")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", prog="./deploy.sh")
     added = {}
     for name, run in COMMANDS.items():
         text = (run.__doc__ or "").partition("\n")[0]
         added[name] = subparsers.add_parser(name, help=text, description=text)
-        added[name].add_argument("-e", "--env", metavar="FILE", default=SUPPRESS, help="the settings (env.yaml)")
+        added[name].add_argument(
+            "-e", "--env", metavar="FILE", default=SUPPRESS, help="the settings file (default: env.yaml)"
+        )
     added["secret"].add_argument("NAME")
     added["revert"].add_argument("REVISION", nargs="?")
     for name in ("rotate-signing-key", "rotate-sendgrid-key"):
         added[name].add_argument("finish", nargs="?", choices=["finish"])
     added["doctor"].add_argument("--json", action="append_const", const="--json", default=[], help="print JSON")
-    added["doctor"].add_argument("CHECK", nargs="*", help="some of its checks; without one, all")
+    added["doctor"].add_argument("CHECK", nargs="*", help="checks to run (default: all)")
     add_audit_options(added["audit"])
     added["alerts"].add_argument("CHANNEL")
     subparsers.add_parser("help", help="print this")

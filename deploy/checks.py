@@ -125,7 +125,7 @@ def forbidden(deployment: Deployment, members: str) -> DeployError:
         "the organization forbids a public service, by two policies of this project:",
         f"{members} (no allUsers) and {INVOKER_CHECK} (no service without that check)",
         f"Auth0 must be able to call {deployment.public}: ask an administrator of the organization to lift one of them",
-        f"for {deployment.project} only, or put an API gateway with a service account of its own in front",
+        f"for {deployment.project} only, or put an API gateway with its own service account in front of it",
         "every callout is signed in either case",
     )
 
@@ -165,8 +165,8 @@ def _excludes_all_users(policy: Any) -> bool:
 
 
 def queue_is_empty(gcloud: Gcloud, deployment: Deployment, problem: str) -> None:
-    """Raise DeployError if a notice waits; `problem` says what that means."""
+    """Raise DeployError if the queue contains a notice; `consequence` completes the message."""
     words = ("tasks", "list", f"--queue={deployment.public}", f"--location={deployment.region}")
     if deployment.has_queue and gcloud.read_list(*words, "--limit=1", parse=base_name):
         listed = f"{command_line(words)} --project={gcloud.project}"
-        raise DeployError(f"the queue still holds notices, which {problem}", f"{listed} lists them")
+        raise DeployError(f"the queue still contains notices, which {problem}", f"{listed} lists them")

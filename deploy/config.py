@@ -1,4 +1,4 @@
-"""env.yaml: read by a YAML parser, and validated by the function's own rules before anything is changed."""
+"""Read env.yaml with a YAML parser, and validate it with the function's own rules."""
 
 import os
 import re
@@ -34,7 +34,7 @@ Problem = tuple[str, str] | None  # what is wrong with a setting, and the fix
 def read_deployment(file: Path) -> Deployment:
     """Return the deployment that env.yaml describes; SERVICE and REGION may come from the environment.
 
-    Raise DeployError with everything that is wrong.
+    Raise DeployError with every error.
     """
     overrides = {name: os.environ[name] for name in ("SERVICE", "REGION") if os.environ.get(name)}
     try:
@@ -53,12 +53,12 @@ def read_deployment(file: Path) -> Deployment:
 def read(path: Path) -> dict[str, str]:
     """Return the names and values of a YAML map of text; null is an empty value.
 
-    Raise SettingsError with everything that is wrong; no value is echoed.
+    Raise SettingsError with every error; no value is echoed.
     """
     try:
         root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
-        fix = "copy env.yaml.example to it, and change what is yours"
+        fix = "copy env.yaml.example to it, and edit the values"
         raise SettingsError([SettingError(str(path), "can't be read", fix)]) from error
     except yaml.YAMLError as error:
         raise SettingsError([_syntax_error(error)]) from None  # its text quotes the line

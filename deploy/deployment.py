@@ -50,7 +50,7 @@ class Deployment:
         return f"{name}@{project}{'.' if domain else ''}{domain}.iam.gserviceaccount.com"
 
     def secret_id(self, name: str) -> str:
-        """Return a secret's name; a second service in the same project has secrets of its own."""
+        """Return a secret's name; a second service in the same project has its own secrets."""
         own = name.lower().replace("_", "-")
         default = own if self.public == DEFAULT_SERVICE else f"{self.public}-{own}"
         return self._given[name]["secret"] if name in self._given else default

@@ -1,4 +1,4 @@
-"""The only access to gcloud: reads that have three outcomes, and writes that are printed before they run."""
+"""Run gcloud: reads that have three outcomes, and writes that are printed before they run."""
 
 import json
 import os
@@ -22,7 +22,7 @@ Done = subprocess.CompletedProcess[str]
 ABSENT = re.compile(r"ERROR: \(gcloud[\w.-]*\) (Cannot find (service|revision) \[|NOT_FOUND: )")
 # An API that was just enabled.
 DISABLED = re.compile(r"SERVICE_DISABLED|has not been used in project .* before or it is disabled")
-# What a new account, grant, or metric, or a newly enabled API causes until all of Google knows it.
+# How gcloud reports that a new account, grant, or metric, or a newly enabled API hasn't propagated yet.
 PROPAGATION = re.compile(
     rf"{DISABLED.pattern}|PERMISSION_DENIED|permission.* denied|does not have .*(access|permission)"
     "|missing .*permission|service account .*does not exist|Unknown service account|Cannot find metric",
@@ -32,7 +32,7 @@ BACKOFFS = (1, 2, 4, 8)  # times PAUSE seconds: 75 s, since a grant takes about 
 
 
 class DeployError(Exception):
-    """Say what happened, and on the following lines what to do."""
+    """An error that stops a command. The message says what happened, and the details, one per line, what to do."""
 
     def __init__(self, message: str, *details: str) -> None:
         super().__init__("\n  ".join((message, *details)))
@@ -53,7 +53,7 @@ class Gcloud:
 
     def __init__(self, project: str = "", *, dry_run: bool = False) -> None:
         self.project, self.dry_run = project, dry_run
-        self.enabled_apis = False  # in this run: reads may fail until all of Google knows it
+        self.enabled_apis = False  # in this run; reads may fail until that has propagated
 
     @cached_property
     def account(self) -> str:
@@ -75,7 +75,7 @@ class Gcloud:
         return self.read_existing("config", "get", name, parse=lambda found: "" if found == [] else text(found))
 
     def read(self, *words: str, parse: Callable[[Any], T]) -> T | None:
-        """Return what `parse` takes from gcloud's JSON, or None if gcloud reports that the resource doesn't exist.
+        """Return what `parse` extracts from gcloud's JSON, or None if gcloud reports that the resource doesn't exist.
 
         Raise UnknownError for any other result, and for output that `parse` can't use.
         """
@@ -90,7 +90,7 @@ class Gcloud:
         return _parse(words, done, parse)
 
     def read_existing(self, *words: str, parse: Callable[[Any], T]) -> T:
-        """Return what a read finds where "doesn't exist" is no possible answer."""
+        """Read something that always exists. Raise UnknownError also if gcloud reports that it doesn't."""
         found = self.read(*words, parse=parse)
         if found is None:
             raise UnknownError(command_line(words), "gcloud reports that it doesn't exist")
@@ -101,7 +101,7 @@ class Gcloud:
         return self.read_existing(*words, parse=lambda found: [parse(each) for each in items(found)])
 
     def write(self, *words: str, value: str | None = None) -> None:
-        """Print the command, then run it with `value` as its input; retry while Google doesn't know a grant yet.
+        """Print the command, and run it with `value` as its input; retry while a new grant hasn't propagated.
 
         Raise DeployError if it fails.
         """
@@ -165,7 +165,7 @@ def _parse(words: tuple[str, ...], done: Done, parse: Callable[[Any], T]) -> T:
         return parse(json.loads(done.stdout))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         cause = "gcloud printed something unexpected" if done.stdout.strip() else "gcloud printed nothing"
-        raise UnknownError(command_line(words), cause) from None  # the output may hold a secret
+        raise UnknownError(command_line(words), cause) from None  # the output may contain a secret
 
 
 def _retry(run: Callable[[], Done], is_temporary: re.Pattern[str]) -> Done:
@@ -195,7 +195,7 @@ def _run_write(words: tuple[str, ...], value: str | None) -> Done:
     shown = ""
     with process:
         if process.stdin:
-            with suppress(BrokenPipeError):  # gcloud ended before it read; its status says so
+            with suppress(BrokenPipeError):  # gcloud exited before it read the value; its status reports that
                 process.stdin.write((value or "").encode())
                 process.stdin.close()
         while process.stderr and (chunk := os.read(process.stderr.fileno(), 4096)):

@@ -1,4 +1,4 @@
-"""The commands that store and rotate keys, in the order that loses no notice."""
+"""Store and rotate keys, in an order in which no notice is lost."""
 
 from argparse import Namespace
 
@@ -26,7 +26,7 @@ def _create_and_store(gcloud: Gcloud, deployment: Deployment, name: str, value: 
 
 
 def _store(gcloud: Gcloud, deployment: Deployment, name: str, value: str) -> None:
-    """Add a version. The value goes to standard input: it's in no argument, no environment variable, and no log."""
+    """Add a version. The value goes to standard input, not into an argument, an environment variable, or the log."""
     gcloud.write(*setup.add_version(deployment, name), value=value)
 
 
@@ -58,7 +58,7 @@ def _finish_signing_key(gcloud: Gcloud, deployment: Deployment, stored: list[str
         _store(gcloud, deployment, SIGNING, stored[0])
         old = _old_versions(gcloud, deployment, SIGNING)
     _disable(gcloud, deployment, SIGNING, old)
-    gcloud.say("Only the new key is accepted, in five minutes at the latest.")
+    gcloud.say("Within five minutes, only the new key is accepted.")
 
 
 def rotate_sendgrid_key(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
@@ -74,7 +74,7 @@ def rotate_sendgrid_key(gcloud: Gcloud, deployment: Deployment, options: Namespa
         raise DeployError("the new key doesn't work, and nothing was stored")
     _create_and_store(gcloud, deployment, SENDGRID, value)
     gcloud.say(
-        "The function uses the new key in five minutes at the latest. Then:",
+        "The function uses the new key within five minutes. Then:",
         "1. ./deploy.sh test",
         "2. Delete the old key in SendGrid: https://app.sendgrid.com/settings/api_keys",
         "3. ./deploy.sh rotate-sendgrid-key finish",

@@ -48,7 +48,7 @@ def audit(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> int:
     found = {"SENDGRID_URL": deployment.get("SENDGRID_URL")}
     if options.send and not os.environ.get("FUNCTION_URL"):
         found["FUNCTION_URL"] = services.require(gcloud, deployment, deployment.public).url
-        checks.queue_is_empty(gcloud, deployment, "look missing and would be sent twice: fix what they wait for")
+        checks.queue_is_empty(gcloud, deployment, "would count as missing and be sent twice: fix what delays them")
     if options.send and not os.environ.get(SIGNING):
         found[SIGNING] = stored_signing_keys(gcloud, deployment)[0]
     given = {name: value for name, value in os.environ.items() if value}

@@ -1,4 +1,4 @@
-"""Deployments: deploy, draft, promote, versions, revert."""
+"""Deploy, and move traffic between deployments: deploy, draft, promote, versions, revert."""
 
 import shlex
 from argparse import Namespace
@@ -16,7 +16,7 @@ State = Literal["absent", "closed", "open"]  # closed to its callers
 
 
 def everything(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
-    """Set up what is missing, deploy, and route the traffic to the new revision."""
+    """Create missing resources, deploy, and route all traffic to the new revision."""
     enabled = resources.enabled_apis(gcloud)
     absent: dict[str, State] = dict.fromkeys(deployment.services, "absent")
     states = _look(gcloud, deployment) if "run" in enabled else absent
@@ -72,7 +72,7 @@ def _deploy(
     """Deploy the services and route the traffic to them."""
     url, label = "", _labels(deployment, "live")
     for name in deployment.services:
-        # A service that exists stays as open as it is: closed for the time of a deployment, it would lose callouts.
+        # Leave the access to an existing service as it is: closing it during a deployment would lose callouts.
         first = ["--no-allow-unauthenticated"] if states[name] == "absent" and name == deployment.public else []
         services.deploy(gcloud, deployment, name, url, label, *first, *flags)
         if states[name] != "open":
@@ -113,7 +113,7 @@ def _is_accepted(gcloud: Gcloud, *words: str) -> bool:
 
 
 def draft(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
-    """Deploy a revision without traffic, at a URL of its own; a draft's tasks go to the draft's `deliver`."""
+    """Deploy a revision without traffic, at a separate URL; a draft's tasks go to the draft's `deliver`."""
     checks.permissions(gcloud, deployment, checks.DEPLOY)
     for name in deployment.services:
         if services.find(gcloud, deployment, name) is None:
@@ -121,13 +121,13 @@ def draft(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
     url = services.require(gcloud, deployment, deployment.private).draft_url if deployment.has_queue else ""
     flags = (_labels(deployment, "draft"), "--no-traffic", "--tag=draft")
     for name in deployment.services:
-        # Cloud Tasks shows a token for the draft's address, which the private service must accept as its own.
+        # Cloud Tasks sends a token for the draft's URL, which the private service must accept too.
         audience = [f"--add-custom-audiences={url}"] if name == deployment.private else []
         services.deploy(gcloud, deployment, name, url, *flags, *audience, *options.flags)
 
 
 def promote(gcloud: Gcloud, deployment: Deployment, _options: Namespace) -> None:
-    """Route the traffic to the draft."""
+    """Route all traffic to the draft."""
     public = _with_draft(gcloud, deployment, deployment.public)
     if deployment.has_queue:
         _promote_both(gcloud, deployment, public)
@@ -139,8 +139,8 @@ def promote(gcloud: Gcloud, deployment: Deployment, _options: Namespace) -> None
 def _promote_both(gcloud: Gcloud, deployment: Deployment, public: Service) -> None:
     """Promote both services.
 
-    The draft's public service hands its tasks to the draft's `deliver`. What receives traffic must not: the next draft
-    would take over its tasks. So it's copied, with the URL of the `deliver` that receives traffic; nothing is rebuilt.
+    The draft's public revision sends its tasks to the draft's `deliver`. A live revision must not: the next draft would
+    get its tasks. So the revision is copied, with the URL of the live `deliver`; nothing is rebuilt.
     """
     listed = services.revisions(gcloud, deployment, public.name)
     of_draft = next((each.deployment for each in listed if each.name == public.draft), "")
@@ -208,11 +208,11 @@ def _deployment_of(revision: str, listed: Iterable[Revision]) -> str:
 
 
 def _previous(serving: str, listed: Iterable[Revision], working: Iterable[str]) -> str:
-    """Return the previous deployment; its name is its time, so that it's the next smaller one."""
+    """Return the previous deployment, by its name, which is its time."""
     current = next((each.deployment for each in listed if each.name == serving), "")
     earlier = [each for each in working if each and each < current]
     if not earlier:
-        raise DeployError("there is no deployment before this one: ./deploy.sh versions")
+        raise DeployError("there is no previous deployment: ./deploy.sh versions")
     return max(earlier)
 
 

@@ -1,4 +1,4 @@
-"""The removal of everything that was set up."""
+"""Remove everything that the setup created."""
 
 import sys
 from argparse import Namespace
@@ -16,14 +16,14 @@ def remove(gcloud: Gcloud, deployment: Deployment, _options: Namespace) -> None:
     """List what was set up, ask for confirmation, and delete it."""
     steps = list(_steps(gcloud, deployment, enabled_apis(gcloud)))
     if not steps:
-        raise DeployError(f"nothing of {deployment.public} exists in {deployment.project}")
+        raise DeployError(f"no resources of {deployment.public} exist in {deployment.project}")
     gcloud.say(
         f"This deletes, in {deployment.project}:",
         *(f"  {what}" for what, _ in steps),
         "It leaves: the APIs, the sources and images of the builds, the logs, and what is in Auth0 and SendGrid.",
     )
     if deployment.has_queue:
-        gcloud.say("Notices that wait in the queue are lost, and its name is blocked for about a week.")
+        gcloud.say("Notices that wait in the queue are lost, and its name can't be reused for about a week.")
     gcloud.say(f"Unbind the Action in Auth0 first. Type {deployment.public} to continue:")
     if sys.stdin.readline().strip() != deployment.public:
         raise DeployError("nothing was deleted")

@@ -1,4 +1,4 @@
-"""A Cloud Run service: what it is now, and a deployment of one revision of it."""
+"""Read the state of a Cloud Run service, deploy a revision of it, and route its traffic."""
 
 import json
 from typing import Any, NamedTuple
@@ -53,7 +53,7 @@ def find(gcloud: Gcloud, deployment: Deployment, name: str) -> Service | None:
 
 
 def require(gcloud: Gcloud, deployment: Deployment, name: str) -> Service:
-    """Return a service that has an address. In a dry run it's one that was just deployed."""
+    """Return a service that has a URL. In a dry run, it's one that was just deployed."""
     if gcloud.dry_run:
         return Service(name, f"https://{name}-0123456789.{deployment.region}.run.app")
     found = find(gcloud, deployment, name)
@@ -113,10 +113,10 @@ def _access(deployment: Deployment, name: str) -> tuple[str, ...]:
 
 
 def env_yaml(environment: dict[str, str]) -> str:
-    """Return the YAML of a map of text; JSON's strings are YAML's."""
+    """Return a map of strings as YAML; a JSON string is valid YAML."""
     return "".join(f"{name}: {json.dumps(value, ensure_ascii=False)}\n" for name, value in environment.items())
 
 
 def serve(gcloud: Gcloud, deployment: Deployment, name: str, *flags: str) -> None:
-    """Route the traffic; --to-latest lets it follow the newest revision again, after a draft or a revert."""
+    """Route the traffic; with --to-latest, it follows the newest revision again, after a draft or a revert."""
     gcloud.write(*service(deployment, name).command("update-traffic", *flags))

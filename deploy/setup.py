@@ -92,7 +92,7 @@ def _bindings(deployment: Deployment) -> Iterator[Requirement]:
             member = f"serviceAccount:{deployment.account(each)}"
             yield binding(secret(deployment.secret_id(name)), member, ACCESSOR)
     if deployment.has_queue:
-        for name in deployment.secrets[1:]:  # before, in direct mode, the public service may have read them
+        for name in deployment.secrets[1:]:  # in direct mode, which may have been used before, it reads them
             yield binding(secret(deployment.secret_id(name)), public, ACCESSOR, wanted=False)
         yield binding(queue(deployment), public, "roles/cloudtasks.enqueuer")
         yield binding(account(deployment.invoker), public, "roles/iam.serviceAccountUser")

@@ -28,7 +28,7 @@ def alerts(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
 
 
 def _channel(gcloud: Gcloud, channel: str) -> str:
-    """Return the channel's full name. Without the API there can't be one."""
+    """Return the channel's full name. If the API isn't enabled, there are no channels."""
     words = ("beta", "monitoring", "channels", "describe", channel)
     found = None
     if "monitoring" in enabled_apis(gcloud):
@@ -40,7 +40,7 @@ def _channel(gcloud: Gcloud, channel: str) -> str:
 
 
 def wanted(kind: str, service: str) -> list[dict[str, Any]]:
-    """Return the content of a file for one service."""
+    """Return the definitions in a file, for one service."""
     content = Path(__file__).with_name(f"{kind}.yaml").read_text("utf-8")
     return list(yaml.safe_load(content.replace("SERVICE", service).replace("METRIC", service.replace("-", "_"))))
 
@@ -60,10 +60,10 @@ def _changes(
             yield (*group, "update", name), content
 
 
-def _matches(wanted: Any, found: Any) -> bool:
-    """Return whether everything that is wanted was found; Google's JSON omits zeros."""
-    if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(_matches(value, found.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        return isinstance(found, list) and len(found) == len(wanted) and all(map(_matches, wanted, found))
-    return bool(wanted == found or (found is None and wanted in (0, "0s")))
+def _matches(expected: Any, actual: Any) -> bool:
+    """Return whether `actual` contains everything in `expected`; Google's JSON omits zeros."""
+    if isinstance(expected, dict):
+        return isinstance(actual, dict) and all(_matches(value, actual.get(key)) for key, value in expected.items())
+    if isinstance(expected, list):
+        return isinstance(actual, list) and len(actual) == len(expected) and all(map(_matches, expected, actual))
+    return bool(expected == actual or (actual is None and expected in (0, "0s")))

@@ -35,13 +35,13 @@ class Bench:
         (self.folder / "env.yaml").write_text(text, "utf-8")
 
     def __call__(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        """Run it to its end; `given` is its standard input. The caller checks the return code."""
+        """Run deploy.sh to completion. The caller checks the return code."""
         process = self.start(*words)
         output, errors = process.communicate(given, timeout=60)
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     def set_up(self, *words: str) -> list[Command]:
-        """Return all changes of a first run, with SendGrid's key stored before it; they are cached."""
+        """Store SendGrid's key, deploy for the first time, and return all changes, which are cached."""
         before = len(self.gcloud.changes)
         key = ((self.folder / "env.yaml").read_text("utf-8"), words)
         fresh = (
@@ -67,7 +67,7 @@ class Bench:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # so that it can be killed with all that it started
+            start_new_session=True,  # so that it can be killed with every process that it started
         )
         self.gcloud.victim = process.pid
         return process
@@ -88,14 +88,14 @@ class Bench:
         return self.gcloud.cloud
 
     def succeed(self, *words: str, given: str = "") -> list[Command]:
-        """Run it, and return the changes that it made."""
+        """Run deploy.sh, and return the changes that it made."""
         before = len(self.gcloud.changes)
         done = self(*words, given=given)
         assert done.returncode == 0, done.stderr
         return self.gcloud.changes[before:]
 
     def fail(self, *words: str, given: str = "") -> str:
-        """Run it, check that it fails without a change, and return its output."""
+        """Run deploy.sh, check that it fails without a change, and return its output."""
         before = len(self.gcloud.changes)
         done = self(*words, given=given)
         assert done.returncode == 1, done.stderr
@@ -109,7 +109,7 @@ NewBench = Callable[..., Bench]
 
 @pytest.fixture
 def new_bench(tmp_path: Path) -> Iterator[NewBench]:
-    """Make a bench in a folder of its own, with a new project or with a given one."""
+    """Make a bench in its own folder, with a new cloud or an existing one."""
     made: list[Gcloud] = []
     missing: set[str] = set()
     with Server("resource_manager", _resource_manager(missing), Journal()) as resource_manager:

@@ -36,7 +36,7 @@ exit "$status"
 
 
 class CommandError(Exception):
-    """gcloud exits with status 1 and this message."""
+    """Makes gcloud exit with status 1 and this message."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Service:
 
 @dataclass
 class Cloud:
-    """All that gcloud can see."""
+    """Everything that gcloud can read and change."""
 
     apis: set[str] = field(default_factory=set)
     accounts: set[str] = field(default_factory=set)
@@ -449,7 +449,7 @@ def _put_metric(cloud: Cloud, command: Command) -> None:
 
 
 def _put_alert(cloud: Cloud, command: Command) -> None:
-    """Google's JSON omits zeros."""
+    """Store an alert without zeros, which Google's JSON omits."""
     given = json.loads(command.environment, object_hook=lambda found: {k: v for k, v in found.items() if v != 0})
     cloud.alerts[given["displayName"]] = {"name": f"alertPolicies/{len(cloud.alerts)}", **given}
 

@@ -28,7 +28,7 @@ STAMP = "2026-11-23T10:%02d:%02d.000000Z"
 
 
 class Google:
-    """A context manager. `variables` lead gcloud here."""
+    """A context manager. `variables` make gcloud use this server."""
 
     def __init__(self) -> None:
         self.journal = Journal()
@@ -66,7 +66,7 @@ class Google:
 
     @property
     def changes(self) -> list[str]:
-        """METHOD PATH of every request that changed something, in order; reads by POST are none."""
+        """Return the method and path of every request that changed something, in order."""
         return [
             f"{data['method']} {data['path']}"
             for data in (entry.data for entry in self.journal.entries() if entry.kind.endswith(".exchange"))
@@ -75,7 +75,7 @@ class Google:
 
     @property
     def grants(self) -> set[tuple[str, str, str]]:
-        """The last name of the resource, role, and member (without its kind and domain), as the policies stand now."""
+        """Return the current policies as (resource, role, member), each without its prefix."""
         last = {}
         for entry in self.journal.entries():
             if ":setIamPolicy" in entry.data.get("path", ""):
@@ -196,7 +196,7 @@ class Google:
         return {"kind": "Status", "status": "Success"}
 
     def _put_service(self, project: str, name: str = "") -> Json:
-        """Add a revision for a new template; the traffic goes where the service says, by default to the newest."""
+        """Add a revision for a new template, and route traffic as the service says (default: to the newest)."""
         given = body()
         name = given["metadata"]["name"]
         old = self.services.get(name)
@@ -289,7 +289,7 @@ def _service_of(revision: Json) -> str:
 
 
 def _stamp(count: int) -> str:
-    """Return times that differ, so that the newest can be found."""
+    """Return a time that is later for a larger count, so that the newest can be identified."""
     return STAMP % divmod(count, 60)
 
 

@@ -27,19 +27,19 @@ class Outcome:
     gcloud: Gcloud
 
     def changes_after(self, number: int) -> list[Command]:
-        """Return the changes after the read of this number."""
+        """Return the changes that followed the read with this number."""
         read = self.gcloud.reads[number - 1]
         [at] = [at for at, command in enumerate(self.gcloud.commands) if command is read]
         return [command for command in self.gcloud.commands[at:] if command in self.gcloud.changes]
 
 
 class Inside:
-    """Runs a command on a copy of a cloud, which it returns changed."""
+    """Runs a command on a copy of a cloud, and returns the changed copy."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.env_yaml, self._folder, self._capsys = ENV_YAML, folder, capsys
         self.missing, self.missing_in_project = set[str](), set[str]()
-        self.granted: set[str] | None = None  # in the project; None: everything but what is missing
+        self.granted: set[str] | None = None  # in the project; None: all except the missing ones
         self._patch, self._times = patch, count(1)
         self.http: Any = self._permissions
         patch.setenv("PAUSE", "0")

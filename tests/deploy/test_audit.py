@@ -18,7 +18,7 @@ FOUND = ("FUNCTION_URL", "CALLOUT_SIGNING_KEY", "SENDGRID_URL")
 
 @pytest.fixture
 def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    """Return what the audit was started with, after `inside` has run; its exit status is 1."""
+    """Return `inside` and, once the audit has run, its command and environment. The audit's exit status is 1."""
     found: dict[str, Any] = {"inside": Inside(tmp_path, monkeypatch, capsys)}
 
     def run(command: list[str], env: dict[str, str], **_: Any) -> SimpleNamespace:
@@ -73,7 +73,7 @@ def test_nothing_is_sent_while_notices_wait_in_the_queue(
     outcome = started["inside"].run(cloud, "audit", *words)
     if delivery == "queue" and words:
         assert (outcome.status, "command" in started) == (2, False)
-        assert "the queue still holds notices, which look missing and would be sent twice" in outcome.output
+        assert "the queue still contains notices, which would count as missing and be sent twice" in outcome.output
         assert "gcloud tasks list --queue=password-notice --location=" in outcome.output
     else:
         assert (outcome.status, "command" in started) == (1, True)

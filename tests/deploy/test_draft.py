@@ -96,7 +96,7 @@ def test_revert_rolls_both_services_back_by_one_deployment(bench: Bench) -> None
     assert serving(bench) == ("2", "2")
     bench.succeed("revert")
     assert serving(bench) == ("1", "1")
-    assert "no deployment before this one" in bench.fail("revert")
+    assert "no previous deployment" in bench.fail("revert")
 
 
 def deploy_thrice(bench: Bench) -> None:
@@ -124,7 +124,7 @@ def test_revert_to_an_unknown_revision_is_rejected(bench: Bench) -> None:
 
 
 def test_revert_never_routes_traffic_to_a_drafts_public_revision(bench: Bench) -> None:
-    """Its tasks go wherever the draft is."""
+    """Such a revision sends its tasks to the draft's URL."""
     deploy_thrice(bench)
     bench.succeed("draft")
     output = bench.fail("revert", "password-notice-00004")

@@ -1,4 +1,4 @@
-"""No command ends silently: it says what happened and what to do, and a second run completes the work."""
+"""Every command says how it ended and what to do next, and a second run completes the work."""
 
 import shutil
 import signal
@@ -33,7 +33,7 @@ def deployed(inside: Inside) -> Cloud:
         (["rotate-signing-key"], "has no key yet: ./deploy.sh"),
         (["rotate-signing-key", "finish"], "has no key yet: ./deploy.sh"),
         (["rotate-sendgrid-key", "finish"], "has no value yet: ./deploy.sh secret SENDGRID_API_KEY"),
-        (["remove"], "nothing of password-notice exists"),
+        (["remove"], "no resources of password-notice exist"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

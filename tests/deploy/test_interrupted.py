@@ -38,7 +38,7 @@ def _serving(cloud: Cloud, name: str) -> tuple[object, ...]:
 
 
 def kill(bench: Bench, step: int, *words: str, given: str = "") -> None:
-    """Run deploy.sh and kill it, with all that it started, after so many of its changes."""
+    """Run deploy.sh, and kill it and everything it started after this number of changes."""
     bench.gcloud.deadly = len(bench.gcloud.changes) + step
     process = bench.start(*words)
     process.communicate(given, timeout=60)

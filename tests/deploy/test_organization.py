@@ -1,4 +1,4 @@
-"""Real organizations: their policies, deployers with few permissions, and a Google that learns of a grant late."""
+"""Restrictive organizations: their policies, deployers with few permissions, and grants that take effect late."""
 
 from pathlib import Path
 

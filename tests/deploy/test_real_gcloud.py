@@ -1,4 +1,4 @@
-"""The real gcloud under deploy.sh, from nothing to production and back, against Google on loopback.
+"""Run deploy.sh with the real gcloud against an emulated Google Cloud, from an empty project to production and back.
 
 What no fake can show: that Google's build works, that IAM enforces a grant and when all of it knows a new account,
 quotas, an organisation's real policies, a revision that does not become healthy, `auth login`. Commands that the whole
@@ -149,7 +149,7 @@ def test_gcloud_sets_up_and_deploys_direct_mode(google: Google, tmp_path: Path) 
 @pytest.mark.slow
 @needs_gcloud
 def test_gcloud_knows_every_command_with_its_flags(new_bench: NewBench, tmp_path: Path) -> None:
-    """Every command that deploy.sh gives to the fake gcloud, in every mode."""
+    """Every command is one that deploy.sh runs with the fake gcloud, in any mode."""
     lines = {line: None for bench in (all_of(new_bench(), "queue"), all_of(new_bench(), "direct")) for line in bench}
     listed = tmp_path / "commands.json"
     listed.write_text(json.dumps([{"command_string": line, "id": number} for number, line in enumerate(lines)]))

@@ -1,4 +1,4 @@
-"""The rotation of both kinds of keys, in the order that loses no notice."""
+"""Rotate both keys without losing a notice."""
 
 import os
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_the_old_signing_key_stays_while_the_queue_has_tasks(bench: Bench) -> No
     bench.set_up()
     bench.succeed("rotate-signing-key")
     bench.cloud.tasks = ["a-notice"]
-    assert "the queue still holds notices" in bench.fail("rotate-signing-key", "finish")
+    assert "the queue still contains notices" in bench.fail("rotate-signing-key", "finish")
 
 
 def test_the_old_signing_key_stays_if_the_queue_cannot_be_read(bench: Bench) -> None:
@@ -56,7 +56,7 @@ def test_there_is_nothing_to_finish_without_a_rotation(bench: Bench) -> None:
 
 @pytest.fixture
 def checked(bench: Bench, tmp_path: Path) -> Path:
-    """SendGrid's result on a new key, as the doctor would report it: the file contains its exit status."""
+    """Replace the doctor's check of a new key: it exits with the status in the returned file."""
     result, program = tmp_path / "result", tmp_path / "python"
     real = SOURCE / ".venv" / "bin" / "python"
     program.write_text(
