@@ -293,6 +293,7 @@ def test_a_paused_queue_sends_only_tasks_that_are_run_explicitly(
     name = create(client, task(target.url, "t")).name
     create(client, task(target.url, "later"))
     client.run_task(name=name)
+    assert target.has_seen(1)
     assert not cloud_tasks.wait_until_empty(0)
     assert client.resume_queue(name=QUEUE).state == tasks_v2.Queue.State.RUNNING
     assert cloud_tasks.wait_until_empty(TIMEOUT_SECONDS)
