@@ -14,7 +14,7 @@ from emulator.core.stub import Stub
 
 @pytest.fixture
 def tenant() -> Iterator[Stub]:
-    with Stub("tenant", response=json.dumps({"access_token": "a-token"})) as tenant:
+    with Stub("tenant", response=json.dumps({"access_token": "a-token"}).ljust(1000)) as tenant:
         yield tenant
 
 
@@ -27,7 +27,7 @@ def test_a_response_that_arrives_slowly_is_abandoned(
     started = time.monotonic()
     with pytest.raises(ManagementApiError, match=r"no response from .*: it took longer than 0\.3 s") as raised:
         connect({"AUTH0_DOMAIN": tenant.url, "AUTH0_TOKEN": "a-token"}).request("GET", "actions/actions")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20  # the whole response takes more than 50 s
     assert raised.value.fix == management_api.CHECK_NETWORK
 
 
