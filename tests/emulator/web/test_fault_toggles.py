@@ -15,6 +15,13 @@ from tests.emulator.browser_page import BrowserPage, WebHarness
 def test_a_user_injects_a_fault_sees_the_retries_clears_it_and_gets_the_email(browser_page: BrowserPage) -> None:
     """Use only the keyboard, starting on the first page."""
     page = browser_page.open("/")
+
+    def respond_after_the_steps_are_shown(replay: Route) -> None:
+        response = replay.fetch()
+        expect(page.get_by_role("log", name="Steps")).to_contain_text("injected: unavailable")
+        replay.fulfill(response=response)
+
+    page.route("**/replay", respond_after_the_steps_are_shown, times=1)
     page.get_by_text("Inject a fault").focus()
     page.keyboard.press("Enter")
     page.get_by_label("Fault to inject").select_option("SendGrid: unavailable")
@@ -22,7 +29,6 @@ def test_a_user_injects_a_fault_sees_the_retries_clears_it_and_gets_the_email(br
     expect(page.get_by_role("region", name="Active faults")).to_contain_text("SendGrid: unavailable every request")
 
     page.get_by_role("button", name="Replay").press("Enter")
-    expect(page.get_by_role("log", name="Steps")).to_contain_text("injected: unavailable")
     expect(page.get_by_role("heading", level=1)).to_contain_text("No notice sent: SendGrid responded with status 503")
     expect(page.locator(".call", has_text="signed POST to the function, attempt 2 503")).to_be_visible()
     expect(page.locator(".call", has_text=re.compile(r"POST /v3/mail/send\s+503 . \d"))).to_have_count(2)

@@ -156,9 +156,9 @@ def test_without_clipboard_access_the_text_is_shown(browser_page: BrowserPage) -
 def test_a_run_started_elsewhere_is_announced_with_a_link(browser_page: BrowserPage) -> None:
     page = browser_page.open("/")
     browser_page.harness.emulator.run(example("full"))
-    toast = page.get_by_role("status").filter(has_text="Run 2: Notice sent to ada@example.com")
+    toast = page.get_by_role("status", include_hidden=True).filter(has_text="Run 2: Notice sent to ada@example.com")
     expect(toast).to_be_visible()
-    toast.get_by_role("link").click()
+    toast.get_by_role("link", include_hidden=True).dispatch_event("click")  # the toast disappears after a while
     expect(page.locator("#outcome")).to_contain_text("Run 2")
 
 
