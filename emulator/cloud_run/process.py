@@ -19,6 +19,7 @@ from emulator.core.journal import Journal
 
 PROJECT_ROOT = Path(__file__).parents[2]
 START_TIMEOUT_SECONDS = 20.0
+OUTPUT_TIMEOUT_SECONDS = 5.0  # for reading what is left of the output when the process has ended
 
 
 class FunctionError(Exception):
@@ -95,9 +96,7 @@ class FunctionProcess:
             self.process.send_signal(signal_number)
         self.process.wait()
         if self._reader is not None:
-            self._reader.join(5)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+            self._reader.join(OUTPUT_TIMEOUT_SECONDS)
         self.process = None
 
     def _read(self, process: Child[str]) -> None:
@@ -107,6 +106,8 @@ class FunctionProcess:
             if self._max_lines is not None:
                 del self.output[: -self._max_lines]
             self._journal.record("function.log", side=self._target, line=line, fields=_fields(line))
+        if process.stdout is not None:
+            process.stdout.close()
 
     def _wait_until_listening(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
