@@ -1,7 +1,7 @@
 """Run deploy.sh with the real gcloud against an emulated Google Cloud, from an empty project to production and back.
 
 What no fake can show: that Google's build works, that IAM enforces a grant and when all of it knows a new account,
-quotas, an organisation's real policies, a revision that does not become healthy, `auth login`. Commands that the whole
+quotas, an organization's real policies, a revision that does not become healthy, `auth login`. Commands that the whole
 way does not take (other settings, rejections) are held to gcloud's own check of commands and flags.
 """
 
