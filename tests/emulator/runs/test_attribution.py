@@ -128,8 +128,7 @@ def test_a_rejected_external_callout_says_why(web_harness: WebHarness) -> None:
 def test_a_log_line_about_an_unverified_callout_belongs_to_its_run(web_harness: WebHarness) -> None:
     web_harness.emulator.fault_toggles.turn_on("Callout", "bad signature")
     run = web_harness.emulator.run(example())
-    line = web_harness.emulator.journal.wait(is_invalid_signature, timeout=TIMEOUT_SECONDS)
-    assert line in run.entries
+    assert any(map(is_invalid_signature, run.entries))
 
 
 def test_a_failed_run_waits_for_its_log_too() -> None:
