@@ -29,6 +29,7 @@ def test_a_user_injects_a_fault_sees_the_retries_clears_it_and_gets_the_email(br
     expect(page.get_by_role("region", name="Active faults")).to_contain_text("SendGrid: unavailable every request")
 
     page.get_by_role("button", name="Replay").press("Enter")
+    expect(page).to_have_url(re.compile("/runs/2$"))  # the previous page shows run 2 too, once it has ended
     expect(page.get_by_role("heading", level=1)).to_contain_text("No notice sent: SendGrid responded with status 503")
     expect(page.locator(".call", has_text="signed POST to the function, attempt 2 503")).to_be_visible()
     expect(page.locator(".call", has_text=re.compile(r"POST /v3/mail/send\s+503 . \d"))).to_have_count(2)

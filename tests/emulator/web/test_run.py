@@ -88,6 +88,7 @@ def test_a_run_can_be_replayed_by_keyboard(browser_page: BrowserPage) -> None:
     page = browser_page.open("/")
     page.get_by_role("button", name="Replay").focus()
     page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/runs/2$"))  # the previous page shows run 2 too, once it has ended
     expect(page.locator("#outcome", has_text="Run 2")).to_be_visible()
     page.keyboard.press("r")
     expect(page.locator("#outcome")).to_contain_text("Run 3")
