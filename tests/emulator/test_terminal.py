@@ -58,7 +58,7 @@ def test_each_run_prints_one_line_with_its_outcome_and_link(web_harness: WebHarn
     sent, failed, skipped = printed_lines(
         web_harness, lambda: emulator.run(example()), fail, lambda: emulator.run(example("no-email"))
     )
-    assert re.fullmatch(r"\d\d:\d\d:\d\d  sent +j\+smith@example.com  \d+ ms  http://127.0.0.1:8765/runs/2", sent)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  sent +j\+smith@example.com  [\d.]+ m?s  http://127.0.0.1:8765/runs/2", sent)
     assert re.search(r"failed +j\+smith@example.com .*/runs/3  No notice sent: invalid signature$", failed)
     assert re.search(r"not sent +\(no address\) .*/runs/4  No notice sent: the user has no email address$", skipped)
 
