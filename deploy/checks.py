@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 
+from auth0.deadline import within
 from deploy.deployment import Deployment
 from deploy.gcloud import DeployError, Gcloud, UnknownError, base_name, command_line, text
 
@@ -95,12 +96,15 @@ def _granted(gcloud: Gcloud, service: str, resource: str, names: Iterable[str]) 
     url = f"{host}v1/{resource}:testIamPermissions"
     headers = {"Authorization": f"Bearer {gcloud.token}"}
     try:
-        response = requests.post(url, json={"permissions": list(names)}, headers=headers, timeout=TIMEOUT_SECONDS)
+        response = within(
+            TIMEOUT_SECONDS,
+            lambda: requests.post(url, json={"permissions": list(names)}, headers=headers, timeout=TIMEOUT_SECONDS),
+        )
         body = response.json()
         if response.status_code != 200:
             raise UnknownError(f"POST {url}", f"{response.status_code} {body['error']['message']}")
         return set(body.get("permissions", []))
-    except requests.RequestException as error:
+    except (requests.RequestException, TimeoutError) as error:
         raise UnknownError(f"POST {url}", type(error).__name__) from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UnknownError(f"POST {url}", f"an unexpected response with status {response.status_code}") from None
@@ -165,7 +169,7 @@ def _excludes_all_users(policy: Any) -> bool:
 
 
 def queue_is_empty(gcloud: Gcloud, deployment: Deployment, problem: str) -> None:
-    """Raise DeployError if the queue contains a notice; `consequence` completes the message."""
+    """Raise DeployError if the queue contains a notice; `problem` completes the message."""
     words = ("tasks", "list", f"--queue={deployment.public}", f"--location={deployment.region}")
     if deployment.has_queue and gcloud.read_list(*words, "--limit=1", parse=base_name):
         listed = f"{command_line(words)} --project={gcloud.project}"

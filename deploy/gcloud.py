@@ -28,6 +28,7 @@ PROPAGATION = re.compile(
     "|missing .*permission|service account .*does not exist|Unknown service account|Cannot find metric",
     re.IGNORECASE,
 )
+READ_TIMEOUT_SECONDS = 120.0
 BACKOFFS = (1, 2, 4, 8)  # times PAUSE seconds: 75 s, since a grant takes about a minute
 
 
@@ -181,7 +182,17 @@ def _retry(run: Callable[[], Done], is_temporary: re.Pattern[str]) -> Done:
 
 def _run_read(words: tuple[str, ...]) -> Done:
     command = ["gcloud", *words, "--format=json"]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False)  # noqa: S603
+    try:
+        return subprocess.run(  # noqa: S603
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=READ_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(words, 1, "", f"gcloud didn't end within {READ_TIMEOUT_SECONDS:g} s")
 
 
 def _run_write(words: tuple[str, ...], value: str | None) -> Done:

@@ -1,6 +1,8 @@
 """Every read of every command, as it runs: if its result isn't known, nothing more is changed."""
 
 import json
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from deploy import checks, gcloud
 from tests.deploy.conftest import ENV_YAML, SENDGRID_KEY
 from tests.deploy.fake_gcloud import PROJECT, Cloud, Command
 from tests.deploy.inside import Inside
@@ -162,6 +165,26 @@ def test_permissions_that_are_not_known_stop_the_command(inside: Inside, words: 
     assert (
         f"POST https://cloudresourcemanager.googleapis.com/v1/projects/{PROJECT}:testIamPermissions" in outcome.output
     )
+
+
+def test_permissions_that_are_read_too_slowly_stop_the_command(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud, is_over = deployed(inside), threading.Event()
+    monkeypatch.setattr(checks, "TIMEOUT_SECONDS", 0.1)
+    inside.http = lambda url, **given: is_over.wait(60)
+    outcome = inside.run(cloud, "deploy")
+    is_over.set()
+    assert (outcome.status, outcome.gcloud.changes) == (1, [])
+    assert ":testIamPermissions" in outcome.output
+
+
+def test_a_gcloud_that_hangs_is_abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "gcloud"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(gcloud, "READ_TIMEOUT_SECONDS", 0.1)
+    with pytest.raises(gcloud.UnknownError, match=r"gcloud services list.*\n.*didn't end within 0.1 s"):
+        gcloud.Gcloud(PROJECT).read_list("services", "list", parse=gcloud.text)
 
 
 def test_no_read_changes_anything_and_no_change_is_a_read(inside: Inside) -> None:
