@@ -27,7 +27,7 @@ PATTERNS = {
     "DELIVERY": ("queue|direct", "queue or direct"),
     "GOOGLE_CLOUD_PROJECT": (r"[^/\s]+", "a project's ID"),
 }
-ADDRESSES = ("SENDGRID_URL", "SECRET_MANAGER_ENDPOINT", "CLOUD_TASKS_ENDPOINT")
+URL_SETTINGS = ("SENDGRID_URL", "SECRET_MANAGER_ENDPOINT", "CLOUD_TASKS_ENDPOINT")
 Problem = tuple[str, str] | None  # what is wrong with a setting, and the fix
 
 
@@ -151,7 +151,7 @@ def _find_wrong_value(name: str, value: str, values: Mapping[str, str]) -> Probl
     pattern, expected = PATTERNS.get(name, ("", ""))
     if pattern and not re.fullmatch(pattern, value):
         return f"is {value!r}", f"use {expected}"
-    if name in ADDRESSES and not value.startswith("https://"):  # a deployed function would reach nothing on loopback
+    if name in URL_SETTINGS and not value.startswith("https://"):  # a deployed function would reach nothing on loopback
         return "isn't https", "remove it, or name an https URL"
     most = values.get("MAX_INSTANCES") or "10"
     if name == "MIN_INSTANCES" and most.isdigit() and int(value) > int(most):

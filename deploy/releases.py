@@ -19,7 +19,7 @@ def everything(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> No
     """Create missing resources, deploy, and route all traffic to the new revision."""
     enabled = resources.enabled_apis(gcloud)
     absent: dict[str, State] = dict.fromkeys(deployment.services, "absent")
-    states = _look(gcloud, deployment) if "run" in enabled else absent
+    states = _states(gcloud, deployment) if "run" in enabled else absent
     all_users = _check(gcloud, deployment, states, checks.of_setup(deployment))
     setup.set_up(gcloud, deployment, enabled)
     _deploy(gcloud, deployment, options.flags, states, all_users=all_users)
@@ -32,12 +32,12 @@ def plan(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
 
 def deploy(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
     """Deploy and route the traffic to the new revision, without the setup."""
-    states = _look(gcloud, deployment)
+    states = _states(gcloud, deployment)
     all_users = _check(gcloud, deployment, states, {})
     _deploy(gcloud, deployment, options.flags, states, all_users=all_users)
 
 
-def _look(gcloud: Gcloud, deployment: Deployment) -> dict[str, State]:
+def _states(gcloud: Gcloud, deployment: Deployment) -> dict[str, State]:
     return {name: _state(gcloud, deployment, name) for name in deployment.services}
 
 
@@ -78,9 +78,9 @@ def _deploy(
         if states[name] != "open":
             _open(gcloud, deployment, name, all_users=all_users)
         is_public = name == deployment.public  # tasks of the draft may still wait for the draft's `deliver`
-        services.serve(gcloud, deployment, name, "--to-latest", *(["--remove-tags=draft"] if is_public else []))
+        services.route_traffic(gcloud, deployment, name, "--to-latest", *(["--remove-tags=draft"] if is_public else []))
         url = services.require(gcloud, deployment, name).url
-    gcloud.say("", f"The function's address: {url}")
+    gcloud.say("", f"The function's URL: {url}")
     gcloud.say("Next: ./deploy.sh test, then put the Action into Auth0 (docs/deploy.md), then ./deploy.sh doctor.")
 
 
@@ -132,7 +132,9 @@ def promote(gcloud: Gcloud, deployment: Deployment, _options: Namespace) -> None
     if deployment.has_queue:
         _promote_both(gcloud, deployment, public)
     else:
-        services.serve(gcloud, deployment, public.name, f"--to-revisions={public.draft}=100", "--remove-tags=draft")
+        services.route_traffic(
+            gcloud, deployment, public.name, f"--to-revisions={public.draft}=100", "--remove-tags=draft"
+        )
     gcloud.say("The draft receives the traffic. To go back: ./deploy.sh revert")
 
 
@@ -147,11 +149,11 @@ def _promote_both(gcloud: Gcloud, deployment: Deployment, public: Service) -> No
     if not of_draft or listed[0].deployment != of_draft:
         raise DeployError("something was deployed after the draft: ./deploy.sh draft")
     private = _with_draft(gcloud, deployment, deployment.private)
-    services.serve(gcloud, deployment, private.name, f"--to-revisions={private.draft}=100")
+    services.route_traffic(gcloud, deployment, private.name, f"--to-revisions={private.draft}=100")
     if listed[0].stage != "live":
         flags = f"--update-env-vars=DELIVER_URL={private.url}", "--update-labels=stage=live"
         gcloud.write(*resources.service(deployment, public.name).command("update", *flags))
-    services.serve(gcloud, deployment, public.name, "--to-latest", "--remove-tags=draft")
+    services.route_traffic(gcloud, deployment, public.name, "--to-latest", "--remove-tags=draft")
 
 
 def _with_draft(gcloud: Gcloud, deployment: Deployment, name: str) -> Service:
@@ -186,7 +188,7 @@ def revert(gcloud: Gcloud, deployment: Deployment, options: Namespace) -> None:
         if target not in revisions:
             raise DeployError(f"{name} has no working revision of the deployment {target}: ./deploy.sh versions")
     for name, revisions in working.items():
-        services.serve(gcloud, deployment, name, f"--to-revisions={revisions[target]}=100")
+        services.route_traffic(gcloud, deployment, name, f"--to-revisions={revisions[target]}=100")
         gcloud.say(f"{revisions[target]} receives the traffic.")
 
 

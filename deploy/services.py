@@ -60,7 +60,7 @@ def require(gcloud: Gcloud, deployment: Deployment, name: str) -> Service:
     if found is None:
         raise DeployError(f"{name} isn't deployed: ./deploy.sh")
     if not found.url:
-        raise DeployError(f"{name} has no address, since no deployment of it succeeded yet: ./deploy.sh")
+        raise DeployError(f"{name} has no URL, since no deployment of it succeeded yet: ./deploy.sh")
     return found
 
 
@@ -117,6 +117,6 @@ def env_yaml(environment: dict[str, str]) -> str:
     return "".join(f"{name}: {json.dumps(value, ensure_ascii=False)}\n" for name, value in environment.items())
 
 
-def serve(gcloud: Gcloud, deployment: Deployment, name: str, *flags: str) -> None:
+def route_traffic(gcloud: Gcloud, deployment: Deployment, name: str, *flags: str) -> None:
     """Route the traffic; with --to-latest, it follows the newest revision again, after a draft or a revert."""
     gcloud.write(*service(deployment, name).command("update-traffic", *flags))

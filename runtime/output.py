@@ -54,9 +54,7 @@ class Output:
         deadline = CLOCK.monotonic() + (0 if self._lost else MAX_WAIT_SECONDS)
         with suppress(OSError):  # closed, or the disk is full
             while data and self._ready.poll(max(0, deadline - CLOCK.monotonic()) * 1000):
-                written = os.write(
-                    self._descriptor, data[: select.PIPE_BUF]
-                )  # a write of this size never blocks on a ready pipe
+                written = os.write(self._descriptor, data[: select.PIPE_BUF])  # never blocks on a ready pipe
                 self._in_line = data[written - 1 : written] != b"\n"
                 data = data[written:]
         return not data

@@ -44,7 +44,7 @@ class RetryConfig:
         return bool(reached) and all(reached)
 
     def merged(self, fields: Json) -> "RetryConfig":
-        """Return a copy with the fields of `given`, a RetryConfig in JSON. Raise ApiError if one is invalid."""
+        """Return a copy with these fields of a RetryConfig in JSON. Raise ApiError if one is invalid."""
         attempts, doublings = _number_field(fields, "maxAttempts"), _number_field(fields, "maxDoublings")
         retry = RetryConfig(
             max_attempts=int(attempts) if attempts else self.max_attempts,
@@ -83,7 +83,7 @@ class RateLimits:
         return max(10, math.ceil(self.per_second / 5))
 
     def merged(self, fields: Json) -> "RateLimits":
-        """Return a copy with the fields of `given`, a RateLimits in JSON. Raise ApiError if one is invalid."""
+        """Return a copy with these fields of a RateLimits in JSON. Raise ApiError if one is invalid."""
         per_second, concurrent = (
             _number_field(fields, "maxDispatchesPerSecond"),
             _number_field(fields, "maxConcurrentDispatches"),

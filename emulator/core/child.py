@@ -5,10 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, AnyStr
 
-# Kills its process group at the end of its standard input. Only this process holds the other end, which the kernel
-# closes even if this process is killed.
-_WATCHER = ("sh", "-c", "read -r _; kill -KILL 0")
-
 
 class Child(subprocess.Popen[AnyStr]):
     """A process in its own process group, which is killed when this process ends for any reason.
@@ -17,8 +13,7 @@ class Child(subprocess.Popen[AnyStr]):
     """
 
     def __init__(self, command: Sequence[str | Path], **options: Any) -> None:
-        null = subprocess.DEVNULL
-        self._watcher = subprocess.Popen(_WATCHER, stdin=subprocess.PIPE, stdout=null, stderr=null, process_group=0)
+        self._watcher = start_watcher("kill -KILL 0")
         try:
             super().__init__(command, process_group=self._watcher.pid, **options)
         except BaseException:
@@ -34,3 +29,14 @@ class Child(subprocess.Popen[AnyStr]):
         status = super().wait(timeout)
         self.kill()
         return status
+
+
+def start_watcher(commands: str, *arguments: str | Path) -> subprocess.Popen[bytes]:
+    """Start a shell, in its own process group, that runs `commands` when its standard input ends; `$0` is the first of
+    the arguments.
+
+    Only this process holds the other end of that pipe, which the kernel closes even if this process is killed.
+    """
+    null = subprocess.DEVNULL
+    command = ("sh", "-c", f"read -r _; {commands}", *arguments)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=null, stderr=null, process_group=0)

@@ -1,13 +1,13 @@
 """Temporary folders that are removed when this process ends."""
 
-import subprocess
 import tempfile
 import weakref
 from pathlib import Path
 
-# Removes the folder when its standard input ends, as in child.py. The first attempt fails if a process that is also
-# being killed still writes to the folder.
-_WATCHER = ("sh", "-c", 'read -r _; rm -rf "$0" || { sleep 1; rm -rf "$0"; }')
+from emulator.core.child import start_watcher
+
+# The first attempt fails if a process that is also being killed still writes to the folder.
+_REMOVE = 'rm -rf "$0" || { sleep 1; rm -rf "$0"; }'
 
 
 class TemporaryFolder:
@@ -18,10 +18,7 @@ class TemporaryFolder:
 
     def __init__(self, prefix: str) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
-        null = subprocess.DEVNULL
-        watcher = subprocess.Popen(
-            (*_WATCHER, self.path), stdin=subprocess.PIPE, stdout=null, stderr=null, process_group=0
-        )
+        watcher = start_watcher(_REMOVE, self.path)
         self._remove = weakref.finalize(self, watcher.communicate)  # closes the watcher's standard input, and waits
 
     def remove(self) -> None:

@@ -105,7 +105,7 @@ def _end_step(entry: Entry) -> Step:
 
 
 def _callout_steps(data: Json, exchanges: Sequence[Entry]) -> Iterator[Step]:
-    """Yield a step for exchange attempt of the forwarder Action, with its request and response."""
+    """Yield a step for each attempt of the forwarder Action, with its request and response."""
     fetches = data["fetches"]
     starts = [float(fetch.get("started", data["started"])) for fetch in fetches]
     for number, (fetch, at, end) in enumerate(zip(fetches, starts, [*starts[1:], math.inf], strict=True), 1):
